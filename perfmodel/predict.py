@@ -12,24 +12,24 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from perfmodel.catalog import ENVIRONMENT, is_path, load_hardware
-from perfmodel.coefficient_files import load_overrides
+from perfmodel.coefficient_files import load_scopes
 from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.graphs import load_model
 from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import quantize, with_cache_format
 from perfmodel.identity_cache import identity_cache
-from perfmodel.kernels import Device, resolve_runtime
+from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
 from perfmodel.phases import phase_prediction, unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme
 from perfmodel.program import Program, compile_graph, time_program
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
+from perfmodel.uncertainty import phase_half_width
 
 DEFAULT_INPUT_TOKENS = 512
 DEFAULT_OUTPUT_TOKENS = 128
@@ -124,7 +124,7 @@ def _prepare(
     wanted = runtime or ("graphs" if "decode" in model.phases else "eager")
     used_runtime, note = resolve_runtime(hardware, wanted)
     in_precision = _in_precision(model, precision, cache_precision)
-    device = Device(hardware, used_runtime, load_overrides(hardware, used_runtime))
+    device = fitted_device(hardware, used_runtime, load_scopes())
     fused = fuse if used_runtime == "compiled" else _as_it_is
     programs = {name: compile_graph(fused(graph), device) for name, graph in in_precision.phases.items()}
     emulated = {pair for program in programs.values() for pair in program.emulated}
@@ -252,11 +252,11 @@ def predict_arrays(
     for name, column in zip(("batch", "input_tokens", "output_tokens"), columns, strict=True):
         if column.ndim != 1 or not np.all(np.isfinite(column)) or not np.all(column >= (name != "output_tokens")):
             raise InputError(f"{name} must be positive numbers along one dimension")
-    z = _quantile(level)
+    _check_level(level)
     result: dict[str, np.ndarray[Any, Any]] = {}
     for name, program in prepared.programs.items():
         times = time_program(program, prepared.example_sizes | phase_sizes(name, *columns))
-        seconds, spread = times.seconds, np.exp(z * times.log_sd)
+        seconds, spread = times.seconds, np.exp(phase_half_width(program, times, level))
         result[f"{name}_seconds"] = seconds
         result[f"{name}_low"] = np.maximum(seconds / spread, np.minimum(times.bound_seconds, seconds))
         result[f"{name}_high"] = seconds * spread
@@ -296,12 +296,12 @@ def _predict(
 ) -> Prediction:
     tokens_in, tokens_out = _lengths(prepared, input_tokens, output_tokens)
     _check_count("batch", batch)
-    z = _quantile(level)
+    _check_level(level)
     phases: dict[str, PhasePrediction] = {}
     unmodelled: dict[str, float] = {}
     for name, program in prepared.programs.items():
         times = time_program(program, prepared.example_sizes | phase_sizes(name, batch, tokens_in, tokens_out))
-        phases[name] = phase_prediction(name, program, times, z, with_ops=with_ops)
+        phases[name] = phase_prediction(name, program, times, level, with_ops=with_ops)
         for kind, share in unmodelled_shares(program, times):
             unmodelled[kind] = max(share, unmodelled.get(kind, 0.0))
     if strict and unmodelled:
@@ -352,10 +352,9 @@ def _check_count(name: str, value: int) -> None:
         raise InputError(f"{name} is {value}, more than the largest sensible value {LARGEST}")
 
 
-def _quantile(level: float) -> float:
+def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1 (0.8 for an 80 % interval), got {level!r}")
-    return NormalDist().inv_cdf(0.5 + level / 2)
 
 
 def phase_sizes(phase: str, batch: Any, tokens_in: Any, tokens_out: Any) -> dict[str, Any]:

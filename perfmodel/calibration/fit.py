@@ -12,29 +12,26 @@ code): the weight w makes a series count as `EFFECTIVE_ROWS` facts, which keeps 
 pseudo-Huber, so that a few odd rows do not pull. Solved by Gauss-Newton with Levenberg damping; the spread of a
 coefficient is the inverse Hessian's.
 
-May import: coefficients, kernels, measurements, row_times. Numbers only: reading files and writing reports is elsewhere.
+May import: coefficients, kernels, measurements, row_times. Numbers only: files and reports are elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from perfmodel.calibration.measurements import Array, OpRows
 from perfmodel.calibration.row_times import row_seconds
 from perfmodel.coefficients import Coefficient, Prior
+from perfmodel.fitted_scopes import EFFECT_SD, FittedScope, effects_of
 from perfmodel.kernels import Device
 from perfmodel.types import Hardware
 
-Effect: TypeAlias = tuple[str, ...]  # ("kernel", engine, kernel), ("family", f), ("device", d), ("series", d, e, k)
 EFFECTIVE_ROWS = 400.0
 NOISE = 0.15  # σ: what a good formula leaves unexplained, in log time
 KINK = 1.5  # of the robust loss, in σ
-# τ: how far the coefficients of one kernel, family, device or series stray from the others', in log
-EFFECT_SD = {"kernel": 0.25, "family": 0.15, "device": 0.1, "series": 0.2}
 STEP = 1e-4  # of the numerical derivative, in log
 ITERATIONS = 25
 TOLERANCE = 1e-5
@@ -91,86 +88,17 @@ def thin(rows: OpRows, most: int = MOST_ROWS, seed: int = 0) -> OpRows:
     return rows.take(np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False)))
 
 
-def effects_of(hardware: Hardware, engine: str, kernel: str) -> tuple[Effect, ...]:
-    """The effects that act on a kernel of an engine on a chip, from general to particular."""
-    return (
-        ("kernel", engine, kernel),
-        ("family", hardware.family),
-        ("device", hardware.id),
-        ("series", hardware.id, engine, kernel),
-    )
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """The result of a fit, all in logarithms.
-
-    Args:
-        parameters: what was fitted. prior, prior_sd: for the first chip, before. pooled, spread: shift of the prior
-            that all chips share, and the standard deviation it has left.
-        effects: effect -> shift. rows: how many went in. vendors: whose chips these were, as (kind, vendor).
-    """
-
-    parameters: tuple[Parameter, ...]
-    prior: Array
-    prior_sd: Array
-    pooled: Array
-    spread: Array
-    effects: Mapping[Effect, Array]
-    rows: int
-    vendors: frozenset[tuple[str, str]]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(parameter.name for parameter in self.parameters)
-
-    @property
-    def pull(self) -> Array:
-        """How far the data moved each coefficient, in standard deviations of its prior."""
-        return self.pooled / self.prior_sd
-
-    def shift(self, hardware: Hardware, engine: str = "", kernel: str = "") -> Array:
-        """What the fit adds to the logarithm of a chip's priors; zero for chips of a kind and vendor it never saw.
-
-        Args:
-            engine, kernel: "" for a mean over the kernels that were measured on the chip.
-        """
-        if (hardware.kind, hardware.vendor) not in self.vendors:
-            return np.zeros_like(self.pooled)
-        wanted = effects_of(hardware, engine, kernel)
-        found = self.pooled + sum(self.effects[effect] for effect in wanted if effect in self.effects)
-        own = [effect for effect in self.effects if effect[:2] == ("series", hardware.id)]
-        if not engine and own:
-            found = found + np.mean([self.effects[("kernel", *e[2:])] + self.effects[e] for e in own], axis=0)
-        return np.asarray(found)
-
-    def level(self, hardware: Hardware) -> str:
-        """What a prediction for the chip stands on: device, family or datasheet."""
-        if ("device", hardware.id) in self.effects:
-            return "device"
-        return "family" if ("family", hardware.family) in self.effects else "datasheet"
-
-    def coefficients(
-        self, hardware: Hardware, runtime: str, engine: str = "", kernel: str = "", provenance: str = ""
-    ) -> dict[str, Coefficient]:
-        """Overrides for a chip."""
-        level, shift = self.level(hardware), self.shift(hardware, engine, kernel)
-        missing = {"device": (), "family": ("device",), "datasheet": ("family", "device")}[level]
-        between = float(np.hypot.reduce([EFFECT_SD[kind] for kind in missing])) if missing else 0.0
-        found = {}
-        for parameter, moved, spread in zip(self.parameters, shift, self.spread, strict=True):
-            prior = parameter.prior.resolve(hardware, runtime)
-            value, log_sd = prior.value * float(np.exp(moved)), float(np.hypot(spread, between))
-            found[parameter.name] = Coefficient(prior.name, value, log_sd, level, provenance)
-        return found
-
-
-def fit(observed: Sequence[Observed], chips: Mapping[str, Hardware], parameters: Sequence[Parameter]) -> Fitted:
+def fit(
+    observed: Sequence[Observed], chips: Mapping[str, Hardware], parameters: Sequence[Parameter]
+) -> dict[str, FittedScope]:
     """Fit coefficients to measurements of several devices.
 
     Args:
         observed: of kernels that the parameters act on. chips: device id -> its profile.
-        parameters: the coefficients to fit; all others stay at their priors.
+        parameters: the coefficients to fit, of one scope or of several; all others stay at their priors.
+
+    Returns:
+        What was fitted, by scope.
     """
     resolved = [
         [parameter.prior.resolve(chips[own.hardware], own.runtime) for parameter in parameters] for own in observed
@@ -195,26 +123,36 @@ def fit(observed: Sequence[Observed], chips: Mapping[str, Hardware], parameters:
     problem = _Problem(predicted, places, priors, [np.log(own.seconds) for own in observed],
                        _weights(observed), precision)  # fmt: skip
     shifts, hessian = _solve(problem)
-    return Fitted(
-        parameters=tuple(parameters),
-        prior=priors[0],
-        prior_sd=prior_sd,
-        pooled=shifts[0],
-        spread=np.sqrt(np.diag(np.linalg.inv(hessian))[: len(names)]),
-        effects=dict(zip(effects, shifts[1:], strict=True)),
-        rows=sum(len(own.seconds) for own in observed),
-        vendors=frozenset((chips[own.hardware].kind, chips[own.hardware].vendor) for own in observed),
-    )
+    log_sd = np.sqrt(np.diag(np.linalg.inv(hessian))[: len(names)])
+    found = {}
+    for scope in dict.fromkeys(parameter.scope for parameter in parameters):
+        own = [place for place, parameter in enumerate(parameters) if parameter.scope == scope]
+        found[scope] = FittedScope(
+            scope=scope,
+            runtime=observed[0].runtime,
+            names=tuple(parameters[place].prior.name for place in own),
+            priors=np.exp(priors[0][own]),
+            prior_sd=prior_sd[own],
+            pooled=shifts[0][own],
+            log_sd=log_sd[own],
+            effects={effect: shift[own] for effect, shift in zip(effects, shifts[1:], strict=True)},
+            vendors=frozenset((chips[one.hardware].kind, chips[one.hardware].vendor) for one in observed),
+            rows=sum(len(one.seconds) for one in observed),
+        )
+    return found
 
 
-def fit_rows(groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]) -> Fitted:
-    """Fit coefficients to measured ops of one kernel family; as `fit`, with the rows thinned."""
-    return fit([observed_rows(thin(rows)) for rows in groups], chips, [Parameter(prior=prior) for prior in priors])
+def fit_scope(
+    scope: str, groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]
+) -> FittedScope:
+    """Fit the coefficients of one scope to measured ops; as `fit`, with the rows thinned."""
+    parameters = [Parameter(prior=prior, scope=scope) for prior in priors]
+    return fit([observed_rows(thin(rows)) for rows in groups], chips, parameters)[scope]
 
 
 def _weights(observed: Sequence[Observed]) -> list[float]:
     """What a residual of each set of rows counts: rows of one series are at most EFFECTIVE_ROWS facts together."""
-    counts: dict[Effect, int] = {}
+    counts: dict[tuple[str, str, str], int] = {}
     for own in observed:
         key = (own.hardware, own.engine, own.kernel)
         counts[key] = counts.get(key, 0) + len(own.seconds)
@@ -302,5 +240,3 @@ def _solve(problem: _Problem) -> tuple[Array, Array]:
         if gain < TOLERANCE:
             break
     return shifts, hessian
-
-

@@ -1,18 +1,18 @@
 """Which coefficients are fitted for which kernels: the table that a fit goes by.
 
-A scope is a set of kernels with coefficients of their own ("gemm.fp8", "attention.decode"); `kernels.scope_of` names it.
-May import: coefficients, kernels, measurements. To fit a further coefficient: its name in `FITTED`.
+A scope is a set of kernels with coefficients of their own ("gemm.fp8", "attention.decode"); `kernels.scope_of` names
+it. May import: coefficients, kernels, measurements. To fit a further coefficient: its name in `FITTED`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from perfmodel.calibration.fit import Parameter
 from perfmodel.calibration.measurements import OpRows
+from perfmodel.calibration.row_times import row_scope
 from perfmodel.coefficients import declared_priors
 from perfmodel.errors import UnsupportedError
-from perfmodel.kernels import contraction_rate, scope_of
 from perfmodel.types import Hardware
 
 _GEMM = (
@@ -55,16 +55,6 @@ FITTED: dict[str, tuple[str, ...]] = {
 }
 
 
-def scope_of_rows(rows: OpRows, chip: Hardware) -> str:
-    """The scope that measured ops belong to; "" if the chip cannot compute them."""
-    asked = str(rows.flags.get("compute", ""))
-    try:
-        rate = contraction_rate(chip, asked) if asked else None
-    except UnsupportedError:
-        return ""
-    return scope_of(rows.kind, rows.flags, rate)
-
-
 def parameters_of(scope: str) -> tuple[Parameter, ...]:
     """The coefficients that are fitted for a scope; none where the table has no line for it."""
     names = max((prefix for prefix in FITTED if _covers(prefix, scope)), key=len, default="")
@@ -76,9 +66,13 @@ def _covers(prefix: str, scope: str) -> bool:
     return scope == prefix or scope.startswith(f"{prefix}.")
 
 
-def by_scope(groups: Iterable[OpRows], chips: dict[str, Hardware]) -> dict[str, list[OpRows]]:
-    """Measured ops by scope."""
+def by_scope(groups: Iterable[OpRows], chips: Mapping[str, Hardware]) -> tuple[dict[str, list[OpRows]], dict[str, int]]:
+    """(measured ops by scope, reason -> rows that belong to none)."""
     found: dict[str, list[OpRows]] = {}
+    left: dict[str, int] = {}
     for rows in groups:
-        found.setdefault(scope_of_rows(rows, chips[rows.hardware]), []).append(rows)
-    return found
+        try:
+            found.setdefault(row_scope(rows, chips[rows.hardware]), []).append(rows)
+        except UnsupportedError as error:
+            left[str(error)] = left.get(str(error), 0) + len(rows)
+    return found, left

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from perfmodel.kernels.attention import time_attention
-from perfmodel.kernels.device import RUNTIMES, Device, Rate, contraction_rate, resolve_runtime
+from perfmodel.kernels.device import RUNTIMES, Device, Rate, contraction_rate, fitted_device, resolve_runtime
 from perfmodel.kernels.experts import time_experts
 from perfmodel.kernels.gemm import time_gemm
 from perfmodel.kernels.memory_bound import time_memory_bound
@@ -21,7 +21,10 @@ from perfmodel.kernels.roofline import KernelTime
 from perfmodel.precisions import find_format, quantized_format
 from perfmodel.types import OpCost
 
-__all__ = ["RUNTIMES", "Device", "KernelTime", "Rate", "contraction_rate", "resolve_runtime", "scope_of", "time_group"]
+__all__ = [
+    "RUNTIMES", "Device", "KernelTime", "Rate", "contraction_rate", "fitted_device", "resolve_runtime", "scope_of",
+    "time_group",
+]  # fmt: skip
 
 _GEMM_KINDS = ("linear", "matmul", "convolution", "index_scores", "gated_delta_rule")
 
