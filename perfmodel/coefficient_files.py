@@ -3,7 +3,7 @@
 Files are JSON, which is read ten times faster than YAML and is YAML too: what is wrong with one is told by the strict
 YAML reader, with its line. A file is one fit: what it was fitted on, and for each scope of kernels the shifts of the
 priors (as factors), the effects of engines, kernels, families and devices on them, and the half-widths of intervals.
-Where two files hold the same scope, the first one found wins: a user's own before the shipped ones.
+Several files may hold the same scope: a chip goes by the one that knows most of it (`fitted_scopes.choose_scopes`).
 
 May import: errors, types, catalog, yaml_strict, coefficients, fitted_scopes.
 """
@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 
 from perfmodel.catalog import Specs, data_dirs
-from perfmodel.errors import InputError, SpecError
+from perfmodel.errors import SpecError
 from perfmodel.fitted_scopes import LEVELS, REGIMES, SHARES, Array, Effect, FittedScope, Widths
+from perfmodel.whole_files import write_whole
 from perfmodel.yaml_strict import Document, describe, read_yaml, unknown_key
 
 FOLDER = "calibration/coefficients"
@@ -54,8 +55,8 @@ class CoefficientFile:
     scopes: Mapping[str, FittedScope]
 
 
-def load_scopes(*, specs: Specs = None) -> dict[str, FittedScope]:
-    """All fitted scopes: the user's own, then the shipped ones.
+def load_scopes(*, specs: Specs = None) -> Mapping[str, tuple[FittedScope, ...]]:
+    """All fits of each scope: the user's own, then the shipped ones.
 
     Raises:
         SpecError: a coefficients file with mistakes, all of them at once.
@@ -66,15 +67,15 @@ def load_scopes(*, specs: Specs = None) -> dict[str, FittedScope]:
         for path in sorted(folder.iterdir())
         if path.suffix in SUFFIXES and not path.name.startswith(".")
     ]
-    return dict(_load_all(tuple((str(path), path.stat().st_mtime_ns) for path in paths)))
+    return _load_all(tuple((str(path), path.stat().st_mtime_ns) for path in paths))
 
 
 @lru_cache(maxsize=16)
-def _load_all(files: tuple[tuple[str, int], ...]) -> Mapping[str, FittedScope]:
-    found: dict[str, FittedScope] = {}
+def _load_all(files: tuple[tuple[str, int], ...]) -> Mapping[str, tuple[FittedScope, ...]]:
+    found: dict[str, tuple[FittedScope, ...]] = {}
     for path, _ in files:
         for name, scope in read_coefficients(path).scopes.items():
-            found.setdefault(name, scope)
+            found[name] = (*found.get(name, ()), scope)
     return found
 
 
@@ -222,22 +223,6 @@ def write_coefficients(path: str | os.PathLike[str], file: CoefficientFile) -> N
     }
     text = json.dumps(document, indent=1, ensure_ascii=False)
     write_whole(path, _INNERMOST.sub(lambda found: " ".join(found[0].split()), text) + "\n")
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file by way of a temporary one beside it, so that a failure leaves the old file as it was.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    target = Path(path).expanduser()
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        os.replace(beside, target)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
 
 
 def _scope_document(scope: FittedScope) -> dict[str, Any]:

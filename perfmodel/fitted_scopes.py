@@ -11,7 +11,7 @@ May import: coefficients, types. `calibration.fit` makes these values, `coeffici
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any, TypeAlias
@@ -88,6 +88,7 @@ class FittedScope:
         effects: effect -> shift. vendors: (kind, vendor) of the chips measured; others stay at their priors.
         rows: how many were fitted. widths: half-widths by (level, "known" or "any" kernel).
         errors: of the rows when their device was left out, for reports. provenance: what it was fitted on.
+        stays: coefficients of which the data say less than their priors; for the report of a fit.
     """
 
     scope: str
@@ -103,6 +104,7 @@ class FittedScope:
     widths: Mapping[tuple[str, str], Widths] = field(default_factory=dict)
     errors: Mapping[str, Any] = field(default_factory=dict)
     provenance: str = ""
+    stays: Array = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     @property
     def pull(self) -> Array:
@@ -161,3 +163,13 @@ class FittedScope:
             return None
         known = "known" if engine and ("kernel", engine, kernel) in self.effects else "any"
         return self.widths.get((self.level(hardware), known))
+
+
+def choose_scopes(found: Mapping[str, Sequence[FittedScope]], hardware: Hardware) -> dict[str, FittedScope]:
+    """For each scope the fit that knows most of a chip; of several that know as much, the first."""
+    chosen = {}
+    for name, fits in found.items():
+        own = [fitted for fitted in fits if fitted.covers(hardware)]
+        if own:
+            chosen[name] = max(own, key=lambda fitted: LEVELS.index(fitted.level(hardware)))
+    return chosen

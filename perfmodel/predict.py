@@ -19,6 +19,7 @@ import numpy as np
 from perfmodel.catalog import ENVIRONMENT, is_path, load_hardware
 from perfmodel.coefficient_files import load_scopes
 from perfmodel.errors import InputError, UnmodelledError
+from perfmodel.fitted_scopes import FittedScope, choose_scopes
 from perfmodel.graphs import load_model
 from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import quantize, with_cache_format
@@ -28,8 +29,9 @@ from perfmodel.memory import MemoryNeed, largest_count, memory_need
 from perfmodel.phases import phase_prediction, unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme
 from perfmodel.program import Program, compile_graph, time_program
+from perfmodel.provenance import standing
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
-from perfmodel.uncertainty import phase_half_width
+from perfmodel.uncertainty import phase_half_width, scope_shares
 
 DEFAULT_INPUT_TOKENS = 512
 DEFAULT_OUTPUT_TOKENS = 128
@@ -39,13 +41,18 @@ _PROGRAMS = 256
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model made ready for a chip, a precision and a runtime: everything that does not depend on sizes."""
+    """A model made ready for a chip, a precision and a runtime: everything that does not depend on sizes.
+
+    Args:
+        device: the chip with the coefficients it stands on. fitted: the fits they come from, by scope.
+    """
 
     model: Model
     hardware: Hardware
     precision: str
     runtime: str
     device: Device
+    fitted: Mapping[str, FittedScope]
     programs: Mapping[str, Program]
     memory: MemoryNeed
     notes: tuple[str, ...]
@@ -92,7 +99,7 @@ def prepare(
     folders = os.environ.get(ENVIRONMENT)
     loaded = model if isinstance(model, Model) else _load_model(model, specs, folders, image_size)
     chip = hardware if isinstance(hardware, Hardware) else _load_hardware(hardware, specs, folders)
-    return _prepare(loaded, chip, precision, runtime, cache_precision)
+    return _prepare(loaded, chip, precision, runtime, cache_precision, specs)
 
 
 def _load_model(name: str, specs: str | None, folders: str | None, image_size: int) -> Model:
@@ -119,12 +126,18 @@ def _catalog_hardware(name: str, specs: str | None, _folders: str | None) -> Har
 
 @identity_cache(_PROGRAMS)
 def _prepare(
-    model: Model, hardware: Hardware, precision: str | None, runtime: str | None, cache_precision: str | None
+    model: Model,
+    hardware: Hardware,
+    precision: str | None,
+    runtime: str | None,
+    cache_precision: str | None,
+    specs: str | None,
 ) -> Prepared:
     wanted = runtime or ("graphs" if "decode" in model.phases else "eager")
     used_runtime, note = resolve_runtime(hardware, wanted)
     in_precision = _in_precision(model, precision, cache_precision)
-    device = fitted_device(hardware, used_runtime, load_scopes())
+    fitted = choose_scopes(load_scopes(specs=specs), hardware)
+    device = fitted_device(hardware, used_runtime, fitted)
     fused = fuse if used_runtime == "compiled" else _as_it_is
     programs = {name: compile_graph(fused(graph), device) for name, graph in in_precision.phases.items()}
     emulated = {pair for program in programs.values() for pair in program.emulated}
@@ -136,6 +149,7 @@ def _prepare(
         precision=precision or model.precision,
         runtime=used_runtime,
         device=device,
+        fitted=fitted,
         programs=programs,
         memory=memory_need(in_precision, hardware, used_runtime),
         notes=tuple(dict.fromkeys(notes)),
@@ -299,8 +313,11 @@ def _predict(
     _check_level(level)
     phases: dict[str, PhasePrediction] = {}
     unmodelled: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for name, program in prepared.programs.items():
         times = time_program(program, prepared.example_sizes | phase_sizes(name, batch, tokens_in, tokens_out))
+        for scope, share in scope_shares(program, times).items():
+            shares[scope] = max(share, shares.get(scope, 0.0))
         phases[name] = phase_prediction(name, program, times, level, with_ops=with_ops)
         for kind, share in unmodelled_shares(program, times):
             unmodelled[kind] = max(share, unmodelled.get(kind, 0.0))
@@ -332,7 +349,7 @@ def _predict(
         cost_usd=seconds / 3600 * prepared.hardware.price_usd_per_hour,
         energy_joules=seconds * prepared.hardware.power_watts,
         unmodelled=tuple(sorted(unmodelled.items())),
-        provenance=_provenance(prepared),
+        provenance=_provenance(prepared, shares),
     )
 
 
@@ -386,33 +403,11 @@ def _throughput(
     return per_second | ({"tokens": batch * tokens_in / seconds} if prepared.has_tokens else {})
 
 
-def _level(levels: set[str]) -> str:
-    """The level a prediction stands on: the weakest of the fitted coefficients it uses, datasheet without any."""
-    fitted = levels - {"prior"}
-    return "datasheet" if not fitted else "device" if fitted == {"device"} else "family"
-
-
-def _provenance(prepared: Prepared) -> dict[str, Any]:
-    hardware, used = prepared.hardware, prepared.device.used_coefficients
-    figures = {
-        key: hardware.figures[key].source for key in ("memory.bandwidth", "memory.capacity") if key in hardware.figures
-    }
+def _provenance(prepared: Prepared, shares: Mapping[str, float]) -> dict[str, Any]:
     return {
-        "level": _level({coefficient.level for coefficient in used}),
+        **standing(prepared.device, prepared.fitted, shares),
         "runtime": prepared.runtime,
         "engine": "none: kernels only, no server, no request scheduling",
-        "interval": "spread of the priors; not yet checked against measurements",
-        "hardware": hardware.path or hardware.id,
-        "hardware_sources": figures,
-        "coefficients": {
-            coefficient.name: {
-                "value": coefficient.value,
-                "log_sd": coefficient.log_sd,
-                "level": coefficient.level,
-                "provenance": coefficient.provenance,
-            }
-            for coefficient in used
-        },
         "model_source": prepared.model.source,
         "notes": list(prepared.notes),
     }

@@ -91,6 +91,16 @@ def phase_half_width(program: Program, times: PhaseTimes, share: float) -> Array
     return np.asarray(np.hypot(device_weight * on_device, (1 - device_weight) * host))
 
 
+def scope_shares(program: Program, times: PhaseTimes) -> dict[str, float]:
+    """Share of the device time that the kernels of each scope take, at the first configuration."""
+    shares: dict[str, float] = {}
+    for group, kernel in zip(program.groups, times.kernels, strict=True):
+        seconds = kernel.seconds[:, 0] if kernel.seconds.shape[0] == len(group.kinds) else kernel.seconds[0, 0]
+        own = float((group.repeats * seconds).sum() / times.device_seconds[0])
+        shares[group.scope] = shares.get(group.scope, 0.0) + own
+    return shares
+
+
 def _correlation(device: Device, scope: str) -> float:
     widths = device.widths.get(scope)
     return PRIOR_CORRELATION if widths is None else widths.correlation

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "perfmodel"
 # from the ground up; rooms of one row do not know each other
 ROWS = (
     {"errors", "arithmetic", "identity_cache"},
-    {"units", "sizes", "yaml_strict"},
+    {"units", "sizes", "yaml_strict", "whole_files"},
     {"precisions"},
     {"types"},
     {"figures"},
@@ -25,7 +25,7 @@ ROWS = (
     {"kernels", "memory"},
     {"program"},
     {"uncertainty"},
-    {"phases"},
+    {"phases", "provenance"},
     {"predict", "closed_form"},
     {"calibration"},
     {"report"},

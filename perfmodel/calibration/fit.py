@@ -124,6 +124,7 @@ def fit(
                        _weights(observed), precision)  # fmt: skip
     shifts, hessian = _solve(problem)
     log_sd = np.sqrt(np.diag(np.linalg.inv(hessian))[: len(names)])
+    told = np.diag(hessian)[: len(names)] - precision[0]  # by the data, of everything that shifts a coefficient
     found = {}
     for scope in dict.fromkeys(parameter.scope for parameter in parameters):
         own = [place for place, parameter in enumerate(parameters) if parameter.scope == scope]
@@ -138,6 +139,7 @@ def fit(
             effects={effect: shift[own] for effect, shift in zip(effects, shifts[1:], strict=True)},
             vendors=frozenset((chips[one.hardware].kind, chips[one.hardware].vendor) for one in observed),
             rows=sum(len(one.seconds) for one in observed),
+            stays=told[own] < precision[0][own],
         )
     return found
 

@@ -125,15 +125,23 @@ class Group:
         return sum(len(own) for own in self.sets)
 
 
+def check_keys(by: Sequence[str]) -> None:
+    """
+    Raises:
+        UnknownNameError: a label that is none of `KEYS`.
+    """
+    for key in by:
+        if key not in KEYS:
+            raise UnknownNameError("key of --by", key, KEYS, f"Known: {', '.join(KEYS)}")
+
+
 def group_scored(sets: Sequence[Scored], by: Sequence[str]) -> tuple[Group, ...]:
     """Rows by the given labels, the largest group first.
 
     Raises:
         UnknownNameError: no label of that name.
     """
-    for key in by:
-        if key not in KEYS:
-            raise UnknownNameError("key of --by", key, KEYS, f"Known: {', '.join(KEYS)}")
+    check_keys(by)
     if "regime" in by:
         sets = [part for own in sets for part in _by_regime(own)]
     found: dict[tuple[str, ...], list[Scored]] = {}

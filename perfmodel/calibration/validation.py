@@ -21,6 +21,7 @@ from perfmodel.calibration.unit_check import suspicious_units
 from perfmodel.catalog import Specs, load_hardware
 from perfmodel.coefficient_files import load_scopes
 from perfmodel.errors import InputError
+from perfmodel.fitted_scopes import choose_scopes
 from perfmodel.types import Hardware
 
 Progress = Callable[[str], None]
@@ -87,8 +88,13 @@ def validate(
     tally.add_all(unsupported)
     usable = {name: _kernels(groups, tally) for name, groups in scopes.items()}
     if leave_out is None:
-        fitted = load_scopes(specs=specs)
-        sets = [score_ops(rows, fitted, chips[rows.hardware], level) for groups in usable.values() for rows in groups]
+        found = load_scopes(specs=specs)
+        fitted = {name: choose_scopes(found, chip) for name, chip in chips.items()}
+        sets = [
+            score_ops(rows, fitted[rows.hardware], chips[rows.hardware], level)
+            for groups in usable.values()
+            for rows in groups
+        ]
     else:
         sets = _left_out(usable, chips, leave_out, level, tally, progress)
     if not sets:

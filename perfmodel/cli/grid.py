@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perfmodel.cli.options import read_counts, split_list
+from perfmodel.cli.options import read_counts, read_level, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Grid:
     cache_precision: str | None
     level: float
     strict: bool
+    specs: str | None
 
     def combinations(self) -> Iterator[Combination]:
         """All of them, the last list changing fastest."""
@@ -104,8 +105,9 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "output_tokens": counts("output_tokens"),
         "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, RUNTIMES)),
         "cache_precision": reader.read("cache_precision", lambda name: find_format(name).name),
-        "level": reader.read("level", _read_level),
+        "level": reader.read("level", read_level),
         "strict": options["strict"],
+        "specs": specs,
     }
     reader.refuse()
     return Grid(**grid)
@@ -115,16 +117,6 @@ def _one(counts: tuple[int, ...]) -> tuple[int, ...]:
     if len(counts) > 1:
         raise InputError("takes one size, not a list")
     return counts
-
-
-def _read_level(text: str) -> float:
-    try:
-        level = float(text)
-    except ValueError:
-        level = float("nan")
-    if not 0 < level < 1:
-        raise InputError(f"'{text}' does not lie between 0 and 1; write 0.8 for an interval that holds 80 % of cases")
-    return level
 
 
 class _Reader:

@@ -89,6 +89,7 @@ def fitted_device(
     """A chip with what was fitted for it.
 
     Args:
+        scopes: as `fitted_scopes.choose_scopes` gives them.
         engine, kernel: the software whose kernels run; "" for a mean over those that were measured.
     """
     priors = {prior.name: prior for prior in declared_priors()}
