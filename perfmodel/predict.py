@@ -9,13 +9,14 @@ a row per op. May import: everything below it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from perfmodel.anchoring import Anchor, anchored_phase, anchoring_of
 from perfmodel.catalog import ENVIRONMENT, is_path, load_hardware
 from perfmodel.coefficient_files import load_scopes
 from perfmodel.errors import InputError, UnmodelledError
@@ -35,6 +36,7 @@ from perfmodel.uncertainty import phase_half_width, scope_shares
 
 DEFAULT_INPUT_TOKENS = 512
 DEFAULT_OUTPUT_TOKENS = 128
+Anchors: TypeAlias = str | os.PathLike[str] | Sequence[Anchor] | None
 LARGEST = 1 << 31  # a batch or length beyond this is a typing error
 _PROGRAMS = 256
 
@@ -186,6 +188,7 @@ def predict(
     level: float = 0.8,
     strict: bool = False,
     specs: str | None = None,
+    anchors: Anchors = None,
 ) -> Prediction:
     """Predict the latency of a model on a chip.
 
@@ -198,6 +201,8 @@ def predict(
         input_tokens, output_tokens: per sequence; 512 and 128 by default where the model has such sizes.
         level: share of unseen cases that the interval is meant to hold.
         strict: refuse ops without a formula.
+        anchors: measured runs, as a file in any format that `perfmodel validate` reads, or as values; they shift the
+            prediction and narrow its interval (`perfmodel.anchoring`).
 
     Raises:
         PerfmodelError: bad input, with what to do about it.
@@ -215,7 +220,8 @@ def predict(
         image_size=image_size,
         specs=specs,
     )
-    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, with_ops=False)
+    given = _read_anchors(anchors, specs)
+    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, given, with_ops=False)
 
 
 def explain(
@@ -232,6 +238,7 @@ def explain(
     level: float = 0.8,
     strict: bool = False,
     specs: str | None = None,
+    anchors: Anchors = None,
 ) -> Prediction:
     """As `predict`, with a row per op in every phase: time, bound, FLOPs, bytes, share."""
     prepared = prepare(
@@ -243,7 +250,8 @@ def explain(
         image_size=image_size,
         specs=specs,
     )
-    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, with_ops=True)
+    given = _read_anchors(anchors, specs)
+    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, given, with_ops=True)
 
 
 def predict_arrays(
@@ -305,6 +313,7 @@ def _predict(
     output_tokens: int | None,
     level: float,
     strict: bool,
+    anchors: Sequence[Anchor],
     *,
     with_ops: bool,
 ) -> Prediction:
@@ -318,7 +327,11 @@ def _predict(
         times = time_program(program, prepared.example_sizes | phase_sizes(name, batch, tokens_in, tokens_out))
         for scope, share in scope_shares(program, times).items():
             shares[scope] = max(share, shares.get(scope, 0.0))
-        phases[name] = phase_prediction(name, program, times, level, with_ops=with_ops)
+        phase = phase_prediction(name, program, times, level, with_ops=with_ops)
+        if anchors:
+            own = scope_shares(program, times)
+            phase = anchored_phase(phase, prepared.hardware.id, prepared.model.name, own, level, anchors)
+        phases[name] = phase
         for kind, share in unmodelled_shares(program, times):
             unmodelled[kind] = max(share, unmodelled.get(kind, 0.0))
     if strict and unmodelled:
@@ -349,7 +362,7 @@ def _predict(
         cost_usd=seconds / 3600 * prepared.hardware.price_usd_per_hour,
         energy_joules=seconds * prepared.hardware.power_watts,
         unmodelled=tuple(sorted(unmodelled.items())),
-        provenance=_provenance(prepared, shares),
+        provenance=_provenance(prepared, shares, anchors),
     )
 
 
@@ -403,9 +416,20 @@ def _throughput(
     return per_second | ({"tokens": batch * tokens_in / seconds} if prepared.has_tokens else {})
 
 
-def _provenance(prepared: Prepared, shares: Mapping[str, float]) -> dict[str, Any]:
+def _read_anchors(anchors: Anchors, specs: str | None) -> Sequence[Anchor]:
+    if anchors is None:
+        return ()
+    if not isinstance(anchors, str | os.PathLike):
+        return tuple(anchors)
+    from perfmodel.calibration.anchor_files import read_anchors  # importers of measurements, rarely needed
+
+    return read_anchors(anchors, specs=specs)
+
+
+def _provenance(prepared: Prepared, shares: Mapping[str, float], anchors: Sequence[Anchor]) -> dict[str, Any]:
     return {
         **standing(prepared.device, prepared.fitted, shares),
+        **anchoring_of(anchors, prepared.hardware.id),
         "runtime": prepared.runtime,
         "engine": "none: kernels only, no server, no request scheduling",
         "model_source": prepared.model.source,

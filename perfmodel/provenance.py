@@ -11,6 +11,7 @@ from typing import Any
 
 from perfmodel.fitted_scopes import LEVELS, FittedScope
 from perfmodel.kernels import Device
+from perfmodel.types import Hardware
 
 NOTICEABLE = 0.1  # share of a phase's time below which a scope does not decide the level
 
@@ -22,13 +23,13 @@ def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[
         fitted: what was fitted for the chip, by scope. shares: largest share of a phase's time by scope.
     """
     hardware = device.hardware
-    levels = {scope: fitted[scope].level(hardware) if scope in fitted else "datasheet" for scope in shares}
-    noticed = [scope for scope, share in shares.items() if share >= NOTICEABLE] or list(shares)
+    levels = {scope: _level(scope, fitted, hardware) for scope in shares}
+    noticed = _noticed(shares)
     figures = {
         key: hardware.figures[key].source for key in ("memory.bandwidth", "memory.capacity") if key in hardware.figures
     }
     return {
-        "level": min((levels[scope] for scope in noticed), key=LEVELS.index, default="datasheet"),
+        "level": weakest_level(shares, fitted, hardware),
         "levels": levels,
         "interval": _interval(device, fitted, noticed),
         "hardware": hardware.path or hardware.id,
@@ -43,6 +44,19 @@ def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[
             for coefficient in device.used_coefficients
         },
     }
+
+
+def weakest_level(shares: Mapping[str, float], fitted: Mapping[str, FittedScope], hardware: Hardware) -> str:
+    """The weakest level among the scopes that take a noticeable share of the time."""
+    return min((_level(scope, fitted, hardware) for scope in _noticed(shares)), key=LEVELS.index, default=LEVELS[0])
+
+
+def _noticed(shares: Mapping[str, float]) -> list[str]:
+    return [scope for scope, share in shares.items() if share >= NOTICEABLE] or list(shares)
+
+
+def _level(scope: str, fitted: Mapping[str, FittedScope], hardware: Hardware) -> str:
+    return fitted[scope].level(hardware) if scope in fitted else LEVELS[0]
 
 
 def _interval(device: Device, fitted: Mapping[str, FittedScope], scopes: list[str]) -> str:

@@ -37,7 +37,7 @@ class Scored:
         labels: by `KEYS`; those that do not apply are "". metric: latency, ttft, tpot, e2e or throughput.
         measured, predicted: seconds. half_width: of the interval, in log. bound: the physical one, in seconds.
         regime: index into `REGIMES`. rows: their numbers in the file. sizes: of the ops, by name.
-        kernel_known: the engine's kernel was measured, here or elsewhere.
+        kernel_known: the engine's kernel was measured, here or elsewhere. shares: of a model's time by scope.
     """
 
     labels: Mapping[str, str]
@@ -50,6 +50,7 @@ class Scored:
     metric: str = "latency"
     sizes: Mapping[str, Array] = field(default_factory=dict)
     kernel_known: bool = False
+    shares: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.measured)

@@ -54,6 +54,7 @@ def answer(
         level=grid.level,
         strict=grid.strict,
         specs=grid.specs,
+        anchors=grid.anchors,
     )
     limits = _limits(prepared, cell, max_batch=max_batch, max_context=max_context)
     return Answer(

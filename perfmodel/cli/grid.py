@@ -15,6 +15,7 @@ from perfmodel.cli.options import read_counts, read_level, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
+    from perfmodel.anchoring import Anchor
     from perfmodel.types import Hardware, Model
 
 Value = TypeVar("Value")
@@ -49,6 +50,7 @@ class Grid:
     level: float
     strict: bool
     specs: str | None
+    anchors: tuple[Anchor, ...]
 
     def combinations(self) -> Iterator[Combination]:
         """All of them, the last list changing fastest."""
@@ -108,9 +110,16 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "level": reader.read("level", read_level),
         "strict": options["strict"],
         "specs": specs,
+        "anchors": reader.read("anchors", lambda path: _anchors(path, specs)) or (),
     }
     reader.refuse()
     return Grid(**grid)
+
+
+def _anchors(path: str, specs: str | None) -> tuple[Anchor, ...]:
+    from perfmodel.calibration.anchor_files import read_anchors  # importers are for those who have anchors
+
+    return read_anchors(path, specs=specs)
 
 
 def _one(counts: tuple[int, ...]) -> tuple[int, ...]:

@@ -51,6 +51,9 @@ _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
         help="Share of unseen cases the interval should hold.",
         show_default=True,
     ),
+    click.option(
+        "--anchors", metavar="FILE", help="Measured runs that shift the prediction and narrow its interval (CSV, ...)."
+    ),
     click.option("--strict", is_flag=True, help="Refuse ops without a formula instead of listing them."),
 )
 
