@@ -35,7 +35,7 @@ class Links:
     bytes_per_second: Array
     inside: Array
     nodes: Array
-    direct: Any
+    direct: np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def links_between(hardware: Hardware, devices: Array, devices_per_node: Array) -> Links:
@@ -53,11 +53,12 @@ def links_between(hardware: Hardware, devices: Array, devices_per_node: Array) -
     rate_inside = np.where(direct, hardware.link_bytes_per_second, host)
     rate_across = np.minimum(inside * hardware.inter_node_bytes_per_second, np.where(inside > 1, rate_inside, np.inf))
     rate = np.where(nodes > 1, rate_across, rate_inside)
-    if np.any((rate == 0) & (devices > 1)):
-        where = "between nodes" if np.any((rate == 0) & (nodes > 1)) else "between devices"
+    missing = (rate == 0) & (devices > 1)
+    if np.any(missing):
+        across = np.any(missing & (nodes > 1))
+        between, figure = ("nodes", "inter_node_bandwidth") if across else ("devices", "bandwidth")
         raise UnsupportedError(
-            f"{hardware.id}: its profile gives no bandwidth {where} "
-            f"({'links.inter_node_bandwidth' if 'nodes' in where else 'links.bandwidth'}), which a collective needs."
+            f"{hardware.id}: its profile gives no bandwidth between {between} (links.{figure}); a collective needs it."
         )
     return Links(np.where(rate > 0, rate, np.inf), inside, nodes, direct)
 
