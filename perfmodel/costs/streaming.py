@@ -218,6 +218,7 @@ _SIZES: dict[str, SizesFunction] = {
     "normalization": _or_fused(normalization_sizes),
     "softmax": _or_fused(softmax_sizes),
     "reduce": _or_fused(reduce_sizes),
+    "dropout": pointwise_sizes,
     "copy": copy_sizes,
     "cache_append": cache_append_sizes,
     "embedding": embedding_sizes,

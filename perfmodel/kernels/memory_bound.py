@@ -45,10 +45,12 @@ EFFICIENCIES = {
     "normalization": _efficiency("normalization", 0.65, 0.25, 0.5),
     "copy": _efficiency("copy", 0.70, 0.20, 0.5),
     "gather": _efficiency("gather", 0.55, 0.40, 0.4),
+    "dropout": _efficiency("dropout", 0.72, 0.20, 0.4),
 }
 _FAMILY = {
     "pointwise": "pointwise",
     "reduce": "pointwise",
+    "dropout": "dropout",
     "scan": "softmax",
     "softmax": "softmax",
     "normalization": "normalization",
