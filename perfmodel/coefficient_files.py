@@ -1,101 +1,190 @@
-"""Fitted coefficients on disk: calibration/coefficients/<scope>.yaml -> overrides for a chip.
+"""Fitted coefficients on disk: calibration/coefficients/*.json <-> `FittedScope`.
 
-A file holds, for one scope of kernels, the coefficients of each device that was measured. A chip that was measured
-stands on its own (level `device`); a chip of the same architecture family on the mean of its relatives, with a wider
-spread (level `family`); any other on the priors. Launch times were measured in captured graphs and are left out for
-other runtimes.
+Files are JSON, which is read ten times faster than YAML and is YAML too: what is wrong with one is told by the strict
+YAML reader, with its line. A file is one fit: what it was fitted on, and for each scope of kernels the shifts of the
+priors (as factors), the effects of engines, kernels, families and devices on them, and the half-widths of intervals.
+Several files may hold the same scope: a chip goes by the one that knows most of it (`fitted_scopes.choose_scopes`).
 
-May import: errors, types, catalog, yaml_strict, coefficients.
+May import: errors, types, catalog, yaml_strict, coefficients, fitted_scopes.
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
-from perfmodel.catalog import Specs, data_files
-from perfmodel.coefficients import Coefficient
-from perfmodel.types import Hardware
+import numpy as np
+
+from perfmodel.catalog import Specs, data_dirs
+from perfmodel.errors import SpecError
+from perfmodel.fitted_scopes import LEVELS, REGIMES, SHARES, Array, Effect, FittedScope, Widths
+from perfmodel.whole_files import write_whole
 from perfmodel.yaml_strict import Document, describe, read_yaml, unknown_key
 
 FOLDER = "calibration/coefficients"
-FAMILY_SD = 0.15  # how far relatives of one family differ, in log; widens the spread of a chip that was not measured
-_KEYS = ("scope", "runtime", "fitted", "provenance", "data_hash", "rows", "errors", "left_out_form_sd", "devices")
-_DEVICE_KEYS = ("family", "rows", "coefficients")
+SUFFIXES = (".json", ".yaml")
+FORMAT = 1
+DIGITS = 5  # significant ones; a coefficient is not known to more
+SEPARATOR = " | "  # between the parts of an effect's name
+EFFECT_KINDS = {"engine": 1, "kernel": 2, "family": 1, "device": 1, "series": 3}  # and how many names each has
+_INNERMOST = re.compile(r"[\[{][^\[\]{}]*[\]}]")  # lists and mappings without others inside go on one line
+_KEYS = ("format", "fitted", "provenance", "data", "scopes")
+_SCOPE_KEYS = ("runtime", "rows", "vendors", "coefficients", "effects", "intervals", "errors")
+_COEFFICIENT_KEYS = ("prior", "prior_sd", "factor", "log_sd")
+_INTERVAL_KEYS = ("level", "kernel", "correlation", *REGIMES)
 
 
-def load_overrides(hardware: Hardware, runtime: str, *, specs: Specs = None) -> dict[str, Coefficient]:
-    """Fitted coefficients for a chip, by "scope:name"; empty if neither it nor a relative was measured.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoefficientFile:
+    """One fit as it is stored.
+
+    Args:
+        fitted: date. provenance: the data in words. data: for each file its name, SHA-256 and rows.
+    """
+
+    fitted: str
+    provenance: str
+    data: tuple[Mapping[str, Any], ...]
+    scopes: Mapping[str, FittedScope]
+
+
+def load_scopes(*, specs: Specs = None) -> Mapping[str, tuple[FittedScope, ...]]:
+    """All fits of each scope: the user's own, then the shipped ones.
 
     Raises:
         SpecError: a coefficients file with mistakes, all of them at once.
     """
-    found: dict[str, Coefficient] = {}
-    for path in data_files(FOLDER, specs=specs).values():
-        data = _read(str(path), path.stat().st_mtime_ns)
-        for name, coefficient in _for_chip(data, hardware).items():
-            if runtime == data["runtime"] or not name.endswith("launch_seconds"):
-                found[f"{data['scope']}:{name}"] = coefficient
+    paths = [
+        path
+        for folder in data_dirs(FOLDER, specs=specs)
+        for path in sorted(folder.iterdir())
+        if path.suffix in SUFFIXES and not path.name.startswith(".")
+    ]
+    return _load_all(tuple((str(path), path.stat().st_mtime_ns) for path in paths))
+
+
+@lru_cache(maxsize=16)
+def _load_all(files: tuple[tuple[str, int], ...]) -> Mapping[str, tuple[FittedScope, ...]]:
+    found: dict[str, tuple[FittedScope, ...]] = {}
+    for path, _ in files:
+        for name, scope in read_coefficients(path).scopes.items():
+            found[name] = (*found.get(name, ()), scope)
     return found
 
 
-def _for_chip(data: Mapping[str, Any], hardware: Hardware) -> dict[str, Coefficient]:
-    devices, scope = data["devices"], data["scope"]
-    if hardware.id in devices:
-        own = devices[hardware.id]["coefficients"]
-        return {
-            name: Coefficient(f"{scope}:{name}", value, log_sd, "device", data["provenance"])
-            for name, (value, log_sd) in own.items()
-        }
-    relatives = [device["coefficients"] for device in devices.values() if device["family"] == hardware.family]
-    return _family_mean(relatives, data) if relatives else {}
+# ------------------------------------------------------------------------------------------------------- reading
 
 
-def _family_mean(relatives: Sequence[Mapping[str, Any]], data: Mapping[str, Any]) -> dict[str, Coefficient]:
-    mean: dict[str, Coefficient] = {}
-    for name in relatives[0]:
-        values = [own[name] for own in relatives if name in own]
-        value = math.exp(fmean(math.log(value) for value, _ in values))
-        log_sd = math.hypot(fmean(log_sd for _, log_sd in values), FAMILY_SD)
-        if name.endswith(".form"):
-            log_sd = float(data["left_out_form_sd"])
-        mean[name] = Coefficient(f"{data['scope']}:{name}", value, log_sd, "family", data["provenance"])
-    return mean
+def read_coefficients(path: str | os.PathLike[str]) -> CoefficientFile:
+    """A checked file.
+
+    Raises:
+        SpecError: all its mistakes at once, with line and key.
+    """
+    try:
+        document = _read_json(Path(path))
+        return _read_document(document)
+    except (OSError, ValueError, SpecError):  # told with lines by the slower reader
+        return _read_document(read_yaml(Path(path)))
 
 
-@lru_cache(maxsize=64)
-def _read(path: str, _modified: int) -> dict[str, Any]:
-    """A checked file."""
-    document = read_yaml(Path(path))
-    data = document.data
-    if not isinstance(data, dict):
-        document.report(f"expected fitted coefficients, found {describe(data)}")
-        document.refuse()
-    for key in data.keys() - set(_KEYS):
-        document.report(unknown_key(key, _KEYS), key)
-    for key in ("scope", "runtime", "provenance", "left_out_form_sd", "devices"):
-        if key not in data:
-            document.report(f"'{key}' is missing", key)
-    for device, facts in _mapping(document, data.get("devices"), "devices").items():
-        _check_device(document, device, _mapping(document, facts, "devices", device))
+def _read_json(path: Path) -> Document:
+    return Document(str(path), json.loads(path.read_bytes()))
+
+
+def _read_document(document: Document) -> CoefficientFile:
     document.refuse()
-    return dict(data)
+    data = _mapping(document, document.data)
+    _check_keys(document, data, _KEYS, ("format", "scopes"))
+    if data.get("format", FORMAT) != FORMAT:
+        document.report(f"is format {data['format']}; this version of perfmodel reads format {FORMAT}", "format")
+    provenance = str(data.get("provenance", ""))
+    scopes = {
+        str(name): scope
+        for name, facts in _mapping(document, data.get("scopes", {}), "scopes").items()
+        if (scope := _read_scope(document, str(name), facts, provenance))
+    }
+    document.refuse()
+    return CoefficientFile(
+        fitted=str(data.get("fitted", "")), provenance=provenance, data=tuple(data.get("data", ())), scopes=scopes
+    )
 
 
-def _check_device(document: Document, device: str, facts: Mapping[str, Any]) -> None:
-    for key in facts.keys() - set(_DEVICE_KEYS):
-        document.report(unknown_key(key, _DEVICE_KEYS), "devices", device, key)
-    if not isinstance(facts.get("family"), str):
-        document.report("'family' is missing", "devices", device)
-    where = ("devices", device, "coefficients")
-    for name, pair in _mapping(document, facts.get("coefficients"), *where).items():
-        good = isinstance(pair, list) and len(pair) == 2 and all(isinstance(x, int | float) for x in pair)
-        if not good or pair[0] <= 0 or pair[1] < 0:
-            document.report("expected [value above 0, log_sd of at least 0]", *where, name)
+def _read_scope(document: Document, name: str, value: Any, provenance: str) -> FittedScope | None:
+    where = ("scopes", name)
+    facts = _mapping(document, value, *where)
+    _check_keys(document, facts, _SCOPE_KEYS, ("runtime", "coefficients"), *where)
+    table = _mapping(document, facts.get("coefficients", {}), *where, "coefficients")
+    rows = {
+        coefficient: [
+            _positive(document, _mapping(document, row, *where, "coefficients", coefficient).get(key),
+                      *where, "coefficients", coefficient, key)
+            for key in _COEFFICIENT_KEYS
+        ]
+        for coefficient, row in table.items()
+    }  # fmt: skip
+    effects = dict(_read_effects(document, facts.get("effects", {}), len(rows), *where, "effects"))
+    widths = dict(_read_intervals(document, facts.get("intervals", []), *where, "intervals"))
+    vendors = [tuple(pair) for pair in facts.get("vendors", []) if isinstance(pair, list)]
+    if any(len(pair) != 2 for pair in vendors):
+        document.report("each vendor is a pair [kind, vendor]", *where, "vendors")
+    if document.problems or not rows:
+        return None
+    prior, prior_sd, factor, log_sd = np.array(list(rows.values()), dtype=float).T
+    return FittedScope(
+        scope=name, runtime=str(facts["runtime"]), names=tuple(rows), priors=prior, prior_sd=prior_sd,
+        pooled=np.log(factor), log_sd=log_sd, effects=effects, vendors=frozenset(vendors),
+        rows=int(facts.get("rows", 0)), widths=widths, errors=facts.get("errors", {}), provenance=provenance,
+    )  # fmt: skip
+
+
+def _read_effects(document: Document, value: Any, count: int, *where: str) -> Iterator[tuple[Effect, Array]]:
+    for kind, effects in _mapping(document, value, *where).items():
+        if kind not in EFFECT_KINDS:
+            document.report(unknown_key(kind, tuple(EFFECT_KINDS)), *where, kind)
+            continue
+        for name, factors in _mapping(document, effects, *where, kind).items():
+            parts = tuple(str(name).split(SEPARATOR))
+            if len(parts) != EFFECT_KINDS[kind]:
+                document.report(f"the name of a {kind} has {EFFECT_KINDS[kind]} parts between '{SEPARATOR}'",
+                                *where, kind, name)  # fmt: skip
+            if not isinstance(factors, list) or len(factors) != count or not all(map(_is_positive, factors)):
+                document.report(f"expected {count} positive factors, one per coefficient", *where, kind, name)
+            else:
+                yield (kind, *parts), np.log(np.array(factors, dtype=float))
+
+
+def _read_intervals(document: Document, value: Any, *where: str) -> Iterator[tuple[tuple[str, str], Widths]]:
+    for place, entry in enumerate(value if isinstance(value, list) else []):
+        facts = _mapping(document, entry, *where, str(place))
+        _check_keys(document, facts, _INTERVAL_KEYS, _INTERVAL_KEYS, *where, str(place))
+        rows = [facts.get(regime) for regime in REGIMES]
+        good = all(isinstance(row, list) and len(row) == len(SHARES) and all(map(_is_positive, row)) for row in rows)
+        if facts.get("level") not in LEVELS or facts.get("kernel") not in ("known", "any") or not good:
+            document.report(
+                f"expected a level ({', '.join(LEVELS)}), a kernel (known, any) and {len(SHARES)} positive half-widths "
+                f"for each of {', '.join(REGIMES)}", *where,
+            )  # fmt: skip
+            continue
+        key = (str(facts["level"]), str(facts["kernel"]))
+        yield key, Widths(key[0], np.array(rows, dtype=float), float(facts["correlation"]))
+
+
+def _check_keys(
+    document: Document, data: Mapping[str, Any], known: tuple[str, ...], needed: tuple[str, ...], *where: str
+) -> None:
+    for key in data.keys() - set(known):
+        document.report(unknown_key(key, known), *where, key)
+    for key in needed:
+        if key not in data:
+            document.report(f"'{key}' is missing", *where)
 
 
 def _mapping(document: Document, value: Any, *keys: str) -> Mapping[str, Any]:
@@ -103,3 +192,64 @@ def _mapping(document: Document, value: Any, *keys: str) -> Mapping[str, Any]:
         return value
     document.report(f"expected a mapping, found {describe(value)}", *keys)
     return {}
+
+
+def _positive(document: Document, value: Any, *keys: str) -> float:
+    if _is_positive(value):
+        return float(value)
+    document.report(f"expected a number above 0, found {describe(value)}", *keys)
+    return 1.0
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+
+
+# ------------------------------------------------------------------------------------------------------- writing
+
+
+def write_coefficients(path: str | os.PathLike[str], file: CoefficientFile) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    document = {
+        "format": FORMAT,
+        "fitted": file.fitted,
+        "provenance": file.provenance,
+        "data": [dict(entry) for entry in file.data],
+        "scopes": {name: _scope_document(scope) for name, scope in sorted(file.scopes.items())},
+    }
+    text = json.dumps(document, indent=1, ensure_ascii=False)
+    write_whole(path, _INNERMOST.sub(lambda found: " ".join(found[0].split()), text) + "\n")
+
+
+def _scope_document(scope: FittedScope) -> dict[str, Any]:
+    columns = (scope.priors, scope.prior_sd, np.exp(scope.pooled), scope.log_sd)
+    effects: dict[str, dict[str, list[float]]] = {}
+    for (kind, *parts), shift in scope.effects.items():
+        effects.setdefault(kind, {})[SEPARATOR.join(parts)] = [_rounded(value) for value in np.exp(shift)]
+    return {
+        "runtime": scope.runtime,
+        "rows": scope.rows,
+        "vendors": sorted(list(pair) for pair in scope.vendors),
+        "coefficients": {
+            name: dict(zip(_COEFFICIENT_KEYS, map(_rounded, row), strict=True))
+            for name, *row in zip(scope.names, *columns, strict=True)
+        },
+        "effects": effects,
+        "intervals": [
+            {"level": level, "kernel": kernel, "correlation": _rounded(widths.correlation)}
+            | {
+                regime: [_rounded(value) for value in row]
+                for regime, row in zip(REGIMES, widths.by_regime, strict=True)
+            }
+            for (level, kernel), widths in sorted(scope.widths.items())
+        ],
+        "errors": dict(scope.errors),
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{float(value):.{DIGITS}g}")

@@ -1,6 +1,6 @@
 """Arrays of a timed phase -> the values people read: a phase's time with its interval, and a row per op.
 
-May import: program and below.
+May import: uncertainty, program and below.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from perfmodel.costs import find_kind, is_modelled
 from perfmodel.kernels.roofline import Array, KernelTime
 from perfmodel.program import Group, PhaseTimes, Program
 from perfmodel.types import OpCost, OpPrediction, OpTime, PhasePrediction
+from perfmodel.uncertainty import op_half_widths, phase_half_width
 
 
-def phase_prediction(name: str, program: Program, times: PhaseTimes, z: float, *, with_ops: bool) -> PhasePrediction:
+def phase_prediction(
+    name: str, program: Program, times: PhaseTimes, share: float, *, with_ops: bool
+) -> PhasePrediction:
     """The prediction of a phase at its first configuration.
 
     Args:
-        z: half-width of the interval in standard deviations. with_ops: a row per op.
+        share: of unseen cases that the interval is meant to hold. with_ops: a row per op.
     """
     seconds, bound = float(times.seconds[0]), float(times.bound_seconds[0])
-    spread = float(np.exp(z * times.log_sd[0]))
-    compute, memory = float(times.compute_seconds[0]), float(times.memory_seconds[0])
+    spread = float(np.exp(phase_half_width(program, times, share)[0]))
+    compute, memory, network = (
+        float(part[0]) for part in (times.compute_seconds, times.memory_seconds, times.network_seconds)
+    )
     return PhasePrediction(
         name=name,
         time=OpTime(
@@ -32,12 +37,13 @@ def phase_prediction(name: str, program: Program, times: PhaseTimes, z: float, *
             high=seconds * spread,
             compute_seconds=compute,
             memory_seconds=memory,
-            overhead_seconds=seconds - compute - memory,
+            network_seconds=network,
+            overhead_seconds=seconds - compute - memory - network,
         ),
         cost=_phase_cost(program, times) if with_ops else OpCost(),
         bound_seconds=bound,
         host_seconds=float(times.host_seconds[0]),
-        ops=_op_rows(program, times, z) if with_ops else (),
+        ops=_op_rows(program, times, share) if with_ops else (),
     )
 
 
@@ -54,31 +60,28 @@ def unmodelled_shares(program: Program, times: PhaseTimes) -> tuple[tuple[str, f
     return tuple(sorted(shares.items()))
 
 
-def _op_rows(program: Program, times: PhaseTimes, z: float) -> tuple[OpPrediction, ...]:
+def _op_rows(program: Program, times: PhaseTimes, share: float) -> tuple[OpPrediction, ...]:
     """One row per op, in the order of the graph."""
     total = float(times.device_seconds[0])
     rows: dict[int, OpPrediction] = {}
     for group, kernel, cost in zip(program.groups, times.kernels, times.costs, strict=True):
+        half_widths = op_half_widths(kernel, group.scope, program.device, share)
         for position, index in enumerate(group.indices):
-            rows[index] = _op_row(program, group, kernel, cost, position, total, z)
+            spread = float(np.exp(_cell(half_widths, position)))
+            rows[index] = _op_row(program, group, kernel, cost, position, total, spread)
     return tuple(rows[index] for index in sorted(rows))
 
 
 def _op_row(
-    program: Program, group: Group, kernel: KernelTime, cost: OpCost, position: int, total: float, z: float
+    program: Program, group: Group, kernel: KernelTime, cost: OpCost, position: int, total: float, spread: float
 ) -> OpPrediction:
     op, hardware = program.graph.ops[group.indices[position]], program.device.hardware
     own = _at(cost, position) * op.repeat
-    compute, memory, overhead = (
+    compute, memory, network, overhead = (
         _cell(part, position) * op.repeat
-        for part in (kernel.compute_seconds, kernel.memory_seconds, kernel.overhead_seconds)
+        for part in (kernel.compute_seconds, kernel.memory_seconds, kernel.network_seconds, kernel.overhead_seconds)
     )
-    seconds = compute + memory + overhead
-    variance = sum(
-        (_cell(sensitivity, position) * op.repeat * coefficient.log_sd) ** 2
-        for coefficient, sensitivity in kernel.sensitivities
-    )
-    spread = float(np.exp(z * variance**0.5 / seconds)) if seconds else 1.0
+    seconds = compute + memory + network + overhead
     bound = own.bytes / hardware.memory_bandwidth_bytes_per_second
     if group.rate is not None:
         bound = max(bound, own.matrix_flops / group.rate.flops_per_second)
@@ -94,6 +97,7 @@ def _op_row(
             high=seconds * spread,
             compute_seconds=compute,
             memory_seconds=memory,
+            network_seconds=network,
             overhead_seconds=overhead,
         ),
         share=seconds / total if total else 0.0,

@@ -9,43 +9,52 @@ a row per op. May import: everything below it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import NormalDist
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
+from perfmodel.anchoring import Anchor, anchored_phase, anchoring_of
 from perfmodel.catalog import ENVIRONMENT, is_path, load_hardware
-from perfmodel.coefficient_files import load_overrides
+from perfmodel.coefficient_files import load_scopes
 from perfmodel.errors import InputError, UnmodelledError
+from perfmodel.fitted_scopes import FittedScope, choose_scopes
 from perfmodel.graphs import load_model
 from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import quantize, with_cache_format
 from perfmodel.identity_cache import identity_cache
-from perfmodel.kernels import Device, resolve_runtime
+from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
 from perfmodel.phases import phase_prediction, unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme
 from perfmodel.program import Program, compile_graph, time_program
+from perfmodel.provenance import standing
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
+from perfmodel.uncertainty import phase_half_width, scope_shares
 
 DEFAULT_INPUT_TOKENS = 512
 DEFAULT_OUTPUT_TOKENS = 128
+Anchors: TypeAlias = str | os.PathLike[str] | Sequence[Anchor] | None
 LARGEST = 1 << 31  # a batch or length beyond this is a typing error
 _PROGRAMS = 256
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A model made ready for a chip, a precision and a runtime: everything that does not depend on sizes."""
+    """A model made ready for a chip, a precision and a runtime: everything that does not depend on sizes.
+
+    Args:
+        device: the chip with the coefficients it stands on. fitted: the fits they come from, by scope.
+    """
 
     model: Model
     hardware: Hardware
     precision: str
     runtime: str
     device: Device
+    fitted: Mapping[str, FittedScope]
     programs: Mapping[str, Program]
     memory: MemoryNeed
     notes: tuple[str, ...]
@@ -92,7 +101,7 @@ def prepare(
     folders = os.environ.get(ENVIRONMENT)
     loaded = model if isinstance(model, Model) else _load_model(model, specs, folders, image_size)
     chip = hardware if isinstance(hardware, Hardware) else _load_hardware(hardware, specs, folders)
-    return _prepare(loaded, chip, precision, runtime, cache_precision)
+    return _prepare(loaded, chip, precision, runtime, cache_precision, specs)
 
 
 def _load_model(name: str, specs: str | None, folders: str | None, image_size: int) -> Model:
@@ -119,12 +128,18 @@ def _catalog_hardware(name: str, specs: str | None, _folders: str | None) -> Har
 
 @identity_cache(_PROGRAMS)
 def _prepare(
-    model: Model, hardware: Hardware, precision: str | None, runtime: str | None, cache_precision: str | None
+    model: Model,
+    hardware: Hardware,
+    precision: str | None,
+    runtime: str | None,
+    cache_precision: str | None,
+    specs: str | None,
 ) -> Prepared:
     wanted = runtime or ("graphs" if "decode" in model.phases else "eager")
     used_runtime, note = resolve_runtime(hardware, wanted)
     in_precision = _in_precision(model, precision, cache_precision)
-    device = Device(hardware, used_runtime, load_overrides(hardware, used_runtime))
+    fitted = choose_scopes(load_scopes(specs=specs), hardware)
+    device = fitted_device(hardware, used_runtime, fitted)
     fused = fuse if used_runtime == "compiled" else _as_it_is
     programs = {name: compile_graph(fused(graph), device) for name, graph in in_precision.phases.items()}
     emulated = {pair for program in programs.values() for pair in program.emulated}
@@ -136,6 +151,7 @@ def _prepare(
         precision=precision or model.precision,
         runtime=used_runtime,
         device=device,
+        fitted=fitted,
         programs=programs,
         memory=memory_need(in_precision, hardware, used_runtime),
         notes=tuple(dict.fromkeys(notes)),
@@ -172,6 +188,7 @@ def predict(
     level: float = 0.8,
     strict: bool = False,
     specs: str | None = None,
+    anchors: Anchors = None,
 ) -> Prediction:
     """Predict the latency of a model on a chip.
 
@@ -184,6 +201,8 @@ def predict(
         input_tokens, output_tokens: per sequence; 512 and 128 by default where the model has such sizes.
         level: share of unseen cases that the interval is meant to hold.
         strict: refuse ops without a formula.
+        anchors: measured runs, as a file in any format that `perfmodel validate` reads, or as values; they shift the
+            prediction and narrow its interval (`perfmodel.anchoring`).
 
     Raises:
         PerfmodelError: bad input, with what to do about it.
@@ -201,7 +220,8 @@ def predict(
         image_size=image_size,
         specs=specs,
     )
-    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, with_ops=False)
+    given = _read_anchors(anchors, specs)
+    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, given, with_ops=False)
 
 
 def explain(
@@ -218,6 +238,7 @@ def explain(
     level: float = 0.8,
     strict: bool = False,
     specs: str | None = None,
+    anchors: Anchors = None,
 ) -> Prediction:
     """As `predict`, with a row per op in every phase: time, bound, FLOPs, bytes, share."""
     prepared = prepare(
@@ -229,7 +250,8 @@ def explain(
         image_size=image_size,
         specs=specs,
     )
-    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, with_ops=True)
+    given = _read_anchors(anchors, specs)
+    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, given, with_ops=True)
 
 
 def predict_arrays(
@@ -252,11 +274,11 @@ def predict_arrays(
     for name, column in zip(("batch", "input_tokens", "output_tokens"), columns, strict=True):
         if column.ndim != 1 or not np.all(np.isfinite(column)) or not np.all(column >= (name != "output_tokens")):
             raise InputError(f"{name} must be positive numbers along one dimension")
-    z = _quantile(level)
+    _check_level(level)
     result: dict[str, np.ndarray[Any, Any]] = {}
     for name, program in prepared.programs.items():
         times = time_program(program, prepared.example_sizes | phase_sizes(name, *columns))
-        seconds, spread = times.seconds, np.exp(z * times.log_sd)
+        seconds, spread = times.seconds, np.exp(phase_half_width(program, times, level))
         result[f"{name}_seconds"] = seconds
         result[f"{name}_low"] = np.maximum(seconds / spread, np.minimum(times.bound_seconds, seconds))
         result[f"{name}_high"] = seconds * spread
@@ -291,17 +313,25 @@ def _predict(
     output_tokens: int | None,
     level: float,
     strict: bool,
+    anchors: Sequence[Anchor],
     *,
     with_ops: bool,
 ) -> Prediction:
     tokens_in, tokens_out = _lengths(prepared, input_tokens, output_tokens)
     _check_count("batch", batch)
-    z = _quantile(level)
+    _check_level(level)
     phases: dict[str, PhasePrediction] = {}
     unmodelled: dict[str, float] = {}
+    shares: dict[str, float] = {}
     for name, program in prepared.programs.items():
         times = time_program(program, prepared.example_sizes | phase_sizes(name, batch, tokens_in, tokens_out))
-        phases[name] = phase_prediction(name, program, times, z, with_ops=with_ops)
+        for scope, share in scope_shares(program, times).items():
+            shares[scope] = max(share, shares.get(scope, 0.0))
+        phase = phase_prediction(name, program, times, level, with_ops=with_ops)
+        if anchors:
+            own = scope_shares(program, times)
+            phase = anchored_phase(phase, prepared.hardware.id, prepared.model.name, own, level, anchors)
+        phases[name] = phase
         for kind, share in unmodelled_shares(program, times):
             unmodelled[kind] = max(share, unmodelled.get(kind, 0.0))
     if strict and unmodelled:
@@ -332,7 +362,7 @@ def _predict(
         cost_usd=seconds / 3600 * prepared.hardware.price_usd_per_hour,
         energy_joules=seconds * prepared.hardware.power_watts,
         unmodelled=tuple(sorted(unmodelled.items())),
-        provenance=_provenance(prepared),
+        provenance=_provenance(prepared, shares, anchors),
     )
 
 
@@ -352,10 +382,9 @@ def _check_count(name: str, value: int) -> None:
         raise InputError(f"{name} is {value}, more than the largest sensible value {LARGEST}")
 
 
-def _quantile(level: float) -> float:
+def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1 (0.8 for an 80 % interval), got {level!r}")
-    return NormalDist().inv_cdf(0.5 + level / 2)
 
 
 def phase_sizes(phase: str, batch: Any, tokens_in: Any, tokens_out: Any) -> dict[str, Any]:
@@ -387,33 +416,22 @@ def _throughput(
     return per_second | ({"tokens": batch * tokens_in / seconds} if prepared.has_tokens else {})
 
 
-def _level(levels: set[str]) -> str:
-    """The level a prediction stands on: the weakest of the fitted coefficients it uses, datasheet without any."""
-    fitted = levels - {"prior"}
-    return "datasheet" if not fitted else "device" if fitted == {"device"} else "family"
+def _read_anchors(anchors: Anchors, specs: str | None) -> Sequence[Anchor]:
+    if anchors is None:
+        return ()
+    if not isinstance(anchors, str | os.PathLike):
+        return tuple(anchors)
+    from perfmodel.calibration.anchor_files import read_anchors  # importers of measurements, rarely needed
+
+    return read_anchors(anchors, specs=specs)
 
 
-def _provenance(prepared: Prepared) -> dict[str, Any]:
-    hardware, used = prepared.hardware, prepared.device.used_coefficients
-    figures = {
-        key: hardware.figures[key].source for key in ("memory.bandwidth", "memory.capacity") if key in hardware.figures
-    }
+def _provenance(prepared: Prepared, shares: Mapping[str, float], anchors: Sequence[Anchor]) -> dict[str, Any]:
     return {
-        "level": _level({coefficient.level for coefficient in used}),
+        **standing(prepared.device, prepared.fitted, shares),
+        **anchoring_of(anchors, prepared.hardware.id),
         "runtime": prepared.runtime,
         "engine": "none: kernels only, no server, no request scheduling",
-        "interval": "spread of the priors; not yet checked against measurements",
-        "hardware": hardware.path or hardware.id,
-        "hardware_sources": figures,
-        "coefficients": {
-            coefficient.name: {
-                "value": coefficient.value,
-                "log_sd": coefficient.log_sd,
-                "level": coefficient.level,
-                "provenance": coefficient.provenance,
-            }
-            for coefficient in used
-        },
         "model_source": prepared.model.source,
         "notes": list(prepared.notes),
     }

@@ -22,7 +22,7 @@ from perfmodel.coefficients import Coefficient, prior
 from perfmodel.costs import OpArguments, op_arguments
 from perfmodel.costs.registry import CostFunction
 from perfmodel.errors import GraphError
-from perfmodel.kernels import Device, KernelTime, Rate, contraction_rate, time_group
+from perfmodel.kernels import Device, KernelTime, Rate, contraction_rate, scope_of, time_group
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import SCHEMES
 from perfmodel.sizes import Size, compile_sizes
@@ -45,7 +45,7 @@ class Group:
         fixed: sizes that are numbers, as (ops, 1) arrays.
         varying: sizes that hold symbols: for each op the row of the program's evaluated sizes.
         rate: peak of the dtype the ops compute in; None if they do not contract.
-        asked: the compute dtype the graph names.
+        asked: the compute dtype the graph names. scope: which fitted coefficients the ops go by.
     """
 
     kinds: tuple[str, ...]
@@ -57,6 +57,7 @@ class Group:
     flags: Mapping[str, Any]
     rate: Rate | None
     asked: str
+    scope: str
 
 
 @dataclass(frozen=True)
@@ -87,41 +88,29 @@ class PhaseTimes:
     """Times of a phase for each configuration, arrays of shape (configurations,).
 
     Args:
-        device_seconds: sum of the kernels, split into compute, memory and overhead.
+        device_seconds: sum of the kernels, split into compute, memory, network and overhead.
         host_seconds: what the host needs to launch them. seconds: both together.
         bound_seconds: sum of max(FLOPs/peak, bytes/bandwidth) over the ops.
-        coefficients, sensitivities: by name; ∂ device_seconds / ∂ log(coefficient).
-        kernels, costs: per group, for tables.
+        kernels, costs: per group, for tables and intervals.
     """
 
     compute_seconds: Array
     memory_seconds: Array
+    network_seconds: Array
     overhead_seconds: Array
     host_seconds: Array
     bound_seconds: Array
-    coefficients: Mapping[str, Coefficient]
-    sensitivities: Mapping[str, Array]
     kernels: tuple[KernelTime, ...]
     costs: tuple[OpCost, ...]
     host_coefficient: Coefficient
 
     @cached_property
     def device_seconds(self) -> Array:
-        return self.compute_seconds + self.memory_seconds + self.overhead_seconds
+        return self.compute_seconds + self.memory_seconds + self.network_seconds + self.overhead_seconds
 
     @cached_property
     def seconds(self) -> Array:
         return _overlap(self.device_seconds, self.host_seconds)
-
-    @cached_property
-    def log_sd(self) -> Array:
-        """Standard deviation of log(seconds) from the coefficients' spreads, each coefficient shared by all its ops."""
-        seconds = self.seconds
-        device_share = (self.device_seconds / seconds) ** (HOST_OVERLAP - 1)
-        host = (1 - device_share * self.device_seconds / seconds) * self.host_coefficient.log_sd
-        relative = np.array(np.broadcast_arrays(*self.sensitivities.values())) * (device_share / seconds)
-        spreads = np.array([self.coefficients[name].log_sd for name in self.sensitivities])
-        return np.sqrt(host**2 + spreads**2 @ relative**2)
 
 
 def compile_graph(graph: Graph, device: Device) -> Program:
@@ -153,8 +142,9 @@ def compile_graph(graph: Graph, device: Device) -> Program:
 def _group(
     graph: Graph, members: list[OpArguments], indices: tuple[int, ...], rates: Mapping[str, Rate], rows: dict[Any, int]
 ) -> Group:
-    flags = members[0].flags
-    asked = flags.get("compute", "")
+    asked = members[0].flags.get("compute", "")
+    rate = rates.get(asked)
+    flags = _lowered(members[0].flags, rate)
     columns = {name: [member.sizes[name] for member in members] for name in members[0].sizes}
     varying = {name for name, column in columns.items() if any(isinstance(value, Size) for value in column)}
     return Group(
@@ -164,9 +154,10 @@ def _group(
         cost=members[0].cost,
         fixed={name: as_array(column) for name, column in columns.items() if name not in varying},
         varying={name: np.array([rows.setdefault(dim, len(rows)) for dim in columns[name]]) for name in varying},
-        flags=_lowered(flags, rates.get(asked)),
-        rate=rates.get(asked),
+        flags=flags,
+        rate=rate,
         asked=asked,
+        scope=scope_of(members[0].kind, flags, rate),
     )
 
 
@@ -191,8 +182,6 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
     """
     device = program.device
     kernels, costs, parts = [], [], []
-    coefficients: dict[str, Coefficient] = {}
-    sensitivities: dict[str, Array] = {}
     if not program.symbols <= values.keys():
         missing = ", ".join(sorted(program.symbols - values.keys()))
         raise GraphError(f"{program.graph.name} needs a value for {missing}")
@@ -206,26 +195,22 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
         per_group = (
             kernel.compute_seconds,
             kernel.memory_seconds,
+            np.asarray(kernel.network_seconds),
             kernel.overhead_seconds,
             _bound(cost, group, device),
             np.asarray(cost.launches, dtype=float),
         )
         parts.append([group.repeats @ _rows(part, len(group.kinds)) for part in per_group])
-        for coefficient, sensitivity in kernel.sensitivities:
-            added = group.repeats @ _rows(sensitivity, len(group.kinds))
-            coefficients[coefficient.name] = coefficient
-            sensitivities[coefficient.name] = sensitivities.get(coefficient.name, 0.0) + added
-    compute, memory, overhead, bound, launches = (sum(part) for part in zip(*parts, strict=True))
+    compute, memory, network, overhead, bound, launches = (sum(part) for part in zip(*parts, strict=True))
     coefficient = device[HOST_SECONDS]
     host = launches * (coefficient.value if program.has_host else 0.0)
     return PhaseTimes(
         compute,
         memory,
+        network,
         overhead,
         host + 0 * compute,
         bound,
-        coefficients,
-        sensitivities,
         tuple(kernels),
         tuple(costs),
         coefficient,

@@ -1,204 +1,244 @@
-"""Maximum a posteriori fit of kernel coefficients to measured ops, in log space.
+"""Maximum a posteriori fit of kernel coefficients to measurements, in log space, with effects of kernel and device.
 
-    minimise  Σ_rows w·huber((log t(θ + δ_s) − log t_measured) / σ)  +  Σ ((θ − prior)/sd)²  +  Σ_s (δ_s/τ)²
+    log c(chip, kernel) = log prior(chip) + pooled + δ_kernel + δ_family + δ_device + δ_series
 
-θ are logarithms of the coefficients that all devices share, δ_s the offsets of a series: one kernel of one engine on
-one device. A device without data has δ = 0 and stands on θ. Rows of one series are no independent facts (neighbouring
-sizes run the same code): the weight w makes a series count as `EFFECTIVE_ROWS` facts, which keeps the priors alive.
-Offsets by series instead of by device lower the error on a device left out (decode attention 21.7 to 19.8 %, median).
-Robust loss: pseudo-Huber, so that a few odd rows do not pull. Solved by Gauss-Newton with Levenberg damping; the
-spread of a coefficient is the inverse Hessian's.
+    minimise  Σ w·huber((log t(c) − log t_measured) / σ)  +  Σ (pooled/sd)²  +  Σ_effects (δ/τ)²
 
-May import: coefficients, row_times, measurements. Numbers only: reading files and writing reports is elsewhere.
+`pooled` is what the data say of all chips together, as a shift of the prior that each chip has by its kind and vendor;
+an effect is what one kernel of an engine, one architecture family, one device, or one series (a kernel on a device)
+adds. A chip stands on the effects that are known of it: a device left out has no δ_device and no δ_series, and a family
+of which nothing was measured no δ_family. Rows of one series are no independent facts (neighbouring sizes run the same
+code): the weight w makes a series count as `EFFECTIVE_ROWS` facts, which keeps the priors alive. Robust loss:
+pseudo-Huber, so that a few odd rows do not pull. Solved by Gauss-Newton with Levenberg damping; the spread of a
+coefficient is the inverse Hessian's.
+
+May import: coefficients, kernels, measurements, row_times. Numbers only: files and reports are elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
 from perfmodel.calibration.measurements import Array, OpRows
 from perfmodel.calibration.row_times import row_seconds
 from perfmodel.coefficients import Coefficient, Prior
+from perfmodel.fitted_scopes import EFFECT_SD, FittedScope, effects_of
 from perfmodel.kernels import Device
 from perfmodel.types import Hardware
 
-Series: TypeAlias = tuple[str, str, str]  # device, engine, kernel
 EFFECTIVE_ROWS = 400.0
 NOISE = 0.15  # σ: what a good formula leaves unexplained, in log time
 KINK = 1.5  # of the robust loss, in σ
-OFFSET_SD = 0.3  # τ: how far one series' coefficient strays from the others', in log
 STEP = 1e-4  # of the numerical derivative, in log
 ITERATIONS = 25
 TOLERANCE = 1e-5
-MOST_ROWS = 4000  # per group of rows; more change no coefficient
+MOST_ROWS = 1500  # per set of rows; more change no coefficient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A coefficient to fit: a prior, for the kernels of a scope ("gemm.bf16"), or everywhere ("")."""
+
+    prior: Prior
+    scope: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.scope}:{self.prior.name}" if self.scope else self.prior.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Measured times that share device, software and kernel, and how to predict them.
+
+    Args:
+        seconds: measured, (rows,). predict: the chip with coefficients -> predicted seconds, (rows,).
+        weight: how many facts each row stands for at most. noise: σ of its rows.
+    """
+
+    hardware: str
+    runtime: str
+    engine: str
+    kernel: str
+    seconds: Array
+    predict: Callable[[Device], Array]
+    weight: float = 1.0
+    noise: float = NOISE
+
+
+def observed_rows(rows: OpRows) -> Observed:
+    """Measured ops as a fit wants them."""
+    return Observed(
+        hardware=rows.hardware,
+        runtime=rows.runtime,
+        engine=rows.engine,
+        kernel=rows.kernel,
+        seconds=rows.seconds,
+        predict=lambda device: row_seconds(rows, device),
+    )
+
+
+def thin(rows: OpRows, most: int = MOST_ROWS, seed: int = 0) -> OpRows:
+    """A random sample of the rows, the same at every call."""
+    if len(rows) <= most:
+        return rows
+    return rows.take(np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False)))
+
+
+def fit(
+    observed: Sequence[Observed], chips: Mapping[str, Hardware], parameters: Sequence[Parameter]
+) -> dict[str, FittedScope]:
+    """Fit coefficients to measurements of several devices.
+
+    Args:
+        observed: of kernels that the parameters act on. chips: device id -> its profile.
+        parameters: the coefficients to fit, of one scope or of several; all others stay at their priors.
+
+    Returns:
+        What was fitted, by scope.
+    """
+    resolved = [
+        [parameter.prior.resolve(chips[own.hardware], own.runtime) for parameter in parameters] for own in observed
+    ]
+    priors = np.log([[coefficient.value for coefficient in row] for row in resolved])
+    prior_sd = np.array([coefficient.log_sd for coefficient in resolved[0]])
+    acting = [effects_of(chips[own.hardware], own.engine, own.kernel) for own in observed]
+    effects = tuple(dict.fromkeys(effect for row in acting for effect in row))
+    places = [[0, *(1 + effects.index(effect) for effect in row)] for row in acting]
+    names = tuple(parameter.name for parameter in parameters)
+
+    def predicted(which: int, logs: Array) -> Array:
+        overrides = {
+            name: Coefficient(prior.name, float(np.exp(value)), 0.0, "fit", "")
+            for name, prior, value in zip(names, resolved[which], logs, strict=True)
+        }
+        own = observed[which]
+        return np.log(own.predict(Device(chips[own.hardware], own.runtime, overrides)))
+
+    spreads = np.array([EFFECT_SD[effect[0]] for effect in effects])
+    precision = np.vstack([prior_sd**-2.0, np.repeat(spreads[:, None] ** -2.0, len(names), axis=1)])
+    problem = _Problem(predicted, places, priors, [np.log(own.seconds) for own in observed],
+                       _weights(observed), precision)  # fmt: skip
+    shifts, hessian = _solve(problem)
+    log_sd = np.sqrt(np.diag(np.linalg.inv(hessian))[: len(names)])
+    told = np.diag(hessian)[: len(names)] - precision[0]  # by the data, of everything that shifts a coefficient
+    found = {}
+    for scope in dict.fromkeys(parameter.scope for parameter in parameters):
+        own = [place for place, parameter in enumerate(parameters) if parameter.scope == scope]
+        found[scope] = FittedScope(
+            scope=scope,
+            runtime=observed[0].runtime,
+            names=tuple(parameters[place].prior.name for place in own),
+            priors=np.exp(priors[0][own]),
+            prior_sd=prior_sd[own],
+            pooled=shifts[0][own],
+            log_sd=log_sd[own],
+            effects={effect: shift[own] for effect, shift in zip(effects, shifts[1:], strict=True)},
+            vendors=frozenset((chips[one.hardware].kind, chips[one.hardware].vendor) for one in observed),
+            rows=sum(len(one.seconds) for one in observed),
+            stays=told[own] < precision[0][own],
+        )
+    return found
+
+
+def fit_scope(
+    scope: str, groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]
+) -> FittedScope:
+    """Fit the coefficients of one scope to measured ops; as `fit`, with the rows thinned."""
+    parameters = [Parameter(prior=prior, scope=scope) for prior in priors]
+    return fit([observed_rows(thin(rows)) for rows in groups], chips, parameters)[scope]
+
+
+def _weights(observed: Sequence[Observed]) -> list[float]:
+    """What a residual of each set of rows counts: rows of one series are at most EFFECTIVE_ROWS facts together."""
+    counts: dict[tuple[str, str, str], int] = {}
+    for own in observed:
+        key = (own.hardware, own.engine, own.kernel)
+        counts[key] = counts.get(key, 0) + len(own.seconds)
+    return [
+        float(np.sqrt(min(1.0, EFFECTIVE_ROWS / counts[own.hardware, own.engine, own.kernel]) * own.weight) / own.noise)
+        for own in observed
+    ]
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """The result of a fit.
+class _Problem:
+    """The objective: `predicted(which, logs)` gives log seconds of one set of rows for its coefficients' logarithms.
 
     Args:
-        names: of the coefficients. prior, value: their logarithms before and after. prior_sd, spread: standard
-            deviations of the logarithms before and after. offsets: (device, engine, kernel) -> δ.
-        rows: how many went in.
+        places: for each set of rows the rows of the shifts that act on it. priors: its logs, (sets, coefficients).
+        precision: of the shifts, (1 + effects, coefficients).
     """
 
-    names: tuple[str, ...]
-    prior: Array
-    prior_sd: Array
-    value: Array
-    spread: Array
-    offsets: Mapping[Series, Array]
-    rows: int
+    predicted: Callable[[int, Array], Array]
+    places: Sequence[Sequence[int]]
+    priors: Array
+    measured: Sequence[Array]
+    weights: Sequence[float]
+    precision: Array
 
-    def coefficients(self, device: str = "", provenance: str = "") -> dict[str, Coefficient]:
-        """Overrides for a device that was in the fit (the mean of its series), or for one that was not."""
-        own = [offset for (hardware, *_), offset in self.offsets.items() if hardware == device]
-        offset = np.mean(own, axis=0) if own else np.zeros_like(self.value)
-        level = "device" if own else "family"
-        # a device left out also varies the way devices do
-        spread = self.spread if own else np.hypot(self.spread, OFFSET_SD / 2)
-        return {
-            name: Coefficient(name, float(np.exp(value)), float(sd), level, provenance)
-            for name, value, sd in zip(self.names, self.value + offset, spread, strict=True)
-        }
+    def logs(self, shifts: Array, which: int) -> Array:
+        return np.asarray(self.priors[which] + shifts[self.places[which]].sum(axis=0))
 
-    @property
-    def pull(self) -> Array:
-        """How far the data moved each coefficient, in standard deviations of its prior."""
-        return (self.value - self.prior) / self.prior_sd
-
-
-def fit_rows(
-    groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior], *, seed: int = 0
-) -> Fitted:
-    """Fit coefficients to measured ops of several devices.
-
-    Args:
-        groups: rows of the same kernel family. chips: device id -> its profile.
-        priors: the coefficients to fit; all others stay at their priors.
-    """
-    random = np.random.default_rng(seed)
-    series = tuple(dict.fromkeys(_series(group) for group in groups))
-    thinned = [_thin(group, random) for group in groups]
-    first = [prior.resolve(chips[groups[0].hardware], groups[0].runtime) for prior in priors]
-    mean = np.log([coefficient.value for coefficient in first])
-    prior_sd = np.array([coefficient.log_sd for coefficient in first])
-    names = tuple(prior.name for prior in priors)
-    positions = [series.index(_series(group)) for group in thinned]
-    counts = np.bincount(positions, weights=[len(group) for group in thinned], minlength=len(series))
-    weight = np.concatenate(
-        [
-            np.full(len(group), np.sqrt(min(1.0, EFFECTIVE_ROWS / counts[place])) / NOISE)
-            for group, place in zip(thinned, positions, strict=True)
+    def residuals(self, shifts: Array) -> list[Array]:
+        return [
+            (self.predicted(which, self.logs(shifts, which)) - measured) * weight
+            for which, (measured, weight) in enumerate(zip(self.measured, self.weights, strict=True))
         ]
-    )
-    measured = np.log(np.concatenate([group.seconds for group in thinned]))
 
-    def predicted(place: int, logs: Array) -> Array:
-        overrides = {
-            name: Coefficient(name, float(np.exp(value)), 0.0, "fit", "")
-            for name, value in zip(names, logs, strict=True)
-        }
-        group = thinned[place]
-        return np.log(row_seconds(group, Device(chips[group.hardware], group.runtime, overrides)))
+    def objective(self, shifts: Array, residuals: Sequence[Array]) -> float:
+        loss = sum(float((2 * KINK**2 * (np.sqrt(1 + (r / KINK) ** 2) - 1)).sum()) for r in residuals)
+        return loss + float((self.precision * shifts**2).sum())
 
-    shared, offsets, hessian = _solve(predicted, positions, len(series), measured, weight, mean, prior_sd)
-    covariance = np.linalg.inv(hessian)
-    return Fitted(
-        names=names,
-        prior=mean,
-        prior_sd=prior_sd,
-        value=shared,
-        spread=np.sqrt(np.diag(covariance)[: len(names)]),
-        offsets=dict(zip(series, offsets, strict=True)),
-        rows=sum(len(group) for group in groups),
-    )
+    def derivatives(self, shifts: Array, residuals: Sequence[Array]) -> tuple[Array, Array]:
+        """(gradient, Gauss-Newton Hessian) over all shifts; every effect of a set acts on it as the pooled shift."""
+        size = shifts.shape[1]
+        gradient = (self.precision * shifts).ravel()
+        hessian = np.diag(self.precision.ravel())
+        for which, (residual, weight, own) in enumerate(zip(residuals, self.weights, self.places, strict=True)):
+            jacobian = self._jacobian(which, self.logs(shifts, which)) * weight
+            robust = 1 / np.sqrt(1 + (residual / KINK) ** 2)
+            block, part = (jacobian * robust[:, None]).T @ jacobian, jacobian.T @ (robust * residual)
+            for left in own:
+                rows = slice(left * size, (left + 1) * size)
+                gradient[rows] += part
+                for right in own:
+                    hessian[rows, right * size : (right + 1) * size] += block
+        return gradient, hessian
 
-
-def _series(rows: OpRows) -> Series:
-    return rows.hardware, rows.engine, rows.kernel
-
-
-def _thin(group: OpRows, random: np.random.Generator) -> OpRows:
-    if len(group) <= MOST_ROWS:
-        return group
-    return group.take(np.sort(random.choice(len(group), MOST_ROWS, replace=False)))
+    def _jacobian(self, which: int, logs: Array) -> Array:
+        base = self.predicted(which, logs)
+        columns = []
+        for column in range(len(logs)):
+            moved = logs.copy()
+            moved[column] += STEP
+            columns.append((self.predicted(which, moved) - base) / STEP)
+        return np.array(columns).T
 
 
-def _solve(
-    predicted: Callable[[int, Array], Array],
-    positions: Sequence[int],
-    series: int,
-    measured: Array,
-    weight: Array,
-    mean: Array,
-    prior_sd: Array,
-) -> tuple[Array, Array, Array]:
-    """(θ, δ per series, Hessian). `predicted` gives log seconds of one group for the coefficients' logarithms."""
-    count = len(mean)
-    x = np.concatenate([mean, np.zeros(series * count)])
-    precision = np.concatenate([prior_sd**-2.0, np.full(series * count, OFFSET_SD**-2.0)])
-    centre = x.copy()
-
-    def logs(x: Array, group: int) -> Array:
-        start = count * (1 + positions[group])
-        return x[:count] + x[start : start + count]
-
-    def residual(x: Array) -> Array:
-        return (np.concatenate([predicted(g, logs(x, g)) for g in range(len(positions))]) - measured) * weight
-
-    def objective(x: Array, r: Array) -> float:
-        loss = 2 * KINK**2 * (np.sqrt(1 + (r / KINK) ** 2) - 1)
-        return float(loss.sum() + (precision * (x - centre) ** 2).sum())
-
-    r = residual(x)
-    best, damping = objective(x, r), 1e-3
-    hessian = np.diag(precision)
+def _solve(problem: _Problem) -> tuple[Array, Array]:
+    """(shifts, Hessian) at the minimum."""
+    shifts = np.zeros_like(problem.precision)
+    residuals = problem.residuals(shifts)
+    best, damping = problem.objective(shifts, residuals), 1e-3
+    hessian = np.diag(problem.precision.ravel())
     for _ in range(ITERATIONS):
-        jacobian = _jacobian(predicted, positions, series, x, logs) * weight[:, None]
-        robust = 1 / np.sqrt(1 + (r / KINK) ** 2)
-        hessian = (jacobian * robust[:, None]).T @ jacobian + np.diag(precision)
-        gradient = jacobian.T @ (robust * r) + precision * (x - centre)
+        gradient, hessian = problem.derivatives(shifts, residuals)
         while damping < 1e6:
             step = -np.linalg.solve(hessian + damping * np.diag(np.diag(hessian)), gradient)
-            candidate = x + np.clip(step, -1.0, 1.0)
-            new_r = residual(candidate)
-            new = objective(candidate, new_r)
+            candidate = shifts + np.clip(step, -1.0, 1.0).reshape(shifts.shape)
+            new_residuals = problem.residuals(candidate)
+            new = problem.objective(candidate, new_residuals)
             if new < best:
                 break
             damping *= 6
         else:
             break
-        gain, x, r, best, damping = (best - new) / best, candidate, new_r, new, max(damping / 6, 1e-7)
+        gain, shifts, residuals, best = (best - new) / best, candidate, new_residuals, new
+        damping = max(damping / 6, 1e-7)
         if gain < TOLERANCE:
             break
-    return x[:count], x[count:].reshape(series, count), hessian
-
-
-def _jacobian(
-    predicted: Callable[[int, Array], Array],
-    positions: Sequence[int],
-    series: int,
-    x: Array,
-    logs: Callable[[Array, int], Array],
-) -> Array:
-    """∂ log t / ∂ x. An offset acts on its series exactly as the shared coefficient does."""
-    blocks = []
-    for group, place in enumerate(positions):
-        at = logs(x, group)
-        base = predicted(group, at)
-        own = np.empty((len(base), len(at)))
-        for column in range(len(at)):
-            moved = at.copy()
-            moved[column] += STEP
-            own[:, column] = (predicted(group, moved) - base) / STEP
-        block = np.zeros((len(base), len(at) * (1 + series)))
-        block[:, : len(at)] = own
-        block[:, len(at) * (1 + place) : len(at) * (2 + place)] = own
-        blocks.append(block)
-    return np.concatenate(blocks)
+    return shifts, hessian

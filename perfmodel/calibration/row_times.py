@@ -5,17 +5,17 @@ May import: measurements, costs, kernels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from perfmodel.calibration.measurements import Array, OpRows
-from perfmodel.coefficients import Coefficient, prior
+from perfmodel.coefficients import prior
 from perfmodel.costs import find_kind
 from perfmodel.errors import InputError
-from perfmodel.kernels import Device, KernelTime, contraction_rate, time_group
+from perfmodel.kernels import Device, KernelTime, contraction_rate, scope_of, time_group
 from perfmodel.types import Hardware, OpCost
+from perfmodel.uncertainty import op_half_widths, regimes
 
 EVENT_FLOOR_SECONDS = prior(
     "benchmark.event_floor_seconds", 25e-6, 0.35, meaning="gap between two events around one eager kernel",
@@ -29,44 +29,46 @@ class RowTimes:
     """Predictions for the rows of an `OpRows`, arrays (rows,).
 
     Args:
-        seconds: predicted. log_sd: of log(seconds), from the spreads of the coefficients.
-        bound_seconds: max(FLOPs/peak, bytes/bandwidth). regime: index into `REGIMES`, what most of the time goes to.
-        coefficients: those that were used.
+        seconds: predicted. half_width: of the interval, in log time.
+        bound_seconds: max(FLOPs/peak, bytes/bandwidth). regime: index into `fitted_scopes.REGIMES`.
+        scope: of the kernels.
     """
 
     seconds: Array
-    log_sd: Array
+    half_width: Array
     bound_seconds: Array
     regime: Array
-    coefficients: tuple[Coefficient, ...]
+    scope: str
 
 
-REGIMES = ("compute", "memory", "overhead")
-
-
-def time_rows(rows: OpRows, hardware: Hardware, overrides: Mapping[str, Coefficient] | None = None) -> RowTimes:
+def time_rows(rows: OpRows, device: Device, share: float = 0.8) -> RowTimes:
     """Predict measured ops.
 
     Args:
-        overrides: coefficients by name that replace the priors.
+        device: the chip with what was fitted for it. share: of unseen rows that the interval is meant to hold.
 
     Raises:
         InputError: a kind without a kernel formula. UnsupportedError: a compute dtype the chip refuses.
     """
-    device = Device(hardware, rows.runtime, overrides or {})
     kernel, cost = _kernel(rows, device)
-    seconds = kernel.seconds[0]
-    variance = sum((part[0] / seconds * coefficient.log_sd) ** 2 for coefficient, part in _shared(kernel))
-    parts = np.array(
-        np.broadcast_arrays(kernel.compute_seconds[0], kernel.memory_seconds[0], kernel.overhead_seconds[0])
-    )
+    scope = row_scope(rows, device.hardware)
     return RowTimes(
-        seconds=seconds,
-        log_sd=np.sqrt(variance) + np.zeros_like(seconds),
+        seconds=kernel.seconds[0],
+        half_width=np.broadcast_to(op_half_widths(kernel, scope, device, share), kernel.seconds.shape)[0],
         bound_seconds=_bound(rows, cost, device),
-        regime=parts.argmax(axis=0),
-        coefficients=device.used_coefficients,
+        regime=np.broadcast_to(regimes(kernel), kernel.seconds.shape)[0],
+        scope=scope,
     )
+
+
+def row_scope(rows: OpRows, hardware: Hardware) -> str:
+    """Which fitted coefficients measured ops go by.
+
+    Raises:
+        UnsupportedError: a compute dtype the chip refuses.
+    """
+    asked = str(rows.flags.get("compute", ""))
+    return scope_of(rows.kind, rows.flags, contraction_rate(hardware, asked) if asked else None)
 
 
 def row_seconds(rows: OpRows, device: Device) -> Array:
@@ -110,15 +112,6 @@ def _with_extra_work(cost: OpCost, rows: OpRows, compute: str) -> OpCost:
         flops={("matrix", compute): np.atleast_2d(flops)} if compute and np.any(flops) else {},
         read_bytes=np.atleast_2d(rows.conditions.get("extra_bytes", 0.0)),
     )
-
-
-def _shared(kernel: KernelTime) -> list[tuple[Coefficient, Array]]:
-    """Sensitivities with parts of the same coefficient added up."""
-    found: dict[str, tuple[Coefficient, Array]] = {}
-    for coefficient, part in kernel.sensitivities:
-        previous = found.get(coefficient.name)
-        found[coefficient.name] = (coefficient, part if previous is None else previous[1] + part)
-    return list(found.values())
 
 
 def _bound(rows: OpRows, cost: OpCost, device: Device) -> Array:

@@ -131,7 +131,9 @@ def experts_arguments(
         "weight_bytes": storage_columns((e, u, d), weight) + storage_columns((e, d, f), weight),
         "parameters": e * d * (u + f),
     }
-    flags: dict[str, str | bool] = {"activation": activation, "compute": compute, "quantize_input": quantize_input}
+    flags: dict[str, str | bool] = {
+        "activation": activation, "compute": compute, "weight": weight, "quantize_input": quantize_input,
+    }  # fmt: skip
     return Arguments(_full({**columns, **own}, columns), flags)
 
 

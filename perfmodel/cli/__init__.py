@@ -22,6 +22,8 @@ from perfmodel.errors import PerfmodelError
 COMMANDS = {
     "predict": ("predicting", "Latency, throughput and memory of models on chips."),
     "explain": ("predicting", "Where the time goes, op by op, and why."),
+    "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
+    "fit": ("measured", "Kernel coefficients from measured files, with their errors."),
     "hardware": ("hardware", "The chips and networks: list, show, check."),
     "models": ("models", "The catalog of models: list, show."),
 }

@@ -38,6 +38,7 @@ def answer(
             precision=cell.precision,
             runtime=cell.runtime,
             cache_precision=grid.cache_precision,
+            specs=grid.specs,
         )
     except UnsupportedError as error:
         return Answer(request=_refused_request(grid, cell), error=str(error))
@@ -52,6 +53,8 @@ def answer(
         cache_precision=grid.cache_precision,
         level=grid.level,
         strict=grid.strict,
+        specs=grid.specs,
+        anchors=grid.anchors,
     )
     limits = _limits(prepared, cell, max_batch=max_batch, max_context=max_context)
     return Answer(
@@ -127,7 +130,12 @@ def explanation(grid: Grid, cell: Combination, explained: Answer, *, symbolic: b
     assert explained.prediction is not None
     request = explained.request
     prepared = prepare(
-        cell.model, cell.hardware, precision=cell.precision, runtime=cell.runtime, cache_precision=grid.cache_precision
+        cell.model,
+        cell.hardware,
+        precision=cell.precision,
+        runtime=cell.runtime,
+        cache_precision=grid.cache_precision,
+        specs=grid.specs,
     )
     changes, sentences = {}, {}
     for name, program in prepared.programs.items():

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perfmodel.cli.options import read_counts, split_list
+from perfmodel.cli.options import read_counts, read_level, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
+    from perfmodel.anchoring import Anchor
     from perfmodel.types import Hardware, Model
 
 Value = TypeVar("Value")
@@ -48,6 +49,8 @@ class Grid:
     cache_precision: str | None
     level: float
     strict: bool
+    specs: str | None
+    anchors: tuple[Anchor, ...]
 
     def combinations(self) -> Iterator[Combination]:
         """All of them, the last list changing fastest."""
@@ -104,27 +107,25 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "output_tokens": counts("output_tokens"),
         "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, RUNTIMES)),
         "cache_precision": reader.read("cache_precision", lambda name: find_format(name).name),
-        "level": reader.read("level", _read_level),
+        "level": reader.read("level", read_level),
         "strict": options["strict"],
+        "specs": specs,
+        "anchors": reader.read("anchors", lambda path: _anchors(path, specs)) or (),
     }
     reader.refuse()
     return Grid(**grid)
+
+
+def _anchors(path: str, specs: str | None) -> tuple[Anchor, ...]:
+    from perfmodel.calibration.anchor_files import read_anchors  # importers are for those who have anchors
+
+    return read_anchors(path, specs=specs)
 
 
 def _one(counts: tuple[int, ...]) -> tuple[int, ...]:
     if len(counts) > 1:
         raise InputError("takes one size, not a list")
     return counts
-
-
-def _read_level(text: str) -> float:
-    try:
-        level = float(text)
-    except ValueError:
-        level = float("nan")
-    if not 0 < level < 1:
-        raise InputError(f"'{text}' does not lie between 0 and 1; write 0.8 for an interval that holds 80 % of cases")
-    return level
 
 
 class _Reader:

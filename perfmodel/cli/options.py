@@ -51,6 +51,9 @@ _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
         help="Share of unseen cases the interval should hold.",
         show_default=True,
     ),
+    click.option(
+        "--anchors", metavar="FILE", help="Measured runs that shift the prediction and narrow its interval (CSV, ...)."
+    ),
     click.option("--strict", is_flag=True, help="Refuse ops without a formula instead of listing them."),
 )
 
@@ -100,3 +103,18 @@ def read_counts(text: str, largest: int) -> tuple[int, ...]:
     if wrong:
         raise InputError("; ".join(wrong))
     return tuple(dict.fromkeys(counts))
+
+
+def read_level(text: str) -> float:
+    """The share of cases that an interval is meant to hold.
+
+    Raises:
+        InputError: it does not lie between 0 and 1.
+    """
+    try:
+        level = float(text)
+    except ValueError:
+        level = float("nan")
+    if not 0 < level < 1:
+        raise InputError(f"'{text}' does not lie between 0 and 1; write 0.8 for an interval that holds 80 % of cases")
+    return level

@@ -34,6 +34,7 @@ def experts_sizes(operands: Operands) -> Arguments:
         "k": per_token,
         "weight_bytes": weight_bytes(operands.inputs),
         "parameters": elements(first) + elements(second),
+        "weight": first.dtype,
         "activation": x.dtype,
         "compute": operands.compute(x),
         "quantize_input": bool(operands.attribute("quantize_input", False)),
@@ -62,6 +63,7 @@ def cost_experts(
     parameters: Number,
     activation: str,
     compute: str,
+    weight: str = "",
     quantize_input: bool = False,
 ) -> OpCost:
     """FLOPs = 2·T·k·D·(U + F); weights of the distinct experts are read once.

@@ -29,6 +29,7 @@ def linear_sizes(operands: Operands) -> Arguments:
         "n": weight.shape[-2],
         "k": x.shape[-1],
         "weight_bytes": weight_bytes(operands.inputs),
+        "weight": weight.dtype,
         "activation": x.dtype,
         "output": output.dtype,
         "compute": operands.compute(x),
@@ -46,6 +47,7 @@ def cost_linear(
     activation: str,
     output: str,
     compute: str,
+    weight: str = "",
     quantize_input: bool = False,
     grouped: bool = False,
     experts: Number = 1,
@@ -56,7 +58,7 @@ def cost_linear(
         m, n, k: rows, output features, input features.
         weight_bytes: weight and bias in storage format.
         activation, output: dtypes of the rows read and written.
-        compute: dtype of the multiplications.
+        compute: dtype of the multiplications. weight: storage format; which kernel runs depends on it.
         experts: of a grouped product, how many weights the rows are spread over.
         quantize_input: a kernel of its own first rewrites the rows in the compute dtype (1 byte and below).
 

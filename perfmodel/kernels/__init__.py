@@ -8,18 +8,23 @@ file with its priors and its formula, and a line in `time_group`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from perfmodel.kernels.attention import time_attention
-from perfmodel.kernels.device import RUNTIMES, Device, Rate, contraction_rate, resolve_runtime
+from perfmodel.kernels.device import RUNTIMES, Device, Rate, contraction_rate, fitted_device, resolve_runtime
 from perfmodel.kernels.experts import time_experts
 from perfmodel.kernels.gemm import time_gemm
 from perfmodel.kernels.memory_bound import time_memory_bound
 from perfmodel.kernels.recurrent import time_recurrent
 from perfmodel.kernels.roofline import KernelTime
+from perfmodel.precisions import find_format, quantized_format
 from perfmodel.types import OpCost
 
-__all__ = ["RUNTIMES", "Device", "KernelTime", "Rate", "contraction_rate", "resolve_runtime", "scope_of", "time_group"]
+__all__ = [
+    "RUNTIMES", "Device", "KernelTime", "Rate", "contraction_rate", "fitted_device", "resolve_runtime", "scope_of",
+    "time_group",
+]  # fmt: skip
 
 _GEMM_KINDS = ("linear", "matmul", "convolution", "index_scores", "gated_delta_rule")
 
@@ -31,7 +36,19 @@ def scope_of(kind: str, flags: Mapping[str, Any], rate: Rate | None) -> str:
     if kind == "attention":
         return "attention.prefill" if flags.get("causal") or not flags.get("cached") else "attention.decode"
     family = kind if kind in ("experts", "recurrent") else "gemm"
-    return f"{family}.{rate.dtype}" if rate.unit == "matrix" else f"{family}.{rate.unit}"
+    name = f"{family}.{rate.dtype}" if rate.unit == "matrix" else f"{family}.{rate.unit}"
+    return name + _weight_class(str(flags.get("weight", "")), rate.dtype)
+
+
+@lru_cache
+def _weight_class(weight: str, compute: str) -> str:
+    """Weights that are unpacked on the way (w4a16), or scaled in blocks, run through kernels of their own."""
+    if not weight:
+        return ""
+    bits = find_format(weight).bits
+    if bits < find_format(quantized_format(compute)).bits:
+        return f".w{bits:g}"
+    return ".block" if weight == "fp8_block" else ""
 
 
 def time_group(

@@ -1,16 +1,17 @@
 """A chip together with the runtime and the coefficients it is asked with: what every kernel-time formula reads.
 
-May import: errors, types, coefficients.
+May import: errors, types, coefficients, fitted_scopes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from perfmodel.coefficients import Coefficient, Prior
+from perfmodel.coefficients import Coefficient, Prior, declared_priors
 from perfmodel.errors import UnknownNameError, UnsupportedError
+from perfmodel.fitted_scopes import FittedScope, Widths
 from perfmodel.types import Hardware, Unit
 
 RUNTIMES = ("eager", "compiled", "graphs")
@@ -24,12 +25,14 @@ class Device:
 
     Args:
         overrides: fitted coefficients by name, or by "scope:name" where they hold for some kernels only.
+        widths: half-widths of intervals by scope, where measurements calibrated some.
         scope: the kernels that are being timed ("gemm.fp8", "attention.decode"); "" for all.
     """
 
     hardware: Hardware
     runtime: str
     overrides: Mapping[str, Coefficient]
+    widths: Mapping[str, Widths] = field(default_factory=dict)
     scope: str = ""
 
     def __getitem__(self, prior: Prior) -> Coefficient:
@@ -78,6 +81,25 @@ class Device:
         peaks = self.hardware.peaks
         vector = [rate for (unit, _), rate in peaks.items() if unit == "vector"]
         return peaks.get(("vector", "fp32")) or (max(vector) if vector else max(peaks.values()) / 50)
+
+
+def fitted_device(
+    hardware: Hardware, runtime: str, scopes: Mapping[str, FittedScope], engine: str = "", kernel: str = ""
+) -> Device:
+    """A chip with what was fitted for it.
+
+    Args:
+        scopes: as `fitted_scopes.choose_scopes` gives them.
+        engine, kernel: the software whose kernels run; "" for a mean over those that were measured.
+    """
+    priors = {prior.name: prior for prior in declared_priors()}
+    overrides: dict[str, Coefficient] = {}
+    widths: dict[str, Widths] = {}
+    for name, scope in scopes.items():
+        overrides |= scope.coefficients(hardware, runtime, priors, engine, kernel)
+        if own := scope.widths_for(hardware, engine, kernel):
+            widths[name] = own
+    return Device(hardware, runtime, overrides, widths)
 
 
 @dataclass(frozen=True, slots=True)

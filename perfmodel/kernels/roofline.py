@@ -27,7 +27,7 @@ class KernelTime:
     """Times of a group of ops, arrays of shape (ops, configurations), split by what they are spent on.
 
     Args:
-        compute_seconds, memory_seconds, overhead_seconds: they add up to the time.
+        compute_seconds, memory_seconds, overhead_seconds, network_seconds: they add up to the time.
         sensitivities: coefficient -> ∂t/∂log(coefficient), in seconds (its sign is of no use).
     """
 
@@ -35,10 +35,11 @@ class KernelTime:
     memory_seconds: Array
     overhead_seconds: Array
     sensitivities: tuple[tuple[Coefficient, Array], ...]
+    network_seconds: Array | float = 0.0
 
     @property
     def seconds(self) -> Array:
-        return self.compute_seconds + self.memory_seconds + self.overhead_seconds
+        return self.compute_seconds + self.memory_seconds + self.overhead_seconds + self.network_seconds
 
 
 def split_p_norm(compute_seconds: Array, memory_seconds: Array, p: float) -> tuple[Array, Array]:

@@ -48,9 +48,25 @@ def save_roofline(path: str, answer: Answer, hardware: Hardware) -> None:
     Raises:
         InputError: the file's ending is not one of `SUFFIXES`, or it cannot be written.
     """
+    check_plot_path(path)
+    save_figure(path, draw_roofline(answer, hardware))
+
+
+def check_plot_path(path: str) -> None:
+    """
+    Raises:
+        InputError: the file's ending is not one of `SUFFIXES`.
+    """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"--plot: '{path}' must end in {', '.join(SUFFIXES)}")
-    figure = draw_roofline(answer, hardware)
+
+
+def save_figure(path: str, figure: Any) -> None:
+    """Draw a figure into a file.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     try:
         figure.savefig(path)
     except OSError as error:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from builders import gpu
 
-from perfmodel.calibration.fit import fit_rows
+from perfmodel.calibration.fit import Parameter, fit, fit_scope, observed_rows, thin
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.row_times import row_seconds, time_rows
 from perfmodel.coefficients import Coefficient, declared_priors
-from perfmodel.kernels import Device
+from perfmodel.kernels import Device, fitted_device
 from perfmodel.types import Hardware
 
 PRIORS = {prior.name: prior for prior in declared_priors()}
@@ -40,21 +40,24 @@ def measured(rows: OpRows, chip: Hardware, truth: dict[str, float], noise: float
 def test_known_coefficients_are_recovered_to_five_percent() -> None:
     chip = gpu()
     truth = {"gemm.launch_seconds": 3.5e-6, "gemm.compute_efficiency": 0.74, "gemm.memory_efficiency": 0.86}
-    fitted = fit_rows([measured(linear_rows(chip, 2000), chip, truth)], {chip.id: chip}, FITTED)
-    found = fitted.coefficients(chip.id)
+    fitted = fit_scope("gemm.bf16", [measured(linear_rows(chip, 2000), chip, truth)], {chip.id: chip}, FITTED)
+    found = fitted.coefficients(chip, "graphs", PRIORS, "test", "")
     for name, value in truth.items():
-        assert found[name].value == pytest.approx(value, rel=0.05), name
-        assert found[name].level == "device"
-        assert found[name].log_sd < PRIORS[name].log_sd
+        coefficient = found[f"gemm.bf16:{name}"]
+        assert coefficient.value == pytest.approx(value, rel=0.05), name
+        assert coefficient.level == "device"
+    assert not fitted.stays.any()
 
 
-def test_too_few_rows_stay_near_the_prior() -> None:
+def test_too_few_rows_stay_near_the_prior_and_say_so() -> None:
     chip = gpu()
     truth = {"gemm.launch_seconds": 9e-6, "gemm.compute_efficiency": 0.4}
-    few = fit_rows([measured(linear_rows(chip, 2), chip, truth)], {chip.id: chip}, FITTED)
-    many = fit_rows([measured(linear_rows(chip, 2000), chip, truth)], {chip.id: chip}, FITTED)
+    few = fit_scope("gemm.bf16", [measured(linear_rows(chip, 2), chip, truth)], {chip.id: chip}, FITTED)
+    many = fit_scope("gemm.bf16", [measured(linear_rows(chip, 2000), chip, truth)], {chip.id: chip}, FITTED)
     assert np.abs(few.pull).max() < np.abs(many.pull).max()
-    assert (few.spread > many.spread).all()
+    assert (few.log_sd > many.log_sd).all()
+    assert few.stays.any()
+    assert not many.stays.any()
 
 
 def test_odd_rows_do_not_pull() -> None:
@@ -62,35 +65,88 @@ def test_odd_rows_do_not_pull() -> None:
     rows = measured(linear_rows(chip, 500), chip, {})
     odd = rows.seconds.copy()
     odd[::20] *= 8
-    clean = fit_rows([rows], {chip.id: chip}, FITTED)
-    robust = fit_rows([replace(rows, seconds=odd)], {chip.id: chip}, FITTED)
-    np.testing.assert_allclose(np.exp(robust.value), np.exp(clean.value), rtol=0.06)
+    clean = fit_scope("gemm.bf16", [rows], {chip.id: chip}, FITTED)
+    robust = fit_scope("gemm.bf16", [replace(rows, seconds=odd)], {chip.id: chip}, FITTED)
+    np.testing.assert_allclose(np.exp(robust.shift(chip)), np.exp(clean.shift(chip)), rtol=0.06)
 
 
-def test_a_device_left_out_has_the_shared_value_and_a_wider_spread() -> None:
-    chips = {name: replace(gpu(), id=name) for name in ("a", "b", "c")}
-    efficiency = {"a": 0.70, "b": 0.80, "c": 0.90}
+def chips_of(families: dict[str, str]) -> dict[str, Hardware]:
+    return {name: replace(gpu(), id=name, family=family) for name, family in families.items()}
+
+
+def test_a_chip_stands_on_what_is_known_of_it() -> None:
+    chips = chips_of({"a": "x", "b": "x", "c": "y", "relative": "y", "stranger": "z"})
+    efficiency = {"a": 0.70, "b": 0.74, "c": 0.90}
     groups = [
-        measured(linear_rows(chip, 800, seed), chip, {"gemm.compute_efficiency": efficiency[name]})
-        for seed, (name, chip) in enumerate(chips.items())
+        measured(linear_rows(chips[name], 800, seed), chips[name], {"gemm.compute_efficiency": value})
+        for seed, (name, value) in enumerate(efficiency.items())
     ]
-    fitted = fit_rows(groups, chips, FITTED)
-    own = [fitted.coefficients(name)["gemm.compute_efficiency"].value for name in "abc"]
-    assert own == sorted(own)
-    unseen = fitted.coefficients("d")["gemm.compute_efficiency"]
-    assert own[0] < unseen.value < own[2]
-    assert unseen.level == "family"
-    assert unseen.log_sd > fitted.coefficients("a")["gemm.compute_efficiency"].log_sd
+    fitted = fit_scope("gemm.bf16", groups, chips, FITTED)
+
+    def found(name: str) -> Coefficient:
+        return fitted.coefficients(chips[name], "graphs", PRIORS)["gemm.bf16:gemm.compute_efficiency"]
+
+    for name, value in efficiency.items():
+        assert found(name).value == pytest.approx(value, rel=0.05)
+    # a relative leans to its family, a stranger to the middle of all
+    assert found("a").value < found("stranger").value < found("relative").value < found("c").value
+    assert [found(name).level for name in ("c", "relative", "stranger")] == ["device", "family", "datasheet"]
+    assert found("c").log_sd < found("relative").log_sd < found("stranger").log_sd
+
+
+def test_a_kernel_is_known_on_a_chip_where_it_was_never_measured() -> None:
+    chips = chips_of({"a": "x", "b": "y"})
+    slow, fast = {"gemm.memory_efficiency": 0.5}, {"gemm.memory_efficiency": 0.9}
+    groups = [
+        measured(replace(linear_rows(chips["a"], 600), kernel="slow"), chips["a"], slow),
+        measured(replace(linear_rows(chips["a"], 600, 1), kernel="fast"), chips["a"], fast),
+    ]
+    fitted = fit_scope("gemm.bf16", groups, chips, FITTED)
+    place = fitted.names.index("gemm.memory_efficiency")
+    shifts = [fitted.shift(chips["b"], "test", kernel)[place] for kernel in ("slow", "unknown", "fast")]
+    assert shifts == sorted(shifts)
+    assert shifts[2] - shifts[0] > 0.2
+
+
+def test_chips_of_another_vendor_or_kind_keep_their_priors() -> None:
+    chip = gpu()
+    fitted = fit_scope("gemm.bf16", [measured(linear_rows(chip, 300), chip, {})], {chip.id: chip}, FITTED)
+    other = replace(chip, id="other", vendor="AMD")
+    assert fitted.coefficients(other, "graphs", PRIORS) == {}
+    assert fitted.widths_for(other) is None
+
+
+def test_scopes_are_fitted_together_and_come_apart() -> None:
+    chip = gpu()
+    rows = measured(linear_rows(chip, 600), chip, {"gemm.memory_efficiency": 0.6})
+    parameters = [Parameter(prior=PRIORS["gemm.memory_efficiency"], scope="gemm.bf16"),
+                  Parameter(prior=PRIORS["pointwise.memory_efficiency"], scope="streaming")]  # fmt: skip
+    found = fit([observed_rows(rows)], {chip.id: chip}, parameters)
+    assert found.keys() == {"gemm.bf16", "streaming"}
+    device = fitted_device(chip, "graphs", found)
+    assert device.in_scope("gemm.bf16")[PRIORS["gemm.memory_efficiency"]].value == pytest.approx(0.6, rel=0.05)
+    assert found["streaming"].pooled[0] == pytest.approx(0.0, abs=1e-9)  # no row speaks of it
+    assert found["streaming"].stays.all()
+
+
+def test_thinning_is_repeatable_and_bounded() -> None:
+    rows = linear_rows(gpu(), 5000)
+    once, twice = thin(rows, 100), thin(rows, 100)
+    assert len(once) == 100
+    np.testing.assert_array_equal(once.rows, twice.rows)
+    assert thin(once, 200) is once
 
 
 def test_rows_are_never_below_their_physical_bound_and_conditions_count() -> None:
     chip = gpu()
     rows = linear_rows(chip, 300)
-    plain = time_rows(rows, chip)
+    device = Device(chip, "graphs", {})
+    plain = time_rows(rows, device)
     assert (plain.seconds >= plain.bound_seconds * (1 - 1e-9)).all()
-    floor = time_rows(replace(rows, conditions={"event_floor": 1.0}), chip)
-    np.testing.assert_allclose(floor.seconds - plain.seconds, 25e-6, rtol=1e-6)
-    more = time_rows(replace(rows, conditions={"extra_bytes": 1e9}), chip)
+    assert plain.scope == "gemm.bf16"
+    floor = time_rows(replace(rows, conditions={"event_floor": 1.0}), device)
+    assert (floor.seconds - plain.seconds > 5e-6).all()
+    more = time_rows(replace(rows, conditions={"extra_bytes": 1e9}), device)
     assert (more.seconds > plain.seconds).all()
-    cached = time_rows(replace(rows, conditions={"resident_bytes": 1.0}), chip)
+    cached = time_rows(replace(rows, conditions={"resident_bytes": 1.0}), device)
     assert (cached.seconds <= plain.seconds * (1 + 1e-9)).all()

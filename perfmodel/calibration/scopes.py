@@ -1,0 +1,78 @@
+"""Which coefficients are fitted for which kernels: the table that a fit goes by.
+
+A scope is a set of kernels with coefficients of their own ("gemm.fp8", "attention.decode"); `kernels.scope_of` names
+it. May import: coefficients, kernels, measurements. To fit a further coefficient: its name in `FITTED`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from perfmodel.calibration.fit import Parameter
+from perfmodel.calibration.measurements import OpRows
+from perfmodel.calibration.row_times import row_scope
+from perfmodel.coefficients import declared_priors
+from perfmodel.errors import UnsupportedError
+from perfmodel.types import Hardware
+
+_GEMM = (
+    "gemm.launch_seconds", "gemm.compute_efficiency", "gemm.memory_efficiency", "gemm.fill_elements",
+    "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle",
+)  # fmt: skip
+_QUANTIZED = ("quantize.launch_seconds", "quantize.memory_efficiency", "gemm.fp8_fill_elements")
+_NARROW = (*(name for name in _GEMM if name != "gemm.fill_elements"), *_QUANTIZED)
+_VECTOR = (
+    "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.memory_efficiency", "simt.fill_elements",
+    "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle", "power.energy_per_flop_joules",
+    "benchmark.event_floor_seconds",
+)  # fmt: skip
+_ATTENTION = (
+    "attention.launch_seconds", "attention.compute_efficiency", "attention.memory_efficiency",
+    "attention.block_cycles", "attention.exposed_exponentials", "attention.short_prompt_tokens",
+    "cache.usable_share", "cache.bytes_per_core_cycle",
+)  # fmt: skip
+_EXPERTS = (
+    "experts.launch_seconds", "experts.compute_efficiency", "experts.memory_efficiency", "experts.padded_rows",
+    "experts.token_passes",
+)  # fmt: skip
+_STREAMING = (
+    "memory_bound.launch_seconds", "pointwise.memory_efficiency", "softmax.memory_efficiency",
+    "normalization.memory_efficiency", "cache.usable_share", "cache.bytes_per_core_cycle",
+    "benchmark.event_floor_seconds",
+)  # fmt: skip
+# the longest prefix of a scope's name counts
+FITTED: dict[str, tuple[str, ...]] = {
+    "gemm": _GEMM,
+    "gemm.fp8": _NARROW,
+    "gemm.int8": _NARROW,
+    "gemm.fp4": (*_NARROW, "gemm.fp4_efficiency"),
+    "gemm.vector": _VECTOR,
+    "attention": _ATTENTION,
+    "experts": _EXPERTS,
+    "experts.fp8": (*_EXPERTS, "experts.narrow_efficiency"),
+    "experts.fp4": (*_EXPERTS, "experts.narrow_efficiency"),
+    "streaming": _STREAMING,
+}
+
+
+def parameters_of(scope: str) -> tuple[Parameter, ...]:
+    """The coefficients that are fitted for a scope; none where the table has no line for it."""
+    names = max((prefix for prefix in FITTED if _covers(prefix, scope)), key=len, default="")
+    priors = {prior.name: prior for prior in declared_priors()}
+    return tuple(Parameter(prior=priors[name], scope=scope) for name in FITTED.get(names, ()))
+
+
+def _covers(prefix: str, scope: str) -> bool:
+    return scope == prefix or scope.startswith(f"{prefix}.")
+
+
+def by_scope(groups: Iterable[OpRows], chips: Mapping[str, Hardware]) -> tuple[dict[str, list[OpRows]], dict[str, int]]:
+    """(measured ops by scope, reason -> rows that belong to none)."""
+    found: dict[str, list[OpRows]] = {}
+    left: dict[str, int] = {}
+    for rows in groups:
+        try:
+            found.setdefault(row_scope(rows, chips[rows.hardware]), []).append(rows)
+        except UnsupportedError as error:
+            left[str(error)] = left.get(str(error), 0) + len(rows)
+    return found, left

@@ -1,0 +1,163 @@
+"""Predictions against measured files: what `perfmodel validate` does.
+
+    files ──read──▶ ops, models ──predict (as shipped, or fitted without each device)──▶ Scored rows ──▶ metrics
+
+May import: sources, fitting, scoring, unit_check and below.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from perfmodel.calibration.fitting import HOST_TIMED
+from perfmodel.calibration.left_out import left_out_fits, score_left_out, with_cross_intervals
+from perfmodel.calibration.measurements import Imported, OpRows
+from perfmodel.calibration.scopes import by_scope, parameters_of
+from perfmodel.calibration.scoring import Group, Scored, group_scored, metrics_of, score_ops
+from perfmodel.calibration.sources import read_measurements
+from perfmodel.calibration.unit_check import suspicious_units
+from perfmodel.catalog import Specs, load_hardware
+from perfmodel.coefficient_files import load_scopes
+from perfmodel.errors import InputError
+from perfmodel.fitted_scopes import choose_scopes
+from perfmodel.types import Hardware
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """Scored rows of files.
+
+    Args:
+        rows: measured values in the files. skipped: reason -> rows. warnings: units that look wrong.
+        level: share of rows that intervals are meant to hold. split: how the rows were predicted, in words.
+    """
+
+    source: str
+    rows: int
+    sets: tuple[Scored, ...]
+    skipped: Mapping[str, int]
+    warnings: tuple[str, ...]
+    level: float
+    split: str
+
+    @property
+    def predicted(self) -> int:
+        return sum(len(own) for own in self.sets)
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        return metrics_of(self.sets, self.level) if self.sets else {}
+
+    def groups(self, by: Sequence[str]) -> tuple[Group, ...]:
+        """Rows by labels (`scoring.KEYS`)."""
+        return group_scored(self.sets, by)
+
+
+def validate(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    source: str | None = None,
+    leave_out: str | None = None,
+    level: float = 0.8,
+    specs: Specs = None,
+    progress: Progress | None = None,
+) -> Validation:
+    """Predict every row of measured files and compare.
+
+    Args:
+        source: format of the files; None to recognise each by its columns.
+        leave_out: None to predict with the coefficients at hand; "hardware" or "family" to fit the files without each
+            device or family in turn and to predict it from the others.
+        level: share of rows that the intervals are meant to hold. specs: own folders of chips and coefficients.
+        progress: called with what is being done.
+
+    Raises:
+        PerfmodelError: files that cannot be read, an unknown source, a level outside (0, 1), nothing to predict.
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1 (0.8 for an 80 % interval), got {level!r}")
+    imported = read_measurements(paths, source, specs=specs)
+    warnings = suspicious_units(imported, specs=specs)
+    chips = {name: load_hardware(name, specs=specs) for name in _devices(imported)}
+    tally = _Tally(dict(imported.skipped))
+    scopes, unsupported = by_scope(imported.ops, chips)
+    tally.add_all(unsupported)
+    usable = {name: _kernels(groups, tally) for name, groups in scopes.items()}
+    if leave_out is None:
+        found = load_scopes(specs=specs)
+        fitted = {name: choose_scopes(found, chip) for name, chip in chips.items()}
+        sets = [
+            score_ops(rows, fitted[rows.hardware], chips[rows.hardware], level)
+            for groups in usable.values()
+            for rows in groups
+        ]
+    else:
+        sets = _left_out(usable, chips, leave_out, level, tally, progress)
+    if not sets:
+        reasons = "; ".join(f"{reason} ({rows} rows)" for reason, rows in tally.skipped.items())
+        raise InputError(f"no row can be predicted: {reasons or 'the files hold none'}.")
+    split = "coefficients as shipped" if leave_out is None else f"one {leave_out} left out"
+    sources = dict.fromkeys([rows.source for rows in imported.ops] + [fact.source for fact in imported.measurements])
+    return Validation(
+        source=", ".join(sources), rows=imported.rows, sets=tuple(sets), skipped=tally.skipped, warnings=warnings,
+        level=level, split=split,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """Rows that are not scored, by reason."""
+
+    skipped: dict[str, int]
+
+    def add(self, reason: str, rows: int) -> None:
+        if rows:
+            self.skipped[reason] = self.skipped.get(reason, 0) + rows
+
+    def add_all(self, counts: Mapping[str, int]) -> None:
+        for reason, rows in counts.items():
+            self.add(reason, rows)
+
+
+def _devices(imported: Imported) -> list[str]:
+    return list(
+        dict.fromkeys([rows.hardware for rows in imported.ops] + [fact.hardware for fact in imported.measurements])
+    )
+
+
+def _kernels(groups: Sequence[OpRows], tally: _Tally) -> list[OpRows]:
+    """Rows that speak of kernels; an engine's host times are counted and left."""
+    kept = [rows for rows in groups if not is_host_time(rows)]
+    tally.add(HOST_TIMED, sum(len(rows) for rows in groups) - sum(len(rows) for rows in kept))
+    return kept
+
+
+def is_host_time(rows: OpRows) -> bool:
+    """Whether rows were timed launch by launch by a serving engine, whose predictions are of graphs."""
+    return rows.runtime == "eager" and rows.engine not in ("", "torch") and not rows.conditions.get("kernel_only", 0.0)
+
+
+def _left_out(
+    usable: Mapping[str, Sequence[OpRows]],
+    chips: Mapping[str, Hardware],
+    leave_out: str,
+    level: float,
+    tally: _Tally,
+    progress: Progress | None,
+) -> list[Scored]:
+    sets: list[Scored] = []
+    for name, groups in usable.items():
+        priors = [parameter.prior for parameter in parameters_of(name)]
+        if not priors:
+            tally.add(f"no coefficient is fitted for {name}", sum(map(len, groups)))
+            continue
+        fits = left_out_fits(name, groups, chips, priors, leave_out, progress)
+        if not fits:
+            tally.add(f"{name}: only one {leave_out}, so nothing is left to fit", sum(map(len, groups)))
+            continue
+        sets += with_cross_intervals(score_left_out(groups, fits, chips, leave_out), chips, level, leave_out)
+    return sets

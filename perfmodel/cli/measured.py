@@ -1,0 +1,142 @@
+"""`perfmodel validate` and `perfmodel fit`: predictions against measured files, and coefficients from them.
+
+May import: everything below, inside the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from perfmodel.cli.options import json_option, read_level, specs_option, split_list
+from perfmodel.cli.progress import progress_line
+from perfmodel.errors import InputError
+
+if TYPE_CHECKING:
+    from perfmodel.calibration.validation import Validation
+
+LEAVE_OUT = click.Choice(["hardware", "family", "model"])
+_FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True)
+_SOURCE = click.option(
+    "--source", metavar="NAME", help="neusight, timm, aiconfigurator, vidur or table; recognised by the columns."
+)
+
+
+def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of both commands."""
+    for option in (json_option, specs_option, _SOURCE, _FILES):
+        command = option(command)
+    return command
+
+
+@click.command("validate")
+@file_options
+@click.option("--by", metavar="KEY[,KEY]", help="Metrics by hardware, op, precision, engine, kernel, regime, ...")
+@click.option(
+    "--leave-out", type=LEAVE_OUT, help="Fit the files without each of these in turn, and predict it from the others."
+)
+@click.option(
+    "--level", default="0.8", metavar="SHARE", help="Share of rows the interval should hold.", show_default=True
+)
+@click.option(
+    "--worst", type=click.IntRange(min=0), default=5, help="How many of the worst rows to show.", show_default=True
+)
+@click.option("--rows", "rows_file", metavar="FILE", help="Write every row with its prediction and interval as CSV.")
+@click.option("--plot", metavar="FILE", help="Draw predicted against measured into a .png, .svg or .pdf file.")
+def validate_command(
+    files: tuple[str, ...],
+    source: str | None,
+    specs: str | None,
+    as_json: bool,
+    by: str | None,
+    leave_out: str | None,
+    level: str,
+    worst: int,
+    rows_file: str | None,
+    plot: str | None,
+) -> None:
+    """Compare predictions with measured files: errors, rank, coverage of the intervals, worst rows.
+
+    FILES are tables of NeuSight, timm, aiconfigurator or vidur, or your own CSV: one row a fact, with the columns
+    hardware, precision, seconds (or milliseconds, microseconds), op or model, and sizes.
+    """
+    from perfmodel.calibration.scoring import check_keys
+    from perfmodel.calibration.validation import validate
+    from perfmodel.report.plots import check_plot_path
+    from perfmodel.report.validation_table import print_validation, rows_csv, validation_document
+    from perfmodel.whole_files import write_whole
+
+    keys = split_list(by) if by else ()
+    check_keys(keys)
+    if plot:
+        check_plot_path(plot)
+    with progress_line() as progress:
+        found = validate(
+            files, source=source, leave_out=leave_out, level=read_level(level), specs=specs, progress=progress
+        )
+    for warning in found.warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    if rows_file:
+        write_whole(rows_file, rows_csv(found))
+    if plot:
+        _save_plot(plot, found)
+    if as_json:
+        from perfmodel.report.documents import dump_json
+
+        click.echo(dump_json(validation_document(found, keys, worst)))
+        return
+    from perfmodel.report.console import open_console
+
+    print_validation(open_console(), found, keys, worst)
+    for what, path in (("Rows", rows_file), ("Plot", plot)):
+        if path:
+            click.echo(f"{what}: {path}")
+
+
+def _save_plot(path: str, found: Validation) -> None:
+    from perfmodel.report.plots import save_figure
+    from perfmodel.report.validation_plot import draw_validation
+
+    save_figure(path, draw_validation(found))
+
+
+@click.command("fit")
+@file_options
+@click.option(
+    "--leave-out",
+    type=LEAVE_OUT,
+    default="hardware",
+    help="What is left out in turn to tell the error on what was not fitted.",
+    show_default=True,
+)
+@click.option("--out", metavar="FILE", help="Write the coefficients into this .json file.")
+def fit_command(
+    files: tuple[str, ...], source: str | None, specs: str | None, as_json: bool, leave_out: str, out: str | None
+) -> None:
+    """Fit kernel coefficients to measured files, and tell how far they can be trusted.
+
+    A file in calibration/coefficients/ of a folder given with --specs (or named in PERFMODEL_DATA) is used by all
+    predictions.
+    """
+    from perfmodel.calibration.fitting import fit_files
+    from perfmodel.coefficient_files import write_coefficients
+    from perfmodel.report.fit_report import fit_document, print_fit
+
+    if out and not out.endswith(".json"):
+        raise InputError(f"--out: '{out}' must end in .json")
+    with progress_line() as progress:
+        outcome = fit_files(files, source=source, leave_out=leave_out, specs=specs, progress=progress)
+    if out:
+        write_coefficients(out, outcome.file)
+    if as_json:
+        from perfmodel.report.documents import dump_json
+
+        click.echo(dump_json(fit_document(outcome)))
+        return
+    from perfmodel.report.console import open_console
+
+    print_fit(open_console(), outcome)
+    if out:
+        click.echo(f"Coefficients: {out}")

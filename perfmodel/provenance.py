@@ -1,0 +1,79 @@
+"""What a prediction stands on, told with it: level, interval, coefficients, data.
+
+The level of a prediction is the weakest one among the kernels that take a noticeable share of its time.
+May import: coefficients, fitted_scopes, kernels and below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from perfmodel.fitted_scopes import LEVELS, FittedScope
+from perfmodel.kernels import Device
+from perfmodel.types import Hardware
+
+NOTICEABLE = 0.1  # share of a phase's time below which a scope does not decide the level
+
+
+def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[str, float]) -> dict[str, Any]:
+    """Level, interval and coefficients of a prediction.
+
+    Args:
+        fitted: what was fitted for the chip, by scope. shares: largest share of a phase's time by scope.
+    """
+    hardware = device.hardware
+    levels = {scope: _level(scope, fitted, hardware) for scope in shares}
+    noticed = _noticed(shares)
+    figures = {
+        key: hardware.figures[key].source for key in ("memory.bandwidth", "memory.capacity") if key in hardware.figures
+    }
+    return {
+        "level": weakest_level(shares, fitted, hardware),
+        "levels": levels,
+        "interval": _interval(device, fitted, noticed),
+        "hardware": hardware.path or hardware.id,
+        "hardware_sources": figures,
+        "coefficients": {
+            coefficient.name: {
+                "value": coefficient.value,
+                "log_sd": coefficient.log_sd,
+                "level": coefficient.level,
+                "provenance": coefficient.provenance,
+            }
+            for coefficient in device.used_coefficients
+        },
+    }
+
+
+def weakest_level(shares: Mapping[str, float], fitted: Mapping[str, FittedScope], hardware: Hardware) -> str:
+    """The weakest level among the scopes that take a noticeable share of the time."""
+    return min((_level(scope, fitted, hardware) for scope in _noticed(shares)), key=LEVELS.index, default=LEVELS[0])
+
+
+def _noticed(shares: Mapping[str, float]) -> list[str]:
+    return [scope for scope, share in shares.items() if share >= NOTICEABLE] or list(shares)
+
+
+def _level(scope: str, fitted: Mapping[str, FittedScope], hardware: Hardware) -> str:
+    return fitted[scope].level(hardware) if scope in fitted else LEVELS[0]
+
+
+def _interval(device: Device, fitted: Mapping[str, FittedScope], scopes: list[str]) -> str:
+    """Where the interval comes from, with the coverage on devices left out."""
+    measured = sorted(scope for scope in scopes if scope in device.widths)
+    guessed = sorted(set(scopes) - set(measured))
+    parts = []
+    if measured:
+        covered = [fitted[scope].errors.get("coverage", 0.0) for scope in measured]
+        parts.append(
+            f"from measured errors ({', '.join(measured)}; {_range(covered)} of rows of devices left out held)"
+        )
+    if guessed:
+        parts.append(f"spread of priors, unchecked ({', '.join(guessed)})")
+    return "; ".join(parts)
+
+
+def _range(shares: list[float]) -> str:
+    low, high = round(100 * min(shares)), round(100 * max(shares))
+    return f"{low} %" if low == high else f"{low}–{high} %"

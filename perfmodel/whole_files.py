@@ -1,0 +1,27 @@
+"""Files written whole or not at all.
+
+May import: errors.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from perfmodel.errors import InputError
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write a text file by way of a temporary one beside it, so that a failure leaves the old file as it was.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    target = Path(path).expanduser()
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.replace(beside, target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
