@@ -12,11 +12,9 @@ May import: measurements, graphs, program and below.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 
 from perfmodel.calibration.measurements import Measurement
-from perfmodel.coefficients import Coefficient
 from perfmodel.errors import InputError
 from perfmodel.graphs import Logits, load_model
 from perfmodel.graphs.eager import eager_graph, family_of, without_cache
@@ -26,7 +24,7 @@ from perfmodel.graphs.training import training_step
 from perfmodel.kernels import Device
 from perfmodel.precisions import find_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
-from perfmodel.types import Graph, Hardware, Model
+from perfmodel.types import Graph, Model
 
 PHASES = ("forward", "prefill", "decode", "training")
 RUNTIMES = ("eager", "compiled", "graphs")
@@ -46,13 +44,11 @@ def reason_to_skip(measurement: Measurement) -> str:
     return "" if measurement.runtime in RUNTIMES else f"unknown runtime {measurement.runtime}"
 
 
-def model_program(
-    measurement: Measurement, hardware: Hardware, overrides: Mapping[str, Coefficient] | None = None
-) -> tuple[Program, dict[str, int]]:
+def model_program(measurement: Measurement, device: Device) -> tuple[Program, dict[str, int]]:
     """The program that was measured, compiled for a chip, and the sizes it ran at.
 
     Args:
-        overrides: coefficients by name that replace the priors.
+        device: the chip it shall run on, with the measurement's runtime and the coefficients to use.
 
     Raises:
         InputError: a measurement with a `reason_to_skip`. ModelError, GraphError: a model that cannot be read, or
@@ -70,7 +66,7 @@ def model_program(
         "all" if measurement.options.get("logits") == "all" else "last",
         measurement.image_size,
     )
-    return compile_graph(graph, Device(hardware, measurement.runtime, overrides or {})), measured_sizes(measurement)
+    return compile_graph(graph, device), measured_sizes(measurement)
 
 
 def measured_sizes(measurement: Measurement) -> dict[str, int]:
@@ -81,15 +77,13 @@ def measured_sizes(measurement: Measurement) -> dict[str, int]:
     return {"batch": measurement.batch, "tokens": 1 if decode else tokens, "context": context}
 
 
-def time_measurement(
-    measurement: Measurement, hardware: Hardware, overrides: Mapping[str, Coefficient] | None = None
-) -> PhaseTimes:
+def time_measurement(measurement: Measurement, device: Device) -> PhaseTimes:
     """Predict a measured model; arrays of one configuration.
 
     Raises:
         as `model_program`.
     """
-    program, sizes = model_program(measurement, hardware, overrides)
+    program, sizes = model_program(measurement, device)
     return time_program(program, sizes)
 
 
