@@ -41,15 +41,15 @@ COMPUTE_EFFICIENCY = prior(
               "cpu": (0.7, 0.3), "accelerator": (0.8, 0.2)},
 )  # fmt: skip
 VECTOR_EFFICIENCY = prior(
-    "gemm.vector_efficiency", 0.93, 0.05, meaning="share of the fp32 peak a GEMM in full width reaches",
+    "gemm.vector_efficiency", 0.94, 0.05, meaning="share of the fp32 peak a GEMM in full width reaches",
     source=_FP32, variants={"cpu": (0.7, 0.3), "tpu": (0.5, 0.5)},
 )  # fmt: skip
 ISSUE_EFFICIENCY = prior(
-    "gemm.vector_issue_efficiency", 0.80, 0.06,
+    "gemm.vector_issue_efficiency", 0.79, 0.06,
     meaning="the same where multiplications take every issue slot, over where they leave one free", source=_FP32,
 )  # fmt: skip
 FP32_MATRIX_EFFICIENCY = prior(
-    "gemm.fp32_matrix_efficiency", 0.91, 0.08, meaning="fp32 on matrix units over that on vector units",
+    "gemm.fp32_matrix_efficiency", 0.95, 0.08, meaning="fp32 on matrix units over that on vector units",
     source="NeuSight, MI100 and MI250",
 )  # fmt: skip
 NARROW_EFFICIENCY = prior(
