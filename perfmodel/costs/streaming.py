@@ -14,6 +14,7 @@ from perfmodel.costs.registry import (
     Arguments,
     Operands,
     SizesFunction,
+    element_bytes,
     elements,
     formula,
     moved_bytes,
@@ -51,12 +52,18 @@ def cost_streaming(
     cache_bytes: Number,
     flops: Number,
     launches: Number,
+    reread_bytes: Number,
+    reuse_bytes: Number,
     function: str,
 ) -> OpCost:
     """Each byte moved once, `flops` on the vector unit.
 
+    Args:
+        reread_bytes, reuse_bytes: of a broadcast operand, which its kernel time depends on: bytes that are read again,
+            and what is moved between two reads of the same byte; 0 without one.
+
     >>> cost_streaming(read_bytes=8, write_bytes=8, weight_bytes=0, cache_bytes=0, flops=4, launches=1,
-    ...                function="add").bytes
+    ...                reread_bytes=0, reuse_bytes=0, function="add").bytes
     16
     """
     return OpCost(
@@ -80,8 +87,28 @@ def _arguments(
         "cache_bytes": _cached(operands.inputs) + _cached(operands.outputs),
         "flops": flops,
         "launches": operands.attribute("launches", EAGER_KERNELS.get(function, 1)),
+        **_broadcast_sizes(operands),
         "function": function,
     }
+
+
+def _broadcast_sizes(operands: Operands) -> Arguments:
+    """The largest operand that is broadcast to the output: a mask [B, 1, S, T] is read again for each of H heads."""
+    found = {"reread_bytes": 0, "reuse_bytes": 0}
+    if (operands.op.kind != "pointwise" and "functions" not in operands.op.attributes) or not operands.outputs:
+        return found
+    output = operands.output()
+    for operand in operands.inputs:
+        shape = (1,) * (len(output.shape) - len(operand.shape)) + operand.shape
+        repeated = [place for place, pair in enumerate(zip(shape, output.shape, strict=False)) if pair[0] != pair[1]]
+        if operand.kind == "weight" or not repeated or any(shape[place] != 1 for place in repeated):
+            continue
+        per_element = element_bytes(operand.dtype) + 2 * element_bytes(output.dtype)
+        found = {
+            "reread_bytes": (elements(output) - elements(operand)) * _whole(element_bytes(operand.dtype)),
+            "reuse_bytes": product(output.shape[repeated[-1] + 1 :]) * _whole(per_element),
+        }
+    return found
 
 
 def _moved(tensors: tuple[Tensor, ...]) -> Number:
@@ -218,6 +245,7 @@ _SIZES: dict[str, SizesFunction] = {
     "normalization": _or_fused(normalization_sizes),
     "softmax": _or_fused(softmax_sizes),
     "reduce": _or_fused(reduce_sizes),
+    "dropout": pointwise_sizes,
     "copy": copy_sizes,
     "cache_append": cache_append_sizes,
     "embedding": embedding_sizes,

@@ -16,7 +16,7 @@ import numpy as np
 
 from perfmodel.coefficients import Prior, prior
 from perfmodel.kernels.device import Device
-from perfmodel.kernels.residency import memory_seconds
+from perfmodel.kernels.residency import memory_seconds, reread_bytes
 from perfmodel.kernels.roofline import KernelTime, split_p_norm
 from perfmodel.types import OpCost
 
@@ -45,10 +45,12 @@ EFFICIENCIES = {
     "normalization": _efficiency("normalization", 0.65, 0.25, 0.5),
     "copy": _efficiency("copy", 0.70, 0.20, 0.5),
     "gather": _efficiency("gather", 0.55, 0.40, 0.4),
+    "dropout": _efficiency("dropout", 0.77, 0.15, 0.4),
 }
 _FAMILY = {
     "pointwise": "pointwise",
     "reduce": "pointwise",
+    "dropout": "dropout",
     "scan": "softmax",
     "softmax": "softmax",
     "normalization": "normalization",
@@ -77,7 +79,7 @@ def time_memory_bound(kinds: tuple[str, ...], sizes: Mapping[str, Any], cost: Op
     """Times of a group of streaming ops, one kind per row; `cost` holds arrays (ops, configurations)."""
     efficiencies = [device[EFFICIENCIES[family(kind)]] for kind in kinds]
     vector, launch = device[VECTOR_EFFICIENCY], device[LAUNCH_SECONDS]
-    moved = np.asarray(cost.bytes, dtype=float)
+    moved = np.asarray(cost.bytes, dtype=float) + reread_bytes(sizes, device)
     shares = np.array([used.value for used in efficiencies])[:, None]
     compute_part, memory_part = split_p_norm(
         np.asarray(cost.vector_flops, dtype=float) / (device.vector_flops_per_second * vector.value),

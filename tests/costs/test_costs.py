@@ -92,6 +92,8 @@ CASES = [
     Case("reduce", [x("x", ROWS)], [y("y", "batch tokens")],
          (0, 48 * (4 + 1)), (96, 12, 0, 0), 1, {"function": "fused", "functions": ["sigmoid", "sum"]}),
     Case("reduce", [x("x", ROWS)], [y("y", "batch tokens")], (0, 48), (96, 12, 0, 0), 1, {"function": "mean"}),
+    Case("dropout", [x("x", ROWS)], [y("y", ROWS), y("mask", ROWS, "bool")],
+         (0, 2 * 48), (96, 96 + 48, 0, 0), 1, {"function": "dropout"}),
     Case("copy", [x("x", ROWS)], [y("y", ROWS, "fp32")], (0, 0), (96, 192, 0, 0), 1, {"function": "cast"}),
     Case("embedding", [x("i", "batch tokens", "int64"), w("table", "100 8")], [y("y", ROWS)],
          (0, 0), (48, 96, 96, 0)),
