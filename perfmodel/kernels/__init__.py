@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from perfmodel.kernels.attention import time_attention
+from perfmodel.kernels.convolution import time_convolution
 from perfmodel.kernels.device import RUNTIMES, Device, Rate, contraction_rate, fitted_device, resolve_runtime
 from perfmodel.kernels.experts import time_experts
 from perfmodel.kernels.gemm import time_gemm
@@ -26,7 +27,7 @@ __all__ = [
     "time_group",
 ]  # fmt: skip
 
-_GEMM_KINDS = ("linear", "matmul", "convolution", "index_scores", "gated_delta_rule")
+_GEMM_KINDS = ("linear", "matmul", "index_scores", "gated_delta_rule")
 
 
 def scope_of(kind: str, flags: Mapping[str, Any], rate: Rate | None) -> str:
@@ -69,6 +70,8 @@ def time_group(
     device = device.in_scope(scope_of(kinds[0], flags, rate))
     if rate is None:
         return time_memory_bound(kinds, sizes, cost, device)
+    if kinds[0] == "convolution":
+        return time_convolution(sizes, flags, cost, device, rate)
     if kinds[0] in _GEMM_KINDS:
         return time_gemm(kinds[0], sizes, flags, cost, device, rate)
     if kinds[0] == "attention":

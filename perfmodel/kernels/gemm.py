@@ -15,7 +15,7 @@ Letters: M rows, N columns, K summed, G independent products.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -142,6 +142,15 @@ _SYSTOLIC = _tile_model(((8, 128),), name="systolic", fill=(64.0, 0.7), overlap=
 _SIMD = _tile_model(((1, 16),), name="simd", fill=(16.0, 0.7), overlap=(2.0, 0.3))
 
 
+def with_tiles(model: TileModel, tiles: tuple[tuple[int, int], ...]) -> TileModel:
+    """A tile model with some of its tiles only, and K never split."""
+    kept = [(int(m), int(n)) in tiles for m, n in zip(model.rows.ravel(), model.columns.ravel(), strict=True)]
+    return replace(
+        model, rows=model.rows[:, kept], columns=model.columns[:, kept], work_flops=model.work_flops[:, kept],
+        splits=model.splits[:1],
+    )  # fmt: skip
+
+
 def tile_model(device: Device, unit: str) -> TileModel:
     """The tiles of a chip's unit."""
     if device.hardware.kind == "gpu":
@@ -161,15 +170,22 @@ def gemm_sizes(kind: str, sizes: Mapping[str, Any]) -> tuple[Array, Array, Array
 
 
 def time_gemm(
-    kind: str, sizes: Mapping[str, Any], flags: Mapping[str, Any], cost: OpCost, device: Device, rate: Rate
+    kind: str,
+    sizes: Mapping[str, Any],
+    flags: Mapping[str, Any],
+    cost: OpCost,
+    device: Device,
+    rate: Rate,
+    own_tiles: TileModel | None = None,
 ) -> KernelTime:
     """Times of a group of GEMM-like ops.
 
     Args:
         sizes: arrays (ops, configurations) as `gemm_sizes` wants them.
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
+        own_tiles: those of kernels that are no plain GEMMs.
     """
-    memory, tiles = device[MEMORY_EFFICIENCY], tile_model(device, rate.unit)
+    memory, tiles = device[MEMORY_EFFICIENCY], own_tiles or tile_model(device, rate.unit)
     efficiency, narrow = compute_efficiency(device, rate)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
     chip = _Chip(
