@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from perfmodel.calibration.fit import fit_scope
 from perfmodel.calibration.measurements import OpRows
-from perfmodel.calibration.row_times import row_seconds, time_rows
+from perfmodel.calibration.row_times import EVENT_FLOOR_SECONDS, row_seconds, time_rows
 from perfmodel.calibration.shapes import op_arguments, x
+from perfmodel.coefficients import Coefficient
 from perfmodel.kernels import Device
 from tests.builders import gpu
 
@@ -42,3 +44,18 @@ def test_calls_that_keep_the_host_busier_take_longer_by_as_much() -> None:
 def test_what_a_hidden_kernel_is_bound_by_is_the_host() -> None:
     timed = time_rows(rows(1000, 10**9), Device(gpu(), "eager", {}))
     assert timed.regime[0] != timed.regime[1]
+
+
+def test_the_floor_of_one_host_says_nothing_of_another() -> None:
+    """Three slow hosts: each is learned, and a chip left out still stands on the prior."""
+    slow = {EVENT_FLOOR_SECONDS.name: Coefficient(EVENT_FLOOR_SECONDS.name, 45e-6, 0.0, "truth", "")}
+    chips = {name: gpu(id=name) for name in "abc"}
+    measured = [
+        replace(plain, hardware=name, seconds=row_seconds(plain, Device(chip, "eager", slow)))
+        for plain in [rows(*range(1000, 200_000, 1000))]
+        for name, chip in chips.items()
+    ]
+    fitted = fit_scope("streaming", measured, chips, [EVENT_FLOOR_SECONDS])
+    assert np.exp(fitted.shift(chips["a"], "test", "")) * FLOOR == pytest.approx(45e-6, rel=0.03)
+    assert np.exp(fitted.pooled) == pytest.approx(1, rel=1e-3)
+    assert np.exp(fitted.shift(gpu(id="d"), "test", "")) == pytest.approx(1, rel=1e-3)
