@@ -24,7 +24,8 @@ _NARROW = (*(name for name in _GEMM if name != "gemm.fill_elements"), *_QUANTIZE
 _VECTOR = (
     "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.memory_efficiency", "simt.fill_elements",
     "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle", "power.energy_per_flop_joules",
-    "convolution.direct_efficiency", "convolution.winograd_efficiency", "convolution.transform_efficiency",
+    "convolution.direct_efficiency", "convolution.winograd_efficiency", "convolution.product_efficiency",
+    "convolution.transform_efficiency",
     "benchmark.event_floor_seconds", "benchmark.hidden_share",
 )  # fmt: skip
 _ATTENTION = (

@@ -2,14 +2,15 @@
 
     direct     GEMM of B·P rows, O columns, R·I summed, at the peak times ed
     F(m×m)     (m+2)² GEMMs of B·⌈√P/m⌉² rows, O columns, I summed: (m+2)² products per m² outputs instead of 9·m²
-    t          the least of direct, F(2×2) in one kernel at the peak times ew, and F(4×4) with kernels that transform
+    t          the least of direct, F(2×2) in one kernel at the peak times ew, and F(4×4), at the peak times ep, with
+               kernels that transform
 
 F(4×4) writes and reads input, weights and output with 36 numbers per tile of 4x4 (9 weights); F(2×2) keeps its 16 in
 shared memory. Winograd (Lavin and Gray 2016) can be up to 4 times faster than FLOPs/peak of the direct method; cuDNN
 takes it in fp32 where it is faster. Matrix units do not need it.
 
-Evidence (NeuSight, P4, P100, V100, T4, one left out, median error): 18 %; without F(4×4) 24 %; with the tiles of plain
-GEMMs 20 %. Small convolutions are still predicted too fast: cuDNN's kernels leave most of a core idle there.
+Evidence (NeuSight, P4, P100, V100, T4, one left out, median error): 18 %; without Winograd 24 %, with the tiles of
+plain GEMMs 20 %. Small convolutions are still predicted too fast.
 
 Letters: B batch, I and O channels, P output positions, R kernel size, m side of an output tile.
 """
@@ -32,17 +33,23 @@ from perfmodel.types import OpCost
 
 _SOURCE = "NeuSight fp32 convolutions, 3x3, cuDNN in benchmark mode"
 DIRECT_EFFICIENCY = prior(
-    "convolution.direct_efficiency", 0.7, 0.2, meaning="rate of an implicit GEMM over a plain one", source=_SOURCE
+    "convolution.direct_efficiency", 0.8, 0.2, meaning="rate of an implicit GEMM over a plain one", source=_SOURCE
 )
 WINOGRAD_EFFICIENCY = prior(
     "convolution.winograd_efficiency", 0.6, 0.2, meaning="rate of fused F(2x2) over a plain GEMM", source=_SOURCE
 )
-TRANSFORM_EFFICIENCY = prior(
-    "convolution.transform_efficiency", 0.55, 0.3, meaning="share of bandwidth while transforming", source=_SOURCE
+PRODUCT_EFFICIENCY = prior(
+    "convolution.product_efficiency", 0.65, 0.2, meaning="rate of the products of F(4x4) over a GEMM", source=_SOURCE
 )
-# cuDNN's kernels work on large tiles and never split the summed dimension, so that small batches leave cores idle
+TRANSFORM_EFFICIENCY = prior(
+    "convolution.transform_efficiency", 0.65, 0.3, meaning="share of bandwidth while transforming", source=_SOURCE
+)
+# these kernels work on large tiles, need several on a core to keep it busy, and never split the summed dimension, so
+# that small batches leave most of a chip idle
 TILES = ((128, 128), (128, 64), (128, 32))
 FUSED_TILES = ((128, 128),)
+PRODUCT_TILES = ((128, 64), (64, 128), (64, 64), (128, 32), (32, 128))
+RESIDENT_TILES = 3
 FUSED_SIDE, TRANSFORMED_SIDE = 2, 4
 WINOGRAD_SHORTCUT = 4.0  # fewer products than the direct method: 9·16 instead of 36
 KERNEL_POSITIONS = 9  # 3x3
@@ -97,14 +104,15 @@ def _transformed(
     products = winograd_products(sizes, TRANSFORMED_SIDE)
     g, m, n, k = (products[name] for name in "gmnk")
     moved = g * (m * k + m * n + k * n) * element_bytes(rate.dtype)
-    share = device[TRANSFORM_EFFICIENCY]
-    gemm = time_gemm("matmul", products, flags, OpCost(read_bytes=moved), device, rate)
+    efficiency, share = device[PRODUCT_EFFICIENCY], device[TRANSFORM_EFFICIENCY]
+    tiles = with_tiles(tile_model(device, rate.unit), PRODUCT_TILES, RESIDENT_TILES)
+    gemm = time_gemm("matmul", products, flags, OpCost(read_bytes=moved), device, _scaled(rate, efficiency), tiles)
     transforms = memory_seconds(np.asarray(cost.bytes, dtype=float) + moved, sizes, device, share.value)
     return replace(
         gemm,
         memory_seconds=gemm.memory_seconds + transforms,
         overhead_seconds=gemm.overhead_seconds * (1 + TRANSFORM_KERNELS),
-        sensitivities=(*gemm.sensitivities, (share, transforms)),
+        sensitivities=(*gemm.sensitivities, (efficiency, gemm.compute_seconds), (share, transforms)),
     )
 
 
@@ -119,10 +127,13 @@ def _tiled(
     tiles: tuple[tuple[int, int], ...],
 ) -> KernelTime:
     """`time_gemm` with some tiles, at a share of the rate."""
-    model = with_tiles(tile_model(device, rate.unit), tiles)
-    scaled = replace(rate, flops_per_second=rate.flops_per_second * efficiency.value)
-    kernel = time_gemm(kind, sizes, flags, cost, device, scaled, model)
+    model = with_tiles(tile_model(device, rate.unit), tiles, RESIDENT_TILES)
+    kernel = time_gemm(kind, sizes, flags, cost, device, _scaled(rate, efficiency), model)
     return replace(kernel, sensitivities=(*kernel.sensitivities, (efficiency, kernel.compute_seconds)))
+
+
+def _scaled(rate: Rate, efficiency: Coefficient) -> Rate:
+    return replace(rate, flops_per_second=rate.flops_per_second * efficiency.value)
 
 
 def _least(first: KernelTime, second: KernelTime, usable: Array) -> KernelTime:

@@ -86,7 +86,8 @@ class TileModel:
         rows, columns: of a tile, arrays (1, tiles, 1, 1). splits: ways to split K, array (splits, 1, 1, 1).
         work_flops: FLOPs of a tile per K element, divided by the tile's efficiency eta, (1, tiles, 1, 1).
         fill: K elements of pipeline fill. overlap: the exponent p of compute and memory.
-        dealt: tiles are dealt out to the chip's cores in waves.
+        dealt: tiles are dealt out to the chip's cores in waves. resident: tiles that share a core, each at its part of
+            the rate, so that a core with fewer of them is not busy.
     """
 
     rows: Array
@@ -96,6 +97,7 @@ class TileModel:
     fill: Prior
     overlap: Prior
     dealt: bool
+    resident: int = 1
 
 
 def _tile_model(
@@ -142,12 +144,12 @@ _SYSTOLIC = _tile_model(((8, 128),), name="systolic", fill=(64.0, 0.7), overlap=
 _SIMD = _tile_model(((1, 16),), name="simd", fill=(16.0, 0.7), overlap=(2.0, 0.3))
 
 
-def with_tiles(model: TileModel, tiles: tuple[tuple[int, int], ...]) -> TileModel:
-    """A tile model with some of its tiles only, and K never split."""
+def with_tiles(model: TileModel, tiles: tuple[tuple[int, int], ...], resident: int) -> TileModel:
+    """A tile model with some of its tiles only, `resident` of them on a core, and K never split."""
     kept = [(int(m), int(n)) in tiles for m, n in zip(model.rows.ravel(), model.columns.ravel(), strict=True)]
     return replace(
         model, rows=model.rows[:, kept], columns=model.columns[:, kept], work_flops=model.work_flops[:, kept],
-        splits=model.splits[:1],
+        splits=model.splits[:1], resident=resident,
     )  # fmt: skip
 
 
@@ -191,7 +193,7 @@ def time_gemm(
     chip = _Chip(
         flops_per_second=sustained.flops_per_second,
         bytes_per_second=device.hardware.memory_bandwidth_bytes_per_second * memory.value,
-        cores=device.hardware.cores or 1 if tiles.dealt else 1,
+        cores=(device.hardware.cores or 1) * tiles.resident if tiles.dealt else 1,
         tiles=tiles,
         fill=device[NARROW_FILL_ELEMENTS if rate.dtype in _NARROW and tiles.dealt else tiles.fill].value,
         overlap=device[tiles.overlap].value,
