@@ -13,6 +13,7 @@ row), all optional:
     weight_copies   how many copies of the weights it rotates over
     event_floor     above 0: the time is that between two events around one call, with the host's work on it inside;
                     how long the host works, against the cheapest call (1)
+    host_paced      1: eager calls one after the other, so that the host sets the pace of the short ones
     kernel_only     1: the sum of kernel durations, without launches and gaps
     best_share      the share of repetitions that was averaged, the fastest ones
     extra_flops     work inside the time that the op's cost does not count,
@@ -36,7 +37,6 @@ from perfmodel.types import OpCost
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-COLLECTIVE = "collective"
 ACROSS_NODES = "network"  # the fabric of a collective that leaves its node
 
 

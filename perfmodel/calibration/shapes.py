@@ -150,6 +150,8 @@ def embedding_arguments(rows: Array, width: Array, dtype: str) -> Arguments:
         "launches": 1.0,
         "elements": 0.0,
         "columns": 0.0,
+        "reread_bytes": 0.0,
+        "reuse_bytes": 0.0,
     }
     return Arguments(_full(sizes, columns), {"function": "embedding"})
 

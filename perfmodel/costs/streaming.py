@@ -14,6 +14,7 @@ from perfmodel.costs.registry import (
     Arguments,
     Operands,
     SizesFunction,
+    element_bytes,
     elements,
     formula,
     moved_bytes,
@@ -54,15 +55,19 @@ def cost_streaming(
     launches: Number,
     elements: Number,
     columns: Number,
+    reread_bytes: Number,
+    reuse_bytes: Number,
     function: str,
 ) -> OpCost:
     """Each byte moved once, `flops` on the vector unit.
 
     Args:
         elements, columns: of the input of an op that reduces rows, which its kernel time depends on; 0 for others.
+        reread_bytes, reuse_bytes: of a broadcast operand, which its kernel time depends on: bytes that are read again,
+            and what is moved between two reads of the same byte; 0 without one.
 
     >>> cost_streaming(read_bytes=8, write_bytes=8, weight_bytes=0, cache_bytes=0, flops=4, launches=1,
-    ...                elements=0, columns=0, function="add").bytes
+    ...                elements=0, columns=0, reread_bytes=0, reuse_bytes=0, function="add").bytes
     16
     """
     return OpCost(
@@ -87,6 +92,7 @@ def _arguments(
         "flops": flops,
         "launches": operands.attribute("launches", EAGER_KERNELS.get(function, 1)),
         **_row_sizes(operands),
+        **_broadcast_sizes(operands),
         "function": function,
     }
 
@@ -99,6 +105,25 @@ def _row_sizes(operands: Operands) -> Arguments:
     shape = operands.input(0).shape
     first = {"group": 1, "instance": 2}.get(function, len(shape) - 1)
     return {"elements": product(shape), "columns": operands.attribute("axis_size", product(shape[first:]))}
+
+
+def _broadcast_sizes(operands: Operands) -> Arguments:
+    """The largest operand that is broadcast to the output: a mask [B, 1, S, T] is read again for each of H heads."""
+    found = {"reread_bytes": 0, "reuse_bytes": 0}
+    if (operands.op.kind != "pointwise" and "functions" not in operands.op.attributes) or not operands.outputs:
+        return found
+    output = operands.output()
+    for operand in operands.inputs:
+        shape = (1,) * (len(output.shape) - len(operand.shape)) + operand.shape
+        repeated = [place for place, pair in enumerate(zip(shape, output.shape, strict=False)) if pair[0] != pair[1]]
+        if operand.kind == "weight" or not repeated or any(shape[place] != 1 for place in repeated):
+            continue
+        per_element = element_bytes(operand.dtype) + 2 * element_bytes(output.dtype)
+        found = {
+            "reread_bytes": (elements(output) - elements(operand)) * _whole(element_bytes(operand.dtype)),
+            "reuse_bytes": product(output.shape[repeated[-1] + 1 :]) * _whole(per_element),
+        }
+    return found
 
 
 def _moved(tensors: tuple[Tensor, ...]) -> Number:
@@ -235,6 +260,7 @@ _SIZES: dict[str, SizesFunction] = {
     "normalization": _or_fused(normalization_sizes),
     "softmax": _or_fused(softmax_sizes),
     "reduce": _or_fused(reduce_sizes),
+    "dropout": pointwise_sizes,
     "copy": copy_sizes,
     "cache_append": cache_append_sizes,
     "embedding": embedding_sizes,

@@ -8,7 +8,7 @@ and a case in tests/graphs/test_load_model.py.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from perfmodel.errors import InputError, ModelError
 from perfmodel.graphs.model_spec import list_models, model_spec, read_model_spec
@@ -17,10 +17,11 @@ from perfmodel.yaml_strict import read_yaml
 
 __all__ = ["list_models", "load_model", "model_spec"]
 
+Logits: TypeAlias = Literal["last", "all"]
 _GRAPH_KEYS = {"ops", "phases"}
 
 
-def load_model(source: str, *, specs: str | None = None, image_size: int = 0) -> Model:
+def load_model(source: str, *, specs: str | None = None, image_size: int = 0, logits: Logits = "last") -> Model:
     """Load a model from wherever it is described.
 
     Args:
@@ -28,47 +29,49 @@ def load_model(source: str, *, specs: str | None = None, image_size: int = 0) ->
             or a YAML graph or model spec.
         specs: a folder of own specs that is searched first.
         image_size: pixels of an image's side for vision configs; 0 for the size they were trained with.
+        logits: of the last token, or of all of them (as in training); for configs.
 
     Raises:
         InputError: an image size for a model that takes none.
         UnknownNameError: no model of that name. ModelError, SpecError: a source that cannot be read.
     """
-    model = _load(source, specs, image_size)
+    model = _load(source, specs, image_size, logits)
     if image_size and "image_size" not in model.facts:
         raise InputError(f"{model.name} has no image size that could be set; leave it out")
     return model
 
 
-def _load(source: str, specs: str | None, image_size: int) -> Model:
+def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Model:
     if source.startswith("torch:"):
         from perfmodel.graphs.torch_module import load_factory
 
         return load_factory(source.removeprefix("torch:"))
     path = Path(source)
     if path.suffix.lower() in (".yaml", ".yml"):
-        return _load_yaml_model(path, image_size)
+        return _load_yaml_model(path, image_size, logits)
     if path.suffix.lower() == ".json" or path.is_dir():
         from perfmodel.graphs.huggingface import read_config_file
 
-        return read_config_file(path, image_size=image_size)
+        return read_config_file(path, image_size=image_size, logits=logits)
     if path.is_file():
         raise ModelError(
             f"{source}: not a model format that is understood; give a config.json, its folder, a graph .yaml, "
             "torch:file.py:factory, or a catalog name"
         )
-    return _from_spec(model_spec(source, specs=specs), image_size)
+    return _from_spec(model_spec(source, specs=specs), image_size, logits)
 
 
-def _from_spec(spec: dict[str, Any], image_size: int) -> Model:
+def _from_spec(spec: dict[str, Any], image_size: int, logits: Logits) -> Model:
     from perfmodel.graphs.huggingface import load_config
 
-    return load_config(spec["config"], name=str(spec["id"]), source=str(spec["source"]), image_size=image_size)
+    name, source = str(spec["id"]), str(spec["source"])
+    return load_config(spec["config"], name=name, source=source, image_size=image_size, logits=logits)
 
 
-def _load_yaml_model(path: Path, image_size: int) -> Model:
+def _load_yaml_model(path: Path, image_size: int, logits: Logits) -> Model:
     from perfmodel.graphs.graph_file import read_graph_file
 
     data = read_yaml(path).data
     if isinstance(data, dict) and "config" in data and not _GRAPH_KEYS & data.keys():
-        return _from_spec(read_model_spec(path), image_size)
+        return _from_spec(read_model_spec(path), image_size, logits)
     return read_graph_file(path)

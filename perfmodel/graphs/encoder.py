@@ -14,7 +14,7 @@ from typing import Any
 from perfmodel.errors import ModelError
 from perfmodel.graphs.builder import GraphBuilder
 from perfmodel.graphs.config_fields import MAX_LAYERS, Fields
-from perfmodel.graphs.decoder import BATCH, TOKENS, count_parameters
+from perfmodel.graphs.decoder import BATCH, TOKENS, Logits, count_parameters
 from perfmodel.graphs.decoder_configs import ACTIVATIONS
 from perfmodel.graphs.decoder_dialects import LAYER_NORM
 from perfmodel.graphs.quantization_config import Quantization
@@ -42,11 +42,18 @@ def encoder_model(
     name: str,
     source: str,
     notes: Sequence[str],
+    logits: Logits = "last",
 ) -> Model:
-    """The model of an encoder."""
+    """The model of an encoder.
+
+    Args:
+        logits: "all" for a BERT with the head it is pretrained with: logits over the vocabulary for every token.
+    """
     kinds = group_layers(encoder.layers, quantization)
-    add = _text_graph if isinstance(encoder, Encoder) else _vision_graph
-    graph = add(encoder, precision, kinds, f"{name} forward", source)  # type: ignore[arg-type]
+    if isinstance(encoder, Encoder):
+        graph = _text_graph(encoder, precision, kinds, f"{name} forward", source, logits)
+    else:
+        graph = _vision_graph(encoder, precision, kinds, f"{name} forward", source)
     attention = attention_of(encoder.layers)
     assert attention is not None
     parameters = count_parameters(graph)
@@ -76,7 +83,9 @@ def encoder_model(
 # -------------------------------------------------------------------------------------------------- the graphs
 
 
-def _text_graph(encoder: Encoder, precision: Precision, kinds: Sequence[LayerKind], name: str, source: str) -> Graph:
+def _text_graph(
+    encoder: Encoder, precision: Precision, kinds: Sequence[LayerKind], name: str, source: str, logits: Logits
+) -> Graph:
     builder = GraphBuilder(name, source)
     block = Block(builder, precision)
     phase = Phase(BATCH, TOKENS, TOKENS, causal=False, cached=False)
@@ -94,7 +103,18 @@ def _text_graph(encoder: Encoder, precision: Precision, kinds: Sequence[LayerKin
     if encoder.pooler:
         first = _first_token(block, stream.residual, encoder.hidden)
         block.pointwise("pooler_activation", "tanh", (block.linear("pooler", first, encoder.hidden, bias=True),))
+    if logits == "all":
+        _language_head(block, encoder, stream.residual)
     return builder.graph(("batch", "tokens"))
+
+
+def _language_head(block: Block, encoder: Encoder, x: str) -> None:
+    """Dense layer, activation and norm, then the token embedding's matrix."""
+    x = block.linear("head.transform", x, encoder.hidden, bias=True)
+    x = block.norm("head.norm", block.pointwise("head.activation", "gelu", (x,)), encoder.structure.norm)
+    out = block.tensor("head.out", (*block.shape(x)[:-1], encoder.vocabulary))
+    bias = block.weight("head.bias", (encoder.vocabulary,))
+    block.op("head", "linear", (x, "embedding.weight", bias), (out,), {"keep": True})
 
 
 def _vision_graph(

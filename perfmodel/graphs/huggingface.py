@@ -9,7 +9,9 @@ May import: errors, types, and the other files of this folder. To add a model_ty
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -55,7 +57,7 @@ def load_config(
     Args:
         config: the parsed config.json. name: what to call the model. source: where it came from, for messages.
         hf_quant_config: the parsed hf_quant_config.json that lies beside it.
-        logits: prefill computes those of the last position, or of all.
+        logits: prefill computes those of the last position, or of all; with "all" a BERT gets its pretraining head.
         image_size: pixels of an image's side for vision models, 0 for the size they were trained with.
 
     Raises:
@@ -77,17 +79,23 @@ def load_config(
     precision = _precision(fields, quantization)
     fields.check()
     notes += _notes(fields, text, settings, quantization)
-    if isinstance(settings, Decoder):
-        return decoder_model(settings, precision, quantization, name=name, source=source, notes=notes, logits=logits)
-    if isinstance(settings, EncoderDecoder):
-        return encoder_decoder_model(settings, precision, name=name, source=source, notes=notes)
     if image_size and isinstance(settings, VisionEncoder):
         settings = with_image_size(settings, image_size)
-    return encoder_model(settings, precision, quantization, name=name, source=source, notes=notes)
+    if isinstance(settings, Decoder):
+        build: Callable[..., Model] = partial(decoder_model, settings, precision, quantization, logits=logits)
+    elif isinstance(settings, EncoderDecoder):
+        build = partial(encoder_decoder_model, settings, precision)
+    else:
+        build = partial(encoder_model, settings, precision, quantization, logits=logits)
+    model = build(name=name, source=source, notes=notes)
+    return replace(model, facts={**model.facts, "model_type": model_type})
 
 
-def read_config_file(path: str | Path, *, image_size: int = 0) -> Model:
+def read_config_file(path: str | Path, *, image_size: int = 0, logits: Logits = "last") -> Model:
     """The model of a config.json, or of the folder it lies in.
+
+    Args:
+        image_size, logits: as `load_config`.
 
     Raises:
         ModelError: no such file, no permission, or a content that is no model (see `load_config`).
@@ -101,7 +109,12 @@ def read_config_file(path: str | Path, *, image_size: int = 0) -> Model:
     quantization = read_json_object(beside) if _exists(beside) else None
     name = file.parent.name if file.name == "config.json" else file.stem
     return load_config(
-        config, name=name or file.stem, source=str(file), hf_quant_config=quantization, image_size=image_size
+        config,
+        name=name or file.stem,
+        source=str(file),
+        hf_quant_config=quantization,
+        logits=logits,
+        image_size=image_size,
     )
 
 

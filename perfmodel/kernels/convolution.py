@@ -29,7 +29,7 @@ from perfmodel.kernels.gemm import tile_model, time_gemm, with_tiles
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime
 from perfmodel.precisions import element_bytes
-from perfmodel.types import OpCost
+from perfmodel.types import Hardware, OpCost
 
 _SOURCE = "NeuSight fp32 convolutions, 3x3, cuDNN in benchmark mode"
 DIRECT_EFFICIENCY = prior(
@@ -65,10 +65,10 @@ def time_convolution(
     Args:
         sizes: arguments of `costs.convolution.cost_convolution`, arrays (ops, configurations).
     """
-    if rate.unit == "matrix" or device.hardware.kind != "gpu":
+    if not works_with_winograd(device.hardware, rate):
         return time_gemm("convolution", sizes, flags, cost, device, rate)
     direct = _tiled("convolution", sizes, flags, cost, device, rate, device[DIRECT_EFFICIENCY], TILES)
-    usable = _winograd_applies(sizes, flags)
+    usable = winograd_applies(sizes, flags)
     if not np.any(usable):
         return direct
     products = winograd_products(sizes, FUSED_SIDE)
@@ -90,7 +90,12 @@ def winograd_products(sizes: Mapping[str, Any], side: int) -> dict[str, Array]:
     return {"g": np.full_like(p, (side + 2) ** 2), "m": tiles, "n": sizes["o"] + 0 * p, "k": sizes["i"] + 0 * p}
 
 
-def _winograd_applies(sizes: Mapping[str, Any], flags: Mapping[str, Any]) -> Array:
+def works_with_winograd(hardware: Hardware, rate: Rate) -> bool:
+    """Whether a chip has kernels of its own for convolutions: GPUs without matrix units for the dtype."""
+    return hardware.kind == "gpu" and rate.unit == "vector"
+
+
+def winograd_applies(sizes: Mapping[str, Any], flags: Mapping[str, Any]) -> Array:
     """3x3, stride 1, ungrouped: as many input as output positions, within the padding."""
     share = sizes["input_elements"] / (sizes["b"] * sizes["i"] * sizes["p"])
     square = (sizes["r"] == KERNEL_POSITIONS) & (sizes["g"] == 1) & (share > SAME_SIZE) & (share < 1 / SAME_SIZE)
@@ -105,7 +110,7 @@ def _transformed(
     g, m, n, k = (products[name] for name in "gmnk")
     moved = g * (m * k + m * n + k * n) * element_bytes(rate.dtype)
     efficiency, share = device[PRODUCT_EFFICIENCY], device[TRANSFORM_EFFICIENCY]
-    tiles = with_tiles(tile_model(device, rate.unit), PRODUCT_TILES, RESIDENT_TILES)
+    tiles = with_tiles(tile_model(device, rate), PRODUCT_TILES, RESIDENT_TILES)
     gemm = time_gemm("matmul", products, flags, OpCost(read_bytes=moved), device, _scaled(rate, efficiency), tiles)
     transforms = memory_seconds(np.asarray(cost.bytes, dtype=float) + moved, sizes, device, share.value)
     return replace(
@@ -127,7 +132,7 @@ def _tiled(
     tiles: tuple[tuple[int, int], ...],
 ) -> KernelTime:
     """`time_gemm` with some tiles, at a share of the rate."""
-    model = with_tiles(tile_model(device, rate.unit), tiles, RESIDENT_TILES)
+    model = with_tiles(tile_model(device, rate), tiles, RESIDENT_TILES)
     kernel = time_gemm(kind, sizes, flags, cost, device, _scaled(rate, efficiency), model)
     return replace(kernel, sensitivities=(*kernel.sensitivities, (efficiency, kernel.compute_seconds)))
 

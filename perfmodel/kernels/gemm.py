@@ -26,9 +26,10 @@ from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
 from perfmodel.precisions import element_bytes, quantized_format
-from perfmodel.types import OpCost
+from perfmodel.types import Hardware, OpCost
 
 _TABLES = "GEMM operator tables of A100, H100, B200, L40S"
+_FP32 = "NeuSight fp32 GEMMs and whole models"
 LAUNCH_SECONDS = prior(
     "gemm.launch_seconds", 2.75e-6, 0.3, meaning="launch and drain of one kernel", source=_TABLES,
     variants={"eager": (5.5e-6, 0.5), "compiled": (3.5e-6, 0.5), "tpu": (1e-6, 0.7), "cpu": (2e-6, 0.7),
@@ -40,8 +41,16 @@ COMPUTE_EFFICIENCY = prior(
               "cpu": (0.7, 0.3), "accelerator": (0.8, 0.2)},
 )  # fmt: skip
 VECTOR_EFFICIENCY = prior(
-    "gemm.vector_efficiency", 0.89, 0.12, meaning="share of the vector peak a GEMM without matrix units reaches",
-    source="NeuSight fp32 GEMMs", variants={"cpu": (0.7, 0.3), "tpu": (0.5, 0.5)},
+    "gemm.vector_efficiency", 0.94, 0.05, meaning="share of the fp32 peak a GEMM in full width reaches",
+    source=_FP32, variants={"cpu": (0.7, 0.3), "tpu": (0.5, 0.5)},
+)  # fmt: skip
+ISSUE_EFFICIENCY = prior(
+    "gemm.vector_issue_efficiency", 0.79, 0.06,
+    meaning="the same where multiplications take every issue slot, over where they leave one free", source=_FP32,
+)  # fmt: skip
+FP32_MATRIX_EFFICIENCY = prior(
+    "gemm.fp32_matrix_efficiency", 0.95, 0.08, meaning="fp32 on matrix units over that on vector units",
+    source="NeuSight, MI100 and MI250",
 )  # fmt: skip
 NARROW_EFFICIENCY = prior(
     "gemm.fp8_efficiency", 0.85, 0.2, meaning="8-bit issue efficiency over the 16-bit one", source=_TABLES,
@@ -72,6 +81,7 @@ WAVE_STRENGTH = prior("gemm.wave_strength", 0.15, 0.3, meaning="how much of a wa
 # a tile of one matrix instruction's rows streams weights without re-reading them from shared memory, so that the side
 # rule does not hold; without it 4-bit weights would look compute-bound at batch 1, which no published kernel is
 SKINNY_ROWS, SKINNY_EFFICIENCY = 16, 0.5
+_LANES_WITH_SLOTS = 100
 SPLIT_SECONDS = 1e-6  # the second kernel that adds up partial sums
 _NARROW = {"fp8": NARROW_EFFICIENCY, "int8": NARROW_EFFICIENCY, "fp4": FP4_EFFICIENCY, "int4": FP4_EFFICIENCY}
 Shapes: TypeAlias = tuple[Array, Array, Array, Array, Array]  # G, M, N, K, memory seconds: (ops, configurations or 1)
@@ -153,10 +163,10 @@ def with_tiles(model: TileModel, tiles: tuple[tuple[int, int], ...], resident: i
     )  # fmt: skip
 
 
-def tile_model(device: Device, unit: str) -> TileModel:
-    """The tiles of a chip's unit."""
+def tile_model(device: Device, rate: Rate) -> TileModel:
+    """The tiles of a chip's unit; fp32 has those of SIMT kernels on matrix units, too."""
     if device.hardware.kind == "gpu":
-        return _MATRIX if unit == "matrix" else _VECTOR
+        return _VECTOR if _full_width(rate) else _MATRIX
     return _SIMD if device.hardware.kind == "cpu" else _SYSTOLIC
 
 
@@ -187,7 +197,7 @@ def time_gemm(
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
         own_tiles: those of kernels that are no plain GEMMs.
     """
-    memory, tiles = device[MEMORY_EFFICIENCY], own_tiles or tile_model(device, rate.unit)
+    memory, tiles = device[MEMORY_EFFICIENCY], own_tiles or tile_model(device, rate)
     efficiency, narrow = compute_efficiency(device, rate)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
     chip = _Chip(
@@ -223,6 +233,20 @@ def time_gemm(
     )
 
 
+def _full_width(rate: Rate) -> bool:
+    return rate.unit == "vector" or rate.dtype == "fp32"
+
+
+def _issue_bound(hardware: Hardware) -> bool:
+    """Whether a multiply-add each clock on all lanes leaves no issue slot for loads and addresses.
+
+    So it is on SMs with 128 lanes (32 for each of four schedulers; Volta, Turing and A100 have 16) and on those of
+    Pascal (32 for each of two or four schedulers).
+    """
+    lanes = hardware.peaks.get(("vector", "fp32"), 0.0) / (2 * hardware.cores * hardware.clock_hertz or 1.0)
+    return hardware.vendor == "NVIDIA" and (hardware.family == "pascal" or lanes > _LANES_WITH_SLOTS)
+
+
 def quantized_bytes(sizes: Mapping[str, Any], flags: Mapping[str, Any]) -> Any:
     """Bytes that the kernel in front of a GEMM moves to quantise its input; 0 where none runs."""
     if not flags.get("quantize_input", False):
@@ -241,9 +265,11 @@ def _quantize_seconds(moved: Any, device: Device) -> tuple[Any, Any]:
 
 
 def compute_efficiency(device: Device, rate: Rate) -> tuple[Coefficient, Coefficient | None]:
-    """The coefficient for the share of the peak, and the factor for narrow dtypes on top of it."""
+    """The coefficient for the share of the peak, and a factor on top of it: narrow dtypes, fp32 without issue slots."""
+    if device.hardware.kind == "gpu" and _full_width(rate) and rate.unit == "matrix":
+        return device[VECTOR_EFFICIENCY], device[FP32_MATRIX_EFFICIENCY]
     if rate.unit == "vector":
-        return device[VECTOR_EFFICIENCY], None
+        return device[VECTOR_EFFICIENCY], device[ISSUE_EFFICIENCY] if _issue_bound(device.hardware) else None
     return device[COMPUTE_EFFICIENCY], device[_NARROW[rate.dtype]] if rate.dtype in _NARROW else None
 
 

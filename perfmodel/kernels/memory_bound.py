@@ -20,7 +20,7 @@ import numpy as np
 
 from perfmodel.coefficients import Coefficient, Prior, prior
 from perfmodel.kernels.device import Device
-from perfmodel.kernels.residency import memory_seconds
+from perfmodel.kernels.residency import memory_seconds, reread_bytes
 from perfmodel.kernels.roofline import KernelTime, split_p_norm
 from perfmodel.kernels.row_reductions import ROWS_IN_FLIGHT, row_work
 from perfmodel.types import OpCost
@@ -54,10 +54,12 @@ EFFICIENCIES = {
     "pointwise": _efficiency("pointwise", 0.86, 0.08, 0.6),
     "copy": _efficiency("copy", 0.70, 0.20, 0.5),
     "gather": _efficiency("gather", 0.55, 0.40, 0.4),
+    "dropout": _efficiency("dropout", 0.77, 0.15, 0.4),
 }
 _FAMILY = {
     "pointwise": "pointwise",
     "reduce": "pointwise",
+    "dropout": "dropout",
     "scan": "copy",
     "softmax": "pointwise",
     "normalization": "pointwise",
@@ -92,7 +94,7 @@ def time_memory_bound(kinds: tuple[str, ...], sizes: Mapping[str, Any], cost: Op
     efficiencies = [device[EFFICIENCIES[family(kind)]] for kind in kinds]
     vector, launch, ecc = device[VECTOR_EFFICIENCY], device[LAUNCH_SECONDS], _ecc(device)
     work = row_work(kinds, sizes, cost, device)
-    moved = np.asarray(cost.bytes, dtype=float) + work.second_read_bytes
+    moved = np.asarray(cost.bytes, dtype=float) + reread_bytes(sizes, device) + work.second_read_bytes
     shares = np.array([used.value for used in efficiencies])[:, None] * (ecc.value if ecc else 1.0)
     pointwise = np.asarray(cost.vector_flops, dtype=float) / (device.vector_flops_per_second * vector.value)
     vector_seconds = np.maximum(pointwise, work.seconds)

@@ -4,7 +4,8 @@
     Tm  = (1 − rho)·bytes/(bandwidth·em) + rho·min(bytes / (l2b·cores·clock), bytes/(bandwidth·em))
 
 `resident` is the memory touched between two uses of the same byte. In a model's own run it is the whole model, so that
-rho is 0 and this file does nothing; it matters for reading benchmark tables.
+rho is 0; it matters for reading benchmark tables. Within one op it is short where an operand is broadcast: a mask that
+all heads share comes from the cache if what a head moves fits into it, else from memory once per head.
 
 May import: coefficients, device, roofline.
 """
@@ -37,7 +38,21 @@ def memory_seconds(moved: Array, sizes: Mapping[str, Any], device: Device, effic
     cores_hertz = hardware.cores * hardware.clock_hertz
     if "resident_bytes" not in sizes or not hardware.l2_bytes or not cores_hertz:
         return from_memory
-    usable = device[CACHE_SHARE].value * hardware.l2_bytes
-    resident = 1 / (1 + (np.asarray(sizes["resident_bytes"], dtype=float) / usable) ** SHARPNESS)
+    resident = resident_share(np.asarray(sizes["resident_bytes"], dtype=float), device)
     from_cache = np.minimum(moved / (device[CACHE_BYTES_PER_CYCLE].value * cores_hertz), from_memory)
     return (1 - resident) * from_memory + resident * from_cache
+
+
+def resident_share(touched_bytes: Array, device: Device) -> Array:
+    """rho: the share of bytes still in the last cache after `touched_bytes` have been moved; 1 for an unknown size."""
+    if not device.hardware.l2_bytes:
+        return np.ones_like(touched_bytes)
+    usable = device[CACHE_SHARE].value * device.hardware.l2_bytes
+    return np.asarray(1 / (1 + (touched_bytes / usable) ** SHARPNESS))
+
+
+def reread_bytes(sizes: Mapping[str, Any], device: Device) -> Array:
+    """Bytes of broadcast operands that come from memory again (see `costs.streaming`)."""
+    again = np.asarray(sizes.get("reread_bytes", 0.0), dtype=float)
+    touched = np.asarray(sizes.get("reuse_bytes", 0.0), dtype=float)
+    return np.asarray(again * (1 - resident_share(touched, device)))

@@ -2,8 +2,10 @@
 
 Two rules, by unit:
 
-- Vector units (fp32 on CUDA cores): P_cap = TDP / (E·node), energy per FLOP E about 18 pJ at 16 nm, scaled by node.
-- Matrix units of NVIDIA GPUs: the clock falls by s = min(1, TDP / (SM·clock·w)), w watts per SM and GHz.
+- fp32 (on vector units, and on matrix units of AMD GPUs): P_cap = TDP / (E·node), with an energy per FLOP E of
+  about 21 pJ at 16 nm, scaled by node, and less on matrix units.
+- Other dtypes on matrix units of NVIDIA GPUs: the clock falls by s = min(1, TDP / (SM·clock·w)), w watts per SM and
+  GHz.
 
 Both enter as a smooth minimum, F = ((peak·efficiency)^-n + cap^-n)^(-1/n), n = 10. The constants were found on NeuSight
 fp32 models (P4 to A100, MI100) and timm throughput tables (RTX 3090, RTX PRO 6000 Max-Q); on nodes above 5 nm the
@@ -21,16 +23,22 @@ from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.roofline import Array
 
 ENERGY_PER_FLOP_JOULES = prior(
-    "power.energy_per_flop_joules", 18e-12, 0.4,
+    "power.energy_per_flop_joules", 21e-12, 0.15,
     meaning="energy of one fp32 FLOP on vector units at 16 nm", source="NeuSight fp32 whole models",
+)  # fmt: skip
+MATRIX_ENERGY_FACTOR = prior(
+    "power.matrix_energy_factor", 0.75, 0.2,
+    meaning="energy of one fp32 FLOP on matrix units over that on vector units",
+    source="NeuSight, MI100 and MI250",
 )  # fmt: skip
 WATTS_PER_CORE_GIGAHERTZ = prior(
     "power.watts_per_core_gigahertz", 1.4, 0.2,
     meaning="board power per SM and GHz under full matrix load, 4-5 nm", source="timm throughput tables",
 )  # fmt: skip
 SHARPNESS = 10
-# energy per operation relative to 16 nm, from this process node (nm) upwards
-NODE_ENERGY = ((14.0, 1.0), (10.0, 0.8), (6.5, 0.4), (0.0, 0.28))
+# energy per operation relative to 16 nm, from this process node (nm) upwards; 7 nm by the datasheets' fp32 rate per
+# watt of V100, A100 and H100 PCIe (the foundry's own figure, 0.4, would leave an A100 PCIe far from its limit)
+NODE_ENERGY = ((14.0, 1.0), (10.0, 0.8), (5.5, 0.6), (0.0, 0.28))
 # watts per core and GHz relative to 4-5 nm: V100 is just uncapped, T4 and Max-Q cards are capped
 NODE_POWER = ((14.0, 1.75), (10.0, 1.6), (6.5, 1.15), (0.0, 1.0))
 
@@ -73,9 +81,11 @@ def power_cap(device: Device, rate: Rate) -> tuple[float, Coefficient | None]:
     hardware = device.hardware
     if hardware.kind != "gpu" or not (hardware.power_watts and hardware.process_nm):
         return 0.0, None
-    if rate.unit == "vector":
+    if rate.unit == "vector" or rate.dtype == "fp32":
         energy = device[ENERGY_PER_FLOP_JOULES]
-        return hardware.power_watts / (energy.value * _from_node(NODE_ENERGY, hardware.process_nm)), energy
+        joules = energy.value * _from_node(NODE_ENERGY, hardware.process_nm)
+        joules *= device[MATRIX_ENERGY_FACTOR].value if rate.unit == "matrix" else 1.0
+        return hardware.power_watts / joules, energy
     clock = hardware.tensor_clock_hertz or hardware.clock_hertz
     if hardware.vendor != "NVIDIA" or not (hardware.cores and clock):
         return 0.0, None

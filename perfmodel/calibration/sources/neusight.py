@@ -92,6 +92,10 @@ MODELS = {
     "bert_large": "bert-large", "gpt2_large": "gpt2-large", "gpt3_27": "gpt3-2.7b", "opt_13": "opt-1.3b",
     "gpt2_med": "gpt2-medium", "gpt2_xl": "gpt2-xl", "gpt3_13": "gpt3-13b", "gpt3_67": "gpt3-6.7b", "opt": "opt-125m",
 }  # fmt: skip
+# what was run: Hugging Face's own attention, and logits of all tokens; BERT as a sequence classifier in inference and
+# with its pretraining head in training
+EAGER = {"attention": "eager"}
+LOGITS = {"logits": "all"}
 PHASES = {"inf": "forward", "train": "training"}  # e2e of training is forward and backward, without the optimizer
 RUNTIMES = {"": "eager", "fusion": "compiled"}  # any other option is a layout: dp4, tp4, pp4_1
 _LAYOUT = re.compile(r"(dp|tp|pp)[0-9]+(_[0-9]+)?")
@@ -240,6 +244,7 @@ def read_labels(table: Columns, find: FindDevice) -> Imported:
             batch=int(sizes["batch"][row]),
             input_tokens=int(sizes["seqlen"][row]),
             layout="" if given in RUNTIMES else given,
+            options=EAGER if model.startswith("bert") and phase == "inf" else EAGER | LOGITS,
             facts={f"{name}_seconds": float(part[row]) for name, part in parts.items() if part[row] > 0},
             repeats=5,
             value_seconds=float(seconds[row]),
