@@ -9,8 +9,8 @@ F(4×4) writes and reads input, weights and output with 36 numbers per tile of 4
 shared memory. Winograd (Lavin and Gray 2016) can be up to 4 times faster than FLOPs/peak of the direct method; cuDNN
 takes it in fp32 where it is faster. Matrix units do not need it.
 
-Evidence (NeuSight, P4, P100, V100, T4, one left out, median error): 18 %; without Winograd 24 %, with the tiles of
-plain GEMMs 20 %. Small convolutions are still predicted too fast.
+Evidence (NeuSight, P4, P100, V100, T4, one left out, median error): 19 %; without Winograd 24 %, with the tiles of
+plain GEMMs 21 %. Small convolutions are still predicted too fast.
 
 Letters: B batch, I and O channels, P output positions, R kernel size, m side of an output tile.
 """
