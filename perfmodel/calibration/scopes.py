@@ -23,10 +23,19 @@ _QUANTIZED = ("quantize.launch_seconds", "quantize.memory_efficiency", "gemm.fp8
 _NARROW = (*(name for name in _GEMM if name != "gemm.fill_elements"), *_QUANTIZED)
 _VECTOR = (
     "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.memory_efficiency", "simt.fill_elements",
-    "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle", "power.energy_per_flop_joules",
-    "convolution.direct_efficiency", "convolution.winograd_efficiency", "convolution.product_efficiency",
-    "convolution.transform_efficiency",
+    "gemm.wave_strength", "simt.overlap", "gemm.vector_issue_efficiency", "cache.usable_share",
+    "cache.bytes_per_core_cycle", "power.energy_per_flop_joules", "benchmark.event_floor_seconds",
+    "benchmark.hidden_share",
+)  # fmt: skip
+_FP32_MATRIX = (
+    "gemm.launch_seconds", "gemm.compute_efficiency", "gemm.fp32_matrix_efficiency", "gemm.memory_efficiency",
+    "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle", "power.matrix_energy_factor",
     "benchmark.event_floor_seconds", "benchmark.hidden_share",
+)  # fmt: skip
+_CONVOLUTION = (
+    "gemm.launch_seconds", "gemm.memory_efficiency", "convolution.direct_efficiency",
+    "convolution.winograd_efficiency", "convolution.product_efficiency", "convolution.transform_efficiency",
+    "power.energy_per_flop_joules", "benchmark.event_floor_seconds", "benchmark.hidden_share",
 )  # fmt: skip
 _ATTENTION = (
     "attention.launch_seconds", "attention.compute_efficiency", "attention.memory_efficiency",
@@ -38,7 +47,8 @@ _EXPERTS = (
     "experts.token_passes",
 )  # fmt: skip
 _STREAMING = (
-    "memory_bound.launch_seconds", "pointwise.memory_efficiency", "memory_bound.ecc_efficiency",
+    "memory_bound.launch_seconds", "pointwise.memory_efficiency", "copy.memory_efficiency",
+    "dropout.memory_efficiency", "memory_bound.ecc_efficiency",
     "memory_bound.vector_efficiency", "softmax.element_flops", "softmax.block_element_flops",
     "normalization.element_flops", "normalization.row_cycles", "normalization.rows_in_flight",
     "cache.usable_share", "cache.bytes_per_core_cycle", "benchmark.event_floor_seconds", "benchmark.hidden_share",
@@ -57,6 +67,8 @@ FITTED: dict[str, tuple[str, ...]] = {
     "gemm.int8": _NARROW,
     "gemm.fp4": (*_NARROW, "gemm.fp4_efficiency"),
     "gemm.vector": _VECTOR,
+    "gemm.fp32": _FP32_MATRIX,
+    "convolution": _CONVOLUTION,
     "attention": _ATTENTION,
     "experts": _EXPERTS,
     "experts.fp8": (*_EXPERTS, "experts.narrow_efficiency"),

@@ -43,7 +43,7 @@ def scope_of(kind: str, flags: Mapping[str, Any], rate: Rate | None) -> str:
         return "streaming"
     if kind == "attention":
         return "attention.prefill" if flags.get("causal") or not flags.get("cached") else "attention.decode"
-    family = kind if kind in ("experts", "recurrent") else "gemm"
+    family = kind if kind in ("experts", "recurrent", "convolution") else "gemm"
     name = f"{family}.{rate.dtype}" if rate.unit == "matrix" else f"{family}.{rate.unit}"
     return name + _weight_class(str(flags.get("weight", "")), rate.dtype)
 
