@@ -190,8 +190,10 @@ def fit(observed: Sequence[Observed], chips: Mapping[str, Hardware], parameters:
         own = observed[which]
         return np.log(own.predict(Device(chips[own.hardware], own.runtime, overrides)))
 
-    spreads = np.array([EFFECT_SD[effect[0]] for effect in effects])
-    precision = np.vstack([prior_sd**-2.0, np.repeat(spreads[:, None] ** -2.0, len(names), axis=1)])
+    spreads = np.array([[EFFECT_SD[effect[0]]] * len(names) for effect in effects])
+    of_kernels = [effect[0] == "kernel" for effect in effects]
+    spreads[of_kernels] = np.maximum(spreads[of_kernels], [own.prior.kernel_log_sd for own in parameters])
+    precision = np.vstack([prior_sd**-2.0, spreads**-2.0])
     problem = _Problem(predicted, places, priors, [np.log(own.seconds) for own in observed],
                        _weights(observed), precision)  # fmt: skip
     shifts, hessian = _solve(problem)

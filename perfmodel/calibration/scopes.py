@@ -19,7 +19,10 @@ _GEMM = (
     "gemm.launch_seconds", "gemm.compute_efficiency", "gemm.memory_efficiency", "gemm.fill_elements",
     "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle",
 )  # fmt: skip
-_QUANTIZED = ("quantize.launch_seconds", "quantize.memory_efficiency", "gemm.fp8_fill_elements")
+_QUANTIZED = (
+    "quantize.launch_seconds", "quantize.memory_efficiency", "quantize.row_cycles", "quantize.bytes_per_core_cycle",
+    "gemm.fp8_fill_elements",
+)  # fmt: skip
 _NARROW = (*(name for name in _GEMM if name != "gemm.fill_elements"), *_QUANTIZED)
 _VECTOR = (
     "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.memory_efficiency", "simt.fill_elements",

@@ -22,10 +22,10 @@ import numpy as np
 
 from perfmodel.coefficients import Coefficient, Prior, prior
 from perfmodel.kernels.device import Device, Rate
+from perfmodel.kernels.quantize import quantize_seconds, quantized_bytes
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
-from perfmodel.precisions import element_bytes, quantized_format
 from perfmodel.types import OpCost
 
 _TABLES = "GEMM operator tables of A100, H100, B200, L40S"
@@ -58,13 +58,6 @@ FORM = prior(
     variants={"cpu": (1.0, 0.35), "tpu": (1.0, 0.25), "accelerator": (1.0, 0.35)},
 )  # fmt: skip
 
-QUANTIZE_LAUNCH_SECONDS = prior(
-    "quantize.launch_seconds", 4.5e-6, 0.4, meaning="launch of what quantises a GEMM's input", source=_TABLES,
-    variants={"cpu": (3e-6, 0.7)},
-)  # fmt: skip
-QUANTIZE_EFFICIENCY = prior(
-    "quantize.memory_efficiency", 0.37, 0.3, meaning="share of memory bandwidth while quantising", source=_TABLES
-)
 NARROW_FILL_ELEMENTS = prior(
     "gemm.fp8_fill_elements", 450.0, 0.4, meaning="K elements of pipeline fill of 8- and 4-bit kernels", source=_TABLES
 )
@@ -188,7 +181,7 @@ def time_gemm(
     compute_part, memory_part, overhead = _fastest(shapes, chip, only_rows_vary=only_rows_vary)
     launch = device[LAUNCH_SECONDS]
     launches = launch.value * device.launch_scale + 0 * compute_part
-    quantize_launch, quantize_memory = _quantize_seconds(quantized, device)
+    quantize_launch, quantize_memory, quantize_parts = quantize_seconds(quantized, sizes, flags, device)
     return KernelTime(
         compute_part,
         memory_part + quantize_memory,
@@ -198,28 +191,10 @@ def time_gemm(
             *(((narrow, compute_part * (1 - sustained.cap_share)),) if narrow else ()),
             (memory, memory_part + np.maximum(overhead - SPLIT_SECONDS, 0.0)),  # partial sums go to memory too
             (launch, launches),
-            (device[QUANTIZE_LAUNCH_SECONDS], quantize_launch + 0 * compute_part),
-            (device[QUANTIZE_EFFICIENCY], quantize_memory + 0 * compute_part),
+            *quantize_parts,
             (device[FORM], compute_part + memory_part),
         ),
     )
-
-
-def quantized_bytes(sizes: Mapping[str, Any], flags: Mapping[str, Any]) -> Any:
-    """Bytes that the kernel in front of a GEMM moves to quantise its input; 0 where none runs."""
-    if not flags.get("quantize_input", False):
-        return 0.0
-    return np.asarray(sizes["m"] * sizes["k"], dtype=float) * (
-        element_bytes(str(flags["activation"])) + element_bytes(quantized_format(str(flags["compute"])))
-    )
-
-
-def _quantize_seconds(moved: Any, device: Device) -> tuple[Any, Any]:
-    """(launch, memory) seconds of the kernel that quantises."""
-    if not np.any(moved):
-        return 0.0, 0.0
-    bandwidth = device.hardware.memory_bandwidth_bytes_per_second * device[QUANTIZE_EFFICIENCY].value
-    return device[QUANTIZE_LAUNCH_SECONDS].value * device.launch_scale, moved / bandwidth
 
 
 def compute_efficiency(device: Device, rate: Rate) -> tuple[Coefficient, Coefficient | None]:
