@@ -65,7 +65,9 @@ WAVE_STRENGTH = prior("gemm.wave_strength", 0.15, 0.3, meaning="how much of a wa
 # a tile of one matrix instruction's rows streams weights without re-reading them from shared memory, so that the side
 # rule does not hold; without it 4-bit weights would look compute-bound at batch 1, which no published kernel is
 SKINNY_ROWS, SKINNY_EFFICIENCY = 16, 0.5
-SPLIT_SECONDS = 1e-6  # the second kernel that adds up partial sums
+SPLIT_SECONDS = prior(
+    "gemm.split_seconds", 2.5e-6, 0.3, meaning="cost of splitting the summed dimension", source=_TABLES, kernel_log_sd=1.0,
+)
 _NARROW = {"fp8": NARROW_EFFICIENCY, "int8": NARROW_EFFICIENCY, "fp4": FP4_EFFICIENCY, "int4": FP4_EFFICIENCY}
 Shapes: TypeAlias = tuple[Array, Array, Array, Array, Array]  # G, M, N, K, memory seconds: (ops, configurations or 1)
 _CHUNK = 512  # configurations at a time, so that temporaries stay in cache
@@ -163,6 +165,7 @@ def time_gemm(
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
     """
     memory, tiles = device[MEMORY_EFFICIENCY], tile_model(device, rate.unit)
+    split = device[SPLIT_SECONDS]
     efficiency, narrow = compute_efficiency(device, rate)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
     chip = _Chip(
@@ -173,6 +176,7 @@ def time_gemm(
         fill=device[NARROW_FILL_ELEMENTS if rate.dtype in _NARROW and tiles.dealt else tiles.fill].value,
         overlap=device[tiles.overlap].value,
         wave_strength=device[WAVE_STRENGTH].value,
+        split_seconds=split.value * device.launch_scale,
     )
     quantized = quantized_bytes(sizes, flags)
     moved = np.asarray(cost.bytes, dtype=float) - quantized
@@ -189,7 +193,8 @@ def time_gemm(
         (
             *sustained.sensitivities(compute_part),
             *(((narrow, compute_part * (1 - sustained.cap_share)),) if narrow else ()),
-            (memory, memory_part + np.maximum(overhead - SPLIT_SECONDS, 0.0)),  # partial sums go to memory too
+            (memory, memory_part + np.maximum(overhead - split.value * device.launch_scale, 0.0)),
+            (split, np.minimum(overhead, split.value * device.launch_scale)),  # partial sums go to memory too
             (launch, launches),
             *quantize_parts,
             (device[FORM], compute_part + memory_part),
@@ -215,6 +220,7 @@ class _Chip:
     fill: float
     overlap: float
     wave_strength: float
+    split_seconds: float
 
 
 def _fastest(shapes: Shapes, chip: _Chip, *, only_rows_vary: bool) -> tuple[Array, Array, Array]:
@@ -269,6 +275,6 @@ def _fastest_tile(shapes: Shapes, chip: _Chip) -> tuple[Array, Array, Array]:
     p = chip.overlap
     if len(splits) == 1:
         return *split_p_norm(compute[0], memory, p), np.zeros_like(compute[0])
-    extra = np.where(splits > 1, SPLIT_SECONDS + 2 * splits * (g * m * n) / chip.bytes_per_second, 0.0)
+    extra = np.where(splits > 1, chip.split_seconds + 2 * splits * (g * m * n) / chip.bytes_per_second, 0.0)
     best = np.argmin((compute**p + memory**p) ** (1 / p) + extra, axis=0)
     return *split_p_norm(np.choose(best, compute), memory, p), np.choose(best, extra)

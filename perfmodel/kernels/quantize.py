@@ -1,6 +1,6 @@
 """Time of the kernels in front of a GEMM that rewrite its input in 8 or 4 bits.
 
-    t  = launches · t0 + (Tr^2 + Tc^2 + Tm^2)^(1/2)
+    t  = launches · t0 + (Tr^4 + Tc^4 + Tm^4)^(1/4)
     Tr = rows · cr / (cores · clock)          Tc = bytes / (bq · cores · clock)
     Tm = (1 − rho) · bytes / (bandwidth · eq),  rho = 1 / (1 + (bytes / (share·L2))^6)
 
@@ -27,21 +27,22 @@ from perfmodel.precisions import element_bytes, quantized_format
 
 _SOURCE = "fp8 GEMM tables of H100, B200, L40S, at few columns"
 LAUNCH_SECONDS = prior(
-    "quantize.launch_seconds", 2.5e-6, 0.4, meaning="launch of a kernel that quantises a GEMM's input", source=_SOURCE,
+    "quantize.launch_seconds", 2.9e-6, 0.3, meaning="launch of a kernel that quantises a GEMM's input", source=_SOURCE,
     variants={"cpu": (3e-6, 0.7)},
 )  # fmt: skip
 MEMORY_EFFICIENCY = prior(
-    "quantize.memory_efficiency", 0.7, 0.2, meaning="share of memory bandwidth while quantising", source=_SOURCE
+    "quantize.memory_efficiency", 0.7, 0.15, meaning="share of memory bandwidth while quantising", source=_SOURCE
 )
 ROW_CYCLES = prior(
-    "quantize.row_cycles", 400.0, 1.0, meaning="cycles of a core per row", source=_SOURCE, kernel_log_sd=1.0
+    "quantize.row_cycles", 240.0, 1.0, meaning="cycles of a core per row", source=_SOURCE, kernel_log_sd=1.5
 )
 BYTES_PER_CYCLE = prior(
-    "quantize.bytes_per_core_cycle", 8.0, 0.4, meaning="bytes a core reads and writes per cycle", source=_SOURCE,
+    "quantize.bytes_per_core_cycle", 6.5, 0.6, meaning="bytes a core reads and writes per cycle", source=_SOURCE,
+    kernel_log_sd=0.6,
 )
 # kernels in front of the GEMM by what a scale holds for: of a whole tensor at run time: reset, maximum, scale, rewrite
 KERNELS = {"static": 1, "row": 1, "block": 1, "tensor": 4}
-P = 2.0
+SHARPNESS = 4
 
 
 def quantized_bytes(sizes: Mapping[str, Any], flags: Mapping[str, Any]) -> Any:
@@ -73,6 +74,6 @@ def quantize_seconds(
         by_memory = by_memory * (1 - 1 / (1 + (moved / (share * hardware.l2_bytes)) ** RESIDENCY_SHARPNESS))
     by_rows = sizes["m"] * (row.value / core_hertz) + 0 * moved
     by_cores = moved / (per_cycle.value * core_hertz)
-    total = (by_rows**P + by_cores**P + by_memory**P) ** (1 / P)
-    parts = [(part / total) ** P * total for part in (by_rows, by_cores, by_memory)]
+    total = (by_rows**SHARPNESS + by_cores**SHARPNESS + by_memory**SHARPNESS) ** (1 / SHARPNESS)
+    parts = [(part / total) ** SHARPNESS * total for part in (by_rows, by_cores, by_memory)]
     return launches, total, ((launch, launches), (row, parts[0]), (per_cycle, parts[1]), (memory, parts[2]))
