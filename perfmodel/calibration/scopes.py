@@ -21,7 +21,7 @@ _GEMM = (
 )  # fmt: skip
 _QUANTIZED = (
     "quantize.launch_seconds", "quantize.memory_efficiency", "quantize.row_cycles", "quantize.bytes_per_core_cycle",
-    "gemm.fp8_fill_elements",
+    "gemm.split_seconds",
 )  # fmt: skip
 _NARROW = (*(name for name in _GEMM if name != "gemm.fill_elements"), *_QUANTIZED)
 _VECTOR = (

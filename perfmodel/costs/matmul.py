@@ -72,7 +72,7 @@ def cost_linear(
     read_bytes, write_bytes = _bytes(m * k, activation), _bytes(m * n, output)
     if quantize_input:
         quantized_bytes = _bytes(m * k, quantized_format(compute))
-        passes = 2 if input_scale == "tensor" else 1
+        passes = 2 if input_scale in ("row", "tensor") else 1
         read_bytes, write_bytes = read_bytes * passes + quantized_bytes, write_bytes + quantized_bytes
     return OpCost(
         flops={("matrix", compute): 2 * m * n * k},

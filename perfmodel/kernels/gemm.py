@@ -26,6 +26,7 @@ from perfmodel.kernels.quantize import quantize_seconds, quantized_bytes
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
+from perfmodel.precisions import element_bytes, quantized_format
 from perfmodel.types import OpCost
 
 _TABLES = "GEMM operator tables of A100, H100, B200, L40S"
@@ -58,15 +59,12 @@ FORM = prior(
     variants={"cpu": (1.0, 0.35), "tpu": (1.0, 0.25), "accelerator": (1.0, 0.35)},
 )  # fmt: skip
 
-NARROW_FILL_ELEMENTS = prior(
-    "gemm.fp8_fill_elements", 450.0, 0.4, meaning="K elements of pipeline fill of 8- and 4-bit kernels", source=_TABLES
-)
 WAVE_STRENGTH = prior("gemm.wave_strength", 0.15, 0.3, meaning="how much of a wave's remainder is lost", source=_TABLES)
 # a tile of one matrix instruction's rows streams weights without re-reading them from shared memory, so that the side
 # rule does not hold; without it 4-bit weights would look compute-bound at batch 1, which no published kernel is
 SKINNY_ROWS, SKINNY_EFFICIENCY = 16, 0.5
 SPLIT_SECONDS = prior(
-    "gemm.split_seconds", 2.5e-6, 0.3, meaning="cost of splitting the summed dimension", source=_TABLES, kernel_log_sd=1.0,
+    "gemm.split_seconds", 2.5e-6, 0.3, meaning="cost of splitting the summed dimension", source=_TABLES, kernel_log_sd=1.5,
 )
 _NARROW = {"fp8": NARROW_EFFICIENCY, "int8": NARROW_EFFICIENCY, "fp4": FP4_EFFICIENCY, "int4": FP4_EFFICIENCY}
 Shapes: TypeAlias = tuple[Array, Array, Array, Array, Array]  # G, M, N, K, memory seconds: (ops, configurations or 1)
@@ -173,7 +171,7 @@ def time_gemm(
         bytes_per_second=device.hardware.memory_bandwidth_bytes_per_second * memory.value,
         cores=device.hardware.cores or 1 if tiles.dealt else 1,
         tiles=tiles,
-        fill=device[NARROW_FILL_ELEMENTS if rate.dtype in _NARROW and tiles.dealt else tiles.fill].value,
+        fill=device[tiles.fill].value * (2 / element_bytes(quantized_format(rate.dtype)) if rate.dtype in _NARROW else 1),
         overlap=device[tiles.overlap].value,
         wave_strength=device[WAVE_STRENGTH].value,
         split_seconds=split.value * device.launch_scale,

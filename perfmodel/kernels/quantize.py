@@ -49,7 +49,7 @@ def quantized_bytes(sizes: Mapping[str, Any], flags: Mapping[str, Any]) -> Any:
     """Bytes that the kernels in front of a GEMM move to quantise its input; 0 where none runs."""
     if not flags.get("quantize_input", False):
         return 0.0
-    reads = 2 if flags.get("input_scale", "static") == "tensor" else 1
+    reads = 2 if flags.get("input_scale", "static") in ("row", "tensor") else 1
     return np.asarray(sizes["m"] * sizes["k"], dtype=float) * (
         reads * element_bytes(str(flags["activation"])) + element_bytes(quantized_format(str(flags["compute"])))
     )
