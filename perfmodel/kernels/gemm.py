@@ -15,7 +15,8 @@ Letters: M rows, N columns, K summed, G independent products.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -63,6 +64,8 @@ WAVE_STRENGTH = prior("gemm.wave_strength", 0.15, 0.3, meaning="how much of a wa
 # a tile of one matrix instruction's rows streams weights without re-reading them from shared memory, so that the side
 # rule does not hold; without it 4-bit weights would look compute-bound at batch 1, which no published kernel is
 SKINNY_ROWS, SKINNY_EFFICIENCY = 16, 0.5
+# side of a tile of half rate, for an H100-like core of 4096 16-bit FLOPs per cycle; of full rate (256×128)
+HALF_SIDE, HALF_SIDE_RATE, FULL_SIDE = 500.0, 4096 * 2, 170.7
 SPLIT_SECONDS = prior(
     "gemm.split_seconds", 2.5e-6, 0.3, meaning="cost of splitting the summed dimension", source=_TABLES, kernel_log_sd=1.5,
 )
@@ -103,26 +106,30 @@ def _tile_model(
     dealt: bool = False,
 ) -> TileModel:
     tm, tn = (np.array(column, dtype=float)[None, :, None, None] for column in zip(*tiles, strict=True))
-    side = 2 * tm * tn / (tm + tn)
-    eta = np.minimum(side / (side + half_side) * (1 + half_side / full_side), 1.0)
-    eta = np.where(tm == SKINNY_ROWS, SKINNY_EFFICIENCY, eta)
     split = np.array(splits, dtype=float)[:, None, None, None]
     return TileModel(
         rows=tm,
         columns=tn,
         splits=split,
-        work_flops=2 * tm * tn / eta,
+        work_flops=2 * tm * tn / _tile_efficiency(tm, tn, half_side, full_side),
         fill=prior(f"{name}.fill_elements", *fill, meaning="K elements of pipeline fill", source=_TABLES),
         overlap=prior(f"{name}.overlap", *overlap, meaning="exponent p of compute and memory", source=_TABLES),
         dealt=dealt,
     )
 
 
+def _tile_efficiency(tm: Array, tn: Array, half_side: float, full_side: float) -> Array:
+    """eta: the share of the peak that a tile reaches."""
+    side = 2 * tm * tn / (tm + tn)
+    eta = np.minimum(side / (side + half_side) * (1 + half_side / full_side), 1.0)
+    return np.where(tm == SKINNY_ROWS, SKINNY_EFFICIENCY, eta)
+
+
 # fill fitted 85-117; half_side: tile side of half rate, weakly identified, fixed; overlap fitted 3.1-3.5
 _MATRIX = _tile_model(
     ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (64, 32), (32, 64), (32, 32), (16, 128)),
     (1, 2, 4, 8, 16),
-    name="gemm", fill=(95.0, 0.2), overlap=(3.5, 0.1), half_side=500.0, full_side=170.7, dealt=True,
+    name="gemm", fill=(95.0, 0.2), overlap=(3.5, 0.1), half_side=HALF_SIDE, full_side=FULL_SIDE, dealt=True,
 )  # fmt: skip
 # SIMT kernels: smaller tiles that lose less, compute and memory nearly additive
 _VECTOR = _tile_model(
@@ -135,11 +142,27 @@ _SYSTOLIC = _tile_model(((8, 128),), name="systolic", fill=(64.0, 0.7), overlap=
 _SIMD = _tile_model(((1, 16),), name="simd", fill=(16.0, 0.7), overlap=(2.0, 0.3))
 
 
-def tile_model(device: Device, unit: str) -> TileModel:
+def tile_model(device: Device, rate: Rate) -> TileModel:
     """The tiles of a chip's unit."""
-    if device.hardware.kind == "gpu":
-        return _MATRIX if unit == "matrix" else _VECTOR
-    return _SIMD if device.hardware.kind == "cpu" else _SYSTOLIC
+    hardware = device.hardware
+    if hardware.kind != "gpu":
+        return _SIMD if hardware.kind == "cpu" else _SYSTOLIC
+    if rate.unit == "vector":
+        return _VECTOR
+    operand_bytes = element_bytes(quantized_format(rate.dtype))
+    core_hertz = hardware.cores * hardware.clock_hertz
+    return _matrix_tiles(rate.flops_per_second * operand_bytes / core_hertz if core_hertz else HALF_SIDE_RATE)
+
+
+@lru_cache(maxsize=64)
+def _matrix_tiles(rate: float) -> TileModel:
+    """The tiles of a matrix unit that needs `rate` = FLOPs per cycle times bytes of an element.
+
+    Operands come through the shared memory, whose bytes per cycle did not grow from Ampere to Blackwell while the
+    rate grew eightfold: the faster a core, the larger its tiles have to be.
+    """
+    eta = _tile_efficiency(_MATRIX.rows, _MATRIX.columns, HALF_SIDE * rate / HALF_SIDE_RATE, FULL_SIDE)
+    return replace(_MATRIX, work_flops=2 * _MATRIX.rows * _MATRIX.columns / eta)
 
 
 _ONE = np.ones((1, 1))
@@ -162,7 +185,7 @@ def time_gemm(
         sizes: arrays (ops, configurations) as `gemm_sizes` wants them.
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
     """
-    memory, tiles = device[MEMORY_EFFICIENCY], tile_model(device, rate.unit)
+    memory, tiles = device[MEMORY_EFFICIENCY], tile_model(device, rate)
     split = device[SPLIT_SECONDS]
     efficiency, narrow = compute_efficiency(device, rate)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
