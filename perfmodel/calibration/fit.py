@@ -304,5 +304,3 @@ def _solve(problem: _Problem) -> tuple[Array, Array]:
         if gain < TOLERANCE:
             break
     return shifts, hessian
-
-

@@ -21,7 +21,6 @@ _GEMM = (
 )  # fmt: skip
 _QUANTIZED = (
     "quantize.launch_seconds", "quantize.memory_efficiency", "quantize.row_cycles", "quantize.bytes_per_core_cycle",
-    "gemm.split_seconds",
 )  # fmt: skip
 _NARROW = (*(name for name in _GEMM if name != "gemm.fill_elements"), *_QUANTIZED)
 _VECTOR = (
@@ -46,8 +45,9 @@ _STREAMING = (
 # the longest prefix of a scope's name counts
 FITTED: dict[str, tuple[str, ...]] = {
     "gemm": _GEMM,
-    "gemm.fp8": _NARROW,
-    "gemm.int8": _NARROW,
+    "gemm.fp8": (*_NARROW, "gemm.split_seconds"),
+    "gemm.fp8.block": _NARROW,
+    "gemm.int8": (*_NARROW, "gemm.split_seconds"),
     "gemm.fp4": (*_NARROW, "gemm.fp4_efficiency"),
     "gemm.vector": _VECTOR,
     "attention": _ATTENTION,

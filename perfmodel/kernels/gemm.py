@@ -6,8 +6,8 @@
 
 A tile of tm×tn outputs runs on one core (SM, CU); w = G·ceil(M/tm)·ceil(N/tn)·split / cores tiles fall to each, and
 waves is 1 below one wave and between w and ceil(w) above it: a full ceil is measurably wrong. Small tiles reach less of
-the peak: eta = side/(side + a)·(1 + a/170.7) with the harmonic side 2·tm·tn/(tm + tn), 1 at 256×128.
-Form and priors: fits on bf16 GEMM tables of A100, H100, B200 and L40S, one device left out.
+the peak (eta, see tiles). A split of K costs a second kernel. What quantises the input is in quantize.
+Form and priors: fits on GEMM tables of A100, H100, B200 and L40S, one device left out.
 
 Letters: M rows, N columns, K summed, G independent products.
 """
@@ -15,19 +15,18 @@ Letters: M rows, N columns, K summed, G independent products.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.coefficients import Coefficient, Prior, prior
+from perfmodel.coefficients import Coefficient, prior
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.quantize import quantize_seconds, quantized_bytes
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
-from perfmodel.precisions import element_bytes, quantized_format
+from perfmodel.kernels.tiles import TileModel, tile_model
 from perfmodel.types import OpCost
 
 _TABLES = "GEMM operator tables of A100, H100, B200, L40S"
@@ -61,110 +60,13 @@ FORM = prior(
 )  # fmt: skip
 
 WAVE_STRENGTH = prior("gemm.wave_strength", 0.15, 0.3, meaning="how much of a wave's remainder is lost", source=_TABLES)
-# a tile of one matrix instruction's rows streams weights without re-reading them from shared memory, so that the side
-# rule does not hold; without it 4-bit weights would look compute-bound at batch 1, which no published kernel is
-SKINNY_ROWS, SKINNY_EFFICIENCY = 16, 0.5
-# side of a tile of half rate, for an H100-like core of 4096 16-bit FLOPs per cycle; of full rate (256×128)
-HALF_SIDE, HALF_SIDE_RATE, FULL_SIDE = 500.0, 4096 * 2, 170.7
 SPLIT_SECONDS = prior(
-    "gemm.split_seconds", 2.5e-6, 0.3, meaning="cost of splitting the summed dimension", source=_TABLES, kernel_log_sd=1.5,
-)
+    "gemm.split_seconds", 2.5e-6, 0.3, meaning="time that splitting the summed dimension adds", source=_TABLES,
+    kernel_log_sd=1.5,
+)  # fmt: skip
 _NARROW = {"fp8": NARROW_EFFICIENCY, "int8": NARROW_EFFICIENCY, "fp4": FP4_EFFICIENCY, "int4": FP4_EFFICIENCY}
 Shapes: TypeAlias = tuple[Array, Array, Array, Array, Array]  # G, M, N, K, memory seconds: (ops, configurations or 1)
 _CHUNK = 512  # configurations at a time, so that temporaries stay in cache
-
-
-@dataclass(frozen=True)
-class TileModel:
-    """The tiles a kind of unit works with.
-
-    Args:
-        rows, columns: of a tile, arrays (1, tiles, 1, 1). splits: ways to split K, array (splits, 1, 1, 1).
-        work_flops: FLOPs of a tile per K element, divided by the tile's efficiency eta, (1, tiles, 1, 1).
-        fill: K elements of pipeline fill. overlap: the exponent p of compute and memory.
-        dealt: tiles are dealt out to the chip's cores in waves.
-    """
-
-    rows: Array
-    columns: Array
-    splits: Array
-    work_flops: Array
-    fill: Prior
-    overlap: Prior
-    dealt: bool
-
-
-def _tile_model(
-    tiles: tuple[tuple[int, int], ...],
-    splits: tuple[int, ...] = (1,),
-    *,
-    name: str,
-    fill: tuple[float, float],
-    overlap: tuple[float, float],
-    half_side: float = 0.0,
-    full_side: float = 1.0,
-    dealt: bool = False,
-) -> TileModel:
-    tm, tn = (np.array(column, dtype=float)[None, :, None, None] for column in zip(*tiles, strict=True))
-    split = np.array(splits, dtype=float)[:, None, None, None]
-    return TileModel(
-        rows=tm,
-        columns=tn,
-        splits=split,
-        work_flops=2 * tm * tn / _tile_efficiency(tm, tn, half_side, full_side),
-        fill=prior(f"{name}.fill_elements", *fill, meaning="K elements of pipeline fill", source=_TABLES),
-        overlap=prior(f"{name}.overlap", *overlap, meaning="exponent p of compute and memory", source=_TABLES),
-        dealt=dealt,
-    )
-
-
-def _tile_efficiency(tm: Array, tn: Array, half_side: float, full_side: float) -> Array:
-    """eta: the share of the peak that a tile reaches."""
-    side = 2 * tm * tn / (tm + tn)
-    eta = np.minimum(side / (side + half_side) * (1 + half_side / full_side), 1.0)
-    return np.where(tm == SKINNY_ROWS, SKINNY_EFFICIENCY, eta)
-
-
-# fill fitted 85-117; half_side: tile side of half rate, weakly identified, fixed; overlap fitted 3.1-3.5
-_MATRIX = _tile_model(
-    ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (64, 32), (32, 64), (32, 32), (16, 128)),
-    (1, 2, 4, 8, 16),
-    name="gemm", fill=(95.0, 0.2), overlap=(3.5, 0.1), half_side=HALF_SIDE, full_side=FULL_SIDE, dealt=True,
-)  # fmt: skip
-# SIMT kernels: smaller tiles that lose less, compute and memory nearly additive
-_VECTOR = _tile_model(
-    ((128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 64), (32, 32)),
-    (1, 4),
-    name="simt", fill=(16.0, 0.5), overlap=(1.5, 0.3), half_side=8.0, full_side=128.0, dealt=True,
-)  # fmt: skip
-# a systolic array of 128 columns fed 8 rows at a time; SIMD registers of 16 columns
-_SYSTOLIC = _tile_model(((8, 128),), name="systolic", fill=(64.0, 0.7), overlap=(3.3, 0.3))
-_SIMD = _tile_model(((1, 16),), name="simd", fill=(16.0, 0.7), overlap=(2.0, 0.3))
-
-
-def tile_model(device: Device, rate: Rate) -> TileModel:
-    """The tiles of a chip's unit."""
-    hardware = device.hardware
-    if hardware.kind != "gpu":
-        return _SIMD if hardware.kind == "cpu" else _SYSTOLIC
-    if rate.unit == "vector":
-        return _VECTOR
-    operand_bytes = element_bytes(quantized_format(rate.dtype))
-    core_hertz = hardware.cores * hardware.clock_hertz
-    return _matrix_tiles(rate.flops_per_second * operand_bytes / core_hertz if core_hertz else HALF_SIDE_RATE)
-
-
-@lru_cache(maxsize=64)
-def _matrix_tiles(rate: float) -> TileModel:
-    """The tiles of a matrix unit that needs `rate` = FLOPs per cycle times bytes of an element.
-
-    Operands come through the shared memory, whose bytes per cycle did not grow from Ampere to Blackwell while the
-    rate grew eightfold: the faster a core, the larger its tiles have to be.
-    """
-    eta = _tile_efficiency(_MATRIX.rows, _MATRIX.columns, HALF_SIDE * rate / HALF_SIDE_RATE, FULL_SIDE)
-    return replace(_MATRIX, work_flops=2 * _MATRIX.rows * _MATRIX.columns / eta)
-
-
 _ONE = np.ones((1, 1))
 
 
@@ -185,8 +87,7 @@ def time_gemm(
         sizes: arrays (ops, configurations) as `gemm_sizes` wants them.
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
     """
-    memory, tiles = device[MEMORY_EFFICIENCY], tile_model(device, rate)
-    split = device[SPLIT_SECONDS]
+    memory, split, tiles = device[MEMORY_EFFICIENCY], device[SPLIT_SECONDS], tile_model(device, rate, flags)
     efficiency, narrow = compute_efficiency(device, rate)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
     chip = _Chip(
@@ -194,7 +95,7 @@ def time_gemm(
         bytes_per_second=device.hardware.memory_bandwidth_bytes_per_second * memory.value,
         cores=device.hardware.cores or 1 if tiles.dealt else 1,
         tiles=tiles,
-        fill=device[tiles.fill].value * (2 / element_bytes(quantized_format(rate.dtype)) if rate.dtype in _NARROW else 1),
+        fill=device[tiles.fill].value * tiles.fill_scale,
         overlap=device[tiles.overlap].value,
         wave_strength=device[WAVE_STRENGTH].value,
         split_seconds=split.value * device.launch_scale,
