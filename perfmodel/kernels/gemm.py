@@ -59,7 +59,7 @@ FORM = prior(
     variants={"cpu": (1.0, 0.35), "tpu": (1.0, 0.25), "accelerator": (1.0, 0.35)},
 )  # fmt: skip
 
-WAVE_STRENGTH = prior("gemm.wave_strength", 0.15, 0.3, meaning="how much of a wave's remainder is lost", source=_TABLES)
+WAVE_STRENGTH = prior("gemm.wave_strength", 0.13, 0.3, meaning="how much of a wave's remainder is lost", source=_TABLES)
 SPLIT_SECONDS = prior(
     "gemm.split_seconds", 2.5e-6, 0.3, meaning="time that splitting the summed dimension adds", source=_TABLES,
     kernel_log_sd=1.5,

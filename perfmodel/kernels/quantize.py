@@ -36,7 +36,7 @@ MEMORY_EFFICIENCY = prior(
     "quantize.memory_efficiency", 0.7, 0.15, meaning="share of memory bandwidth while quantising", source=_SOURCE
 )
 ROW_CYCLES = prior(
-    "quantize.row_cycles", 240.0, 1.0, meaning="cycles of a core per row", source=_SOURCE, kernel_log_sd=1.5
+    "quantize.row_cycles", 260.0, 1.0, meaning="cycles of a core per row", source=_SOURCE, kernel_log_sd=1.5
 )
 BYTES_PER_CYCLE = prior(
     "quantize.bytes_per_core_cycle", 12.0, 0.5, meaning="bytes a core reads and writes per cycle", source=_SOURCE,
