@@ -29,7 +29,7 @@ from perfmodel.precisions import element_bytes, quantized_format
 
 _SOURCE = "fp8 GEMM tables of H100, B200, L40S, at few columns"
 LAUNCH_SECONDS = prior(
-    "quantize.launch_seconds", 2.9e-6, 0.3, meaning="launch of a kernel that quantises a GEMM's input", source=_SOURCE,
+    "quantize.launch_seconds", 2.9e-6, 0.15, meaning="launch of a kernel that quantises a GEMM's input", source=_SOURCE,
     variants={"cpu": (3e-6, 0.7)},
 )  # fmt: skip
 MEMORY_EFFICIENCY = prior(
