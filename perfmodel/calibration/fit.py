@@ -121,8 +121,10 @@ def fit(
         own = observed[which]
         return np.log(own.predict(Device(chips[own.hardware], own.runtime, overrides)))
 
-    spreads = np.array([EFFECT_SD[effect[0]] for effect in effects])
-    precision = np.vstack([prior_sd**-2.0, np.repeat(spreads[:, None] ** -2.0, len(names), axis=1)])
+    spreads = np.array([[EFFECT_SD[effect[0]]] * len(names) for effect in effects])
+    of_kernels = [effect[0] == "kernel" for effect in effects]
+    spreads[of_kernels] = np.maximum(spreads[of_kernels], [own.prior.kernel_log_sd for own in parameters])
+    precision = np.vstack([prior_sd**-2.0, spreads**-2.0])
     of_host = [parameter.prior.name.startswith(HOST_PREFIX) for parameter in parameters]
     shared = [True, *(effect[0] != "series" for effect in effects)]
     precision[np.ix_(shared, of_host)] = FIXED

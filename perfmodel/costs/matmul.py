@@ -34,6 +34,7 @@ def linear_sizes(operands: Operands) -> Arguments:
         "output": output.dtype,
         "compute": operands.compute(x),
         "quantize_input": bool(operands.attribute("quantize_input", False)),
+        "input_scale": str(operands.attribute("input_scale", "static")),
     }
 
 
@@ -49,6 +50,7 @@ def cost_linear(
     compute: str,
     weight: str = "",
     quantize_input: bool = False,
+    input_scale: str = "static",
     grouped: bool = False,
     experts: Number = 1,
 ) -> OpCost:
@@ -61,6 +63,8 @@ def cost_linear(
         compute: dtype of the multiplications. weight: storage format; which kernel runs depends on it.
         experts: of a grouped product, how many weights the rows are spread over.
         quantize_input: a kernel of its own first rewrites the rows in the compute dtype (1 byte and below).
+        input_scale: what a scale of the rewritten rows holds for: "static" (known beforehand), "row" or "block" (found
+            while rewriting), "tensor" (found in a pass of its own over all rows, three more kernels).
 
     >>> cost_linear(m=2, n=3, k=4, weight_bytes=24, activation="bf16", output="bf16", compute="bf16").matrix_flops
     48
@@ -68,13 +72,14 @@ def cost_linear(
     read_bytes, write_bytes = _bytes(m * k, activation), _bytes(m * n, output)
     if quantize_input:
         quantized_bytes = _bytes(m * k, quantized_format(compute))
-        read_bytes, write_bytes = read_bytes + quantized_bytes, write_bytes + quantized_bytes
+        passes = 2 if input_scale in ("row", "tensor") else 1
+        read_bytes, write_bytes = read_bytes * passes + quantized_bytes, write_bytes + quantized_bytes
     return OpCost(
         flops={("matrix", compute): 2 * m * n * k},
         read_bytes=read_bytes,
         write_bytes=write_bytes,
         weight_bytes=weight_bytes * distinct_experts(experts, 1, m) / experts if grouped else weight_bytes,
-        launches=2 if quantize_input else 1,
+        launches=(5 if input_scale == "tensor" else 2) if quantize_input else 1,
     )
 
 

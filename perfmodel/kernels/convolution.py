@@ -25,9 +25,10 @@ import numpy as np
 
 from perfmodel.coefficients import Coefficient, prior
 from perfmodel.kernels.device import Device, Rate
-from perfmodel.kernels.gemm import tile_model, time_gemm, with_tiles
+from perfmodel.kernels.gemm import time_gemm
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime
+from perfmodel.kernels.tiles import tile_model, with_tiles
 from perfmodel.precisions import element_bytes
 from perfmodel.types import Hardware, OpCost
 
@@ -110,7 +111,7 @@ def _transformed(
     g, m, n, k = (products[name] for name in "gmnk")
     moved = g * (m * k + m * n + k * n) * element_bytes(rate.dtype)
     efficiency, share = device[PRODUCT_EFFICIENCY], device[TRANSFORM_EFFICIENCY]
-    tiles = with_tiles(tile_model(device, rate), PRODUCT_TILES, RESIDENT_TILES)
+    tiles = with_tiles(tile_model(device, rate, {}), PRODUCT_TILES, RESIDENT_TILES)
     gemm = time_gemm("matmul", products, flags, OpCost(read_bytes=moved), device, _scaled(rate, efficiency), tiles)
     transforms = memory_seconds(np.asarray(cost.bytes, dtype=float) + moved, sizes, device, share.value)
     return replace(
@@ -132,7 +133,7 @@ def _tiled(
     tiles: tuple[tuple[int, int], ...],
 ) -> KernelTime:
     """`time_gemm` with some tiles, at a share of the rate."""
-    model = with_tiles(tile_model(device, rate), tiles, RESIDENT_TILES)
+    model = with_tiles(tile_model(device, rate, {}), tiles, RESIDENT_TILES)
     kernel = time_gemm(kind, sizes, flags, cost, device, _scaled(rate, efficiency), model)
     return replace(kernel, sensitivities=(*kernel.sensitivities, (efficiency, kernel.compute_seconds)))
 

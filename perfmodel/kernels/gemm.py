@@ -6,8 +6,8 @@
 
 A tile of tm×tn outputs runs on one core (SM, CU); w = G·ceil(M/tm)·ceil(N/tn)·split / cores tiles fall to each, and
 waves is 1 below one wave and between w and ceil(w) above it: a full ceil is measurably wrong. Small tiles reach less of
-the peak: eta = side/(side + a)·(1 + a/170.7) with the harmonic side 2·tm·tn/(tm + tn), 1 at 256×128.
-Form and priors: fits on bf16 GEMM tables of A100, H100, B200 and L40S, one device left out.
+the peak (eta, see tiles). A split of K costs a second kernel. What quantises the input is in quantize.
+Form and priors: fits on GEMM tables of A100, H100, B200 and L40S, one device left out.
 
 Letters: M rows, N columns, K summed, G independent products.
 """
@@ -15,17 +15,18 @@ Letters: M rows, N columns, K summed, G independent products.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.coefficients import Coefficient, Prior, prior
+from perfmodel.coefficients import Coefficient, prior
 from perfmodel.kernels.device import Device, Rate
+from perfmodel.kernels.quantize import quantize_seconds, quantized_bytes
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
-from perfmodel.precisions import element_bytes, quantized_format
+from perfmodel.kernels.tiles import TileModel, full_width, tile_model
 from perfmodel.types import Hardware, OpCost
 
 _TABLES = "GEMM operator tables of A100, H100, B200, L40S"
@@ -67,109 +68,15 @@ FORM = prior(
     variants={"cpu": (1.0, 0.35), "tpu": (1.0, 0.25), "accelerator": (1.0, 0.35)},
 )  # fmt: skip
 
-QUANTIZE_LAUNCH_SECONDS = prior(
-    "quantize.launch_seconds", 4.5e-6, 0.4, meaning="launch of what quantises a GEMM's input", source=_TABLES,
-    variants={"cpu": (3e-6, 0.7)},
+WAVE_STRENGTH = prior("gemm.wave_strength", 0.13, 0.3, meaning="how much of a wave's remainder is lost", source=_TABLES)
+SPLIT_SECONDS = prior(
+    "gemm.split_seconds", 2.5e-6, 0.3, meaning="time that splitting the summed dimension adds", source=_TABLES,
+    kernel_log_sd=1.5,
 )  # fmt: skip
-QUANTIZE_EFFICIENCY = prior(
-    "quantize.memory_efficiency", 0.37, 0.3, meaning="share of memory bandwidth while quantising", source=_TABLES
-)
-NARROW_FILL_ELEMENTS = prior(
-    "gemm.fp8_fill_elements", 450.0, 0.4, meaning="K elements of pipeline fill of 8- and 4-bit kernels", source=_TABLES
-)
-WAVE_STRENGTH = prior("gemm.wave_strength", 0.15, 0.3, meaning="how much of a wave's remainder is lost", source=_TABLES)
-# a tile of one matrix instruction's rows streams weights without re-reading them from shared memory, so that the side
-# rule does not hold; without it 4-bit weights would look compute-bound at batch 1, which no published kernel is
-SKINNY_ROWS, SKINNY_EFFICIENCY = 16, 0.5
 _LANES_WITH_SLOTS = 100
-SPLIT_SECONDS = 1e-6  # the second kernel that adds up partial sums
 _NARROW = {"fp8": NARROW_EFFICIENCY, "int8": NARROW_EFFICIENCY, "fp4": FP4_EFFICIENCY, "int4": FP4_EFFICIENCY}
 Shapes: TypeAlias = tuple[Array, Array, Array, Array, Array]  # G, M, N, K, memory seconds: (ops, configurations or 1)
 _CHUNK = 512  # configurations at a time, so that temporaries stay in cache
-
-
-@dataclass(frozen=True)
-class TileModel:
-    """The tiles a kind of unit works with.
-
-    Args:
-        rows, columns: of a tile, arrays (1, tiles, 1, 1). splits: ways to split K, array (splits, 1, 1, 1).
-        work_flops: FLOPs of a tile per K element, divided by the tile's efficiency eta, (1, tiles, 1, 1).
-        fill: K elements of pipeline fill. overlap: the exponent p of compute and memory.
-        dealt: tiles are dealt out to the chip's cores in waves. resident: tiles that share a core, each at its part of
-            the rate, so that a core with fewer of them is not busy.
-    """
-
-    rows: Array
-    columns: Array
-    splits: Array
-    work_flops: Array
-    fill: Prior
-    overlap: Prior
-    dealt: bool
-    resident: int = 1
-
-
-def _tile_model(
-    tiles: tuple[tuple[int, int], ...],
-    splits: tuple[int, ...] = (1,),
-    *,
-    name: str,
-    fill: tuple[float, float],
-    overlap: tuple[float, float],
-    half_side: float = 0.0,
-    full_side: float = 1.0,
-    dealt: bool = False,
-) -> TileModel:
-    tm, tn = (np.array(column, dtype=float)[None, :, None, None] for column in zip(*tiles, strict=True))
-    side = 2 * tm * tn / (tm + tn)
-    eta = np.minimum(side / (side + half_side) * (1 + half_side / full_side), 1.0)
-    eta = np.where(tm == SKINNY_ROWS, SKINNY_EFFICIENCY, eta)
-    split = np.array(splits, dtype=float)[:, None, None, None]
-    return TileModel(
-        rows=tm,
-        columns=tn,
-        splits=split,
-        work_flops=2 * tm * tn / eta,
-        fill=prior(f"{name}.fill_elements", *fill, meaning="K elements of pipeline fill", source=_TABLES),
-        overlap=prior(f"{name}.overlap", *overlap, meaning="exponent p of compute and memory", source=_TABLES),
-        dealt=dealt,
-    )
-
-
-# fill fitted 85-117; half_side: tile side of half rate, weakly identified, fixed; overlap fitted 3.1-3.5
-_MATRIX = _tile_model(
-    ((256, 128), (128, 256), (128, 128), (128, 64), (64, 128), (64, 64), (64, 32), (32, 64), (32, 32), (16, 128)),
-    (1, 2, 4, 8, 16),
-    name="gemm", fill=(95.0, 0.2), overlap=(3.5, 0.1), half_side=500.0, full_side=170.7, dealt=True,
-)  # fmt: skip
-# SIMT kernels: smaller tiles that lose less, compute and memory nearly additive
-_VECTOR = _tile_model(
-    ((128, 128), (128, 64), (64, 128), (64, 64), (128, 32), (32, 128), (64, 32), (32, 64), (32, 32)),
-    (1, 4),
-    name="simt", fill=(16.0, 0.5), overlap=(1.5, 0.3), half_side=8.0, full_side=128.0, dealt=True,
-)  # fmt: skip
-# a systolic array of 128 columns fed 8 rows at a time; SIMD registers of 16 columns
-_SYSTOLIC = _tile_model(((8, 128),), name="systolic", fill=(64.0, 0.7), overlap=(3.3, 0.3))
-_SIMD = _tile_model(((1, 16),), name="simd", fill=(16.0, 0.7), overlap=(2.0, 0.3))
-
-
-def with_tiles(model: TileModel, tiles: tuple[tuple[int, int], ...], resident: int) -> TileModel:
-    """A tile model with some of its tiles only, `resident` of them on a core, and K never split."""
-    kept = [(int(m), int(n)) in tiles for m, n in zip(model.rows.ravel(), model.columns.ravel(), strict=True)]
-    return replace(
-        model, rows=model.rows[:, kept], columns=model.columns[:, kept], work_flops=model.work_flops[:, kept],
-        splits=model.splits[:1], resident=resident,
-    )  # fmt: skip
-
-
-def tile_model(device: Device, rate: Rate) -> TileModel:
-    """The tiles of a chip's unit; fp32 has those of SIMT kernels on matrix units, too."""
-    if device.hardware.kind == "gpu":
-        return _VECTOR if _full_width(rate) else _MATRIX
-    return _SIMD if device.hardware.kind == "cpu" else _SYSTOLIC
-
-
 _ONE = np.ones((1, 1))
 
 
@@ -197,7 +104,8 @@ def time_gemm(
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
         own_tiles: those of kernels that are no plain GEMMs.
     """
-    memory, tiles = device[MEMORY_EFFICIENCY], own_tiles or tile_model(device, rate)
+    memory, split = device[MEMORY_EFFICIENCY], device[SPLIT_SECONDS]
+    tiles = own_tiles or tile_model(device, rate, flags)
     efficiency, narrow = compute_efficiency(device, rate)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
     chip = _Chip(
@@ -205,9 +113,10 @@ def time_gemm(
         bytes_per_second=device.hardware.memory_bandwidth_bytes_per_second * memory.value,
         cores=(device.hardware.cores or 1) * tiles.resident if tiles.dealt else 1,
         tiles=tiles,
-        fill=device[NARROW_FILL_ELEMENTS if rate.dtype in _NARROW and tiles.dealt else tiles.fill].value,
+        fill=device[tiles.fill].value * tiles.fill_scale,
         overlap=device[tiles.overlap].value,
         wave_strength=device[WAVE_STRENGTH].value,
+        split_seconds=split.value * device.launch_scale,
     )
     quantized = quantized_bytes(sizes, flags)
     moved = np.asarray(cost.bytes, dtype=float) - quantized
@@ -216,7 +125,7 @@ def time_gemm(
     compute_part, memory_part, overhead = _fastest(shapes, chip, only_rows_vary=only_rows_vary)
     launch = device[LAUNCH_SECONDS]
     launches = launch.value * device.launch_scale + 0 * compute_part
-    quantize_launch, quantize_memory = _quantize_seconds(quantized, device)
+    quantize_launch, quantize_memory, quantize_parts = quantize_seconds(quantized, sizes, flags, device)
     return KernelTime(
         compute_part,
         memory_part + quantize_memory,
@@ -224,17 +133,13 @@ def time_gemm(
         (
             *sustained.sensitivities(compute_part),
             *(((narrow, compute_part * (1 - sustained.cap_share)),) if narrow else ()),
-            (memory, memory_part + np.maximum(overhead - SPLIT_SECONDS, 0.0)),  # partial sums go to memory too
+            (memory, memory_part + np.maximum(overhead - split.value * device.launch_scale, 0.0)),
+            (split, np.minimum(overhead, split.value * device.launch_scale)),  # partial sums go to memory too
             (launch, launches),
-            (device[QUANTIZE_LAUNCH_SECONDS], quantize_launch + 0 * compute_part),
-            (device[QUANTIZE_EFFICIENCY], quantize_memory + 0 * compute_part),
+            *quantize_parts,
             (device[FORM], compute_part + memory_part),
         ),
     )
-
-
-def _full_width(rate: Rate) -> bool:
-    return rate.unit == "vector" or rate.dtype == "fp32"
 
 
 def _issue_bound(hardware: Hardware) -> bool:
@@ -247,26 +152,9 @@ def _issue_bound(hardware: Hardware) -> bool:
     return hardware.vendor == "NVIDIA" and (hardware.family == "pascal" or lanes > _LANES_WITH_SLOTS)
 
 
-def quantized_bytes(sizes: Mapping[str, Any], flags: Mapping[str, Any]) -> Any:
-    """Bytes that the kernel in front of a GEMM moves to quantise its input; 0 where none runs."""
-    if not flags.get("quantize_input", False):
-        return 0.0
-    return np.asarray(sizes["m"] * sizes["k"], dtype=float) * (
-        element_bytes(str(flags["activation"])) + element_bytes(quantized_format(str(flags["compute"])))
-    )
-
-
-def _quantize_seconds(moved: Any, device: Device) -> tuple[Any, Any]:
-    """(launch, memory) seconds of the kernel that quantises."""
-    if not np.any(moved):
-        return 0.0, 0.0
-    bandwidth = device.hardware.memory_bandwidth_bytes_per_second * device[QUANTIZE_EFFICIENCY].value
-    return device[QUANTIZE_LAUNCH_SECONDS].value * device.launch_scale, moved / bandwidth
-
-
 def compute_efficiency(device: Device, rate: Rate) -> tuple[Coefficient, Coefficient | None]:
     """The coefficient for the share of the peak, and a factor on top of it: narrow dtypes, fp32 without issue slots."""
-    if device.hardware.kind == "gpu" and _full_width(rate) and rate.unit == "matrix":
+    if device.hardware.kind == "gpu" and full_width(rate) and rate.unit == "matrix":
         return device[VECTOR_EFFICIENCY], device[FP32_MATRIX_EFFICIENCY]
     if rate.unit == "vector":
         return device[VECTOR_EFFICIENCY], device[ISSUE_EFFICIENCY] if _issue_bound(device.hardware) else None
@@ -284,6 +172,7 @@ class _Chip:
     fill: float
     overlap: float
     wave_strength: float
+    split_seconds: float
 
 
 def _fastest(shapes: Shapes, chip: _Chip, *, only_rows_vary: bool) -> tuple[Array, Array, Array]:
@@ -338,6 +227,6 @@ def _fastest_tile(shapes: Shapes, chip: _Chip) -> tuple[Array, Array, Array]:
     p = chip.overlap
     if len(splits) == 1:
         return *split_p_norm(compute[0], memory, p), np.zeros_like(compute[0])
-    extra = np.where(splits > 1, SPLIT_SECONDS + 2 * splits * (g * m * n) / chip.bytes_per_second, 0.0)
+    extra = np.where(splits > 1, chip.split_seconds + 2 * splits * (g * m * n) / chip.bytes_per_second, 0.0)
     best = np.argmin((compute**p + memory**p) ** (1 / p) + extra, axis=0)
     return *split_p_norm(np.choose(best, compute), memory, p), np.choose(best, extra)

@@ -45,6 +45,16 @@ def test_quantising_the_input_is_a_kernel_of_its_own() -> None:
     assert quantised.flops == plain.flops
 
 
+def test_a_scale_of_the_whole_input_takes_a_pass_of_its_own() -> None:
+    sizes = {"m": 10, "n": 20, "k": 30, "weight_bytes": 600, "activation": "bf16", "output": "bf16", "compute": "fp8"}
+    static, row, tensor = (
+        cost_linear(**sizes, quantize_input=True, input_scale=scale) for scale in ("static", "row", "tensor")
+    )
+    assert row.bytes - static.bytes == tensor.bytes - static.bytes == 10 * 30 * 2  # the rows are read once more
+    assert (static.launches, row.launches, tensor.launches) == (2, 2, 5)
+    assert cost_linear(**sizes, input_scale="tensor") == cost_linear(**sizes)  # nothing is quantised
+
+
 @pytest.mark.parametrize(
     ("kind", "inputs", "output", "message"),
     [

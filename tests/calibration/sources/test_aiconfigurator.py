@@ -39,6 +39,17 @@ def test_gemm_dtypes(tmp_path: Path, dtype: str, precision: str, compute: str, q
     assert (rows.engine, rows.version, rows.kernel) == ("vllm", "0.24.0", "torch.nn.functional.linear")
 
 
+def test_what_a_scale_of_quantised_rows_holds_for(tmp_path: Path) -> None:
+    """The collectors set layers up with scales given beforehand (vLLM), per row (SGLang), per tensor (TensorRT-LLM)."""
+    found = {
+        (engine, dtype): only(tmp_path, gemm_row(framework=engine, gemm_dtype=dtype)).flags["input_scale"]
+        for engine in ("VLLM", "SGLang", "TRTLLM")
+        for dtype in ("fp8", "fp8_block")
+    }
+    assert [found[engine, "fp8"] for engine in ("VLLM", "SGLang", "TRTLLM")] == ["static", "row", "tensor"]
+    assert {found[engine, "fp8_block"] for engine in ("VLLM", "SGLang", "TRTLLM")} == {"block"}
+
+
 def test_runtime_of_gemm(tmp_path: Path) -> None:
     runtimes = {
         (engine, version, dtype): only(tmp_path, gemm_row(framework=engine, version=version, gemm_dtype=dtype)).runtime

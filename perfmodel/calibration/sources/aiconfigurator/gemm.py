@@ -14,6 +14,8 @@ from perfmodel.precisions import element_bytes
 GEMM_COLUMNS = (*COMMON_COLUMNS, "gemm_dtype", "m", "n", "k")
 # copies of the weights the benchmark rotates over; TensorRT-LLM: until they exceed the L2, at most 5
 COPIES, TRTLLM_COPIES = 6, 5
+# what the scale of a quantised input holds for, as the collectors set the layers up; vLLM's is given beforehand
+INPUT_SCALES = {"trtllm": "tensor", "sglang": "row"}
 # vLLM times these eagerly, and without copies; its first collectors treated them like the others
 SINGLE, EAGER, OLD_VERSIONS = {"fp8_block", "nvfp4"}, {"fp8_block"}, ("0.11.", "0.12.", "0.14.")
 
@@ -26,7 +28,8 @@ def read_gemm(table: Columns, find: FindDevice) -> Imported:
 def _gemm(group: Group) -> OpRows:
     columns, dtype = group.sizes({"m": "m", "n": "n", "k": "k"}), group.dtype
     tensors = [x("m k", dtype.activation), w("n k", dtype.weight)]
-    attributes = {"compute": dtype.compute, "quantize_input": dtype.quantize_input}
+    scale = "block" if dtype.precision in SINGLE else INPUT_SCALES.get(group.engine, "static")
+    attributes = {"compute": dtype.compute, "quantize_input": dtype.quantize_input, "input_scale": scale}
     arguments = op_arguments("linear", tensors, [x("m n", dtype.activation)], columns, attributes)
     copies = _copies(group, columns["n"] * columns["k"] * element_bytes(dtype.weight))
     activation_bytes = columns["m"] * (columns["k"] + columns["n"]) * element_bytes(dtype.activation)
