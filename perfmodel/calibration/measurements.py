@@ -35,6 +35,7 @@ from perfmodel.types import OpCost
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
+ROUTING = ("power_law", "expert_ranks")  # conditions that decide what a block of experts has to do
 COLLECTIVE = "collective"
 ACROSS_NODES = "network"  # the fabric of a collective that leaves its node
 
@@ -76,7 +77,12 @@ class OpRows:
     def cost(self) -> OpCost | None:
         """FLOPs and bytes of every row; None for a kind without a formula."""
         kind = find_kind(self.kind)
-        return kind.cost(**self.sizes, **self.flags) if kind else None
+        return kind.cost(**self.cost_arguments, **self.flags) if kind else None
+
+    @property
+    def cost_arguments(self) -> Mapping[str, Array | float]:
+        """The numbers of the cost formula: the sizes, and how tokens choose their experts where that is known."""
+        return {**self.sizes, **{name: self.conditions[name] for name in ROUTING if name in self.conditions}}
 
     def take(self, chosen: Array) -> OpRows:
         """Some of the rows, by index or mask."""

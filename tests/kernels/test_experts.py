@@ -1,9 +1,12 @@
 """Expert blocks: few tokens read few experts, many read all of them once."""
 
+import numpy as np
 import pytest
 from builders import experts, gpu, linear, seconds, times
 from hypothesis import given
 from hypothesis import strategies as st
+
+from perfmodel.kernels.experts import padded_rows
 
 
 @given(st.integers(1, 4096), st.integers(1, 7))
@@ -27,3 +30,21 @@ def test_a_dense_layer_of_the_same_work_is_faster() -> None:
     routed = seconds(experts(64, 8, 2048, 768), gpu(), batch=8192)
     dense = seconds(linear(2 * 8 * 768, 2048), gpu(), batch=8192) + seconds(linear(2048, 8 * 768), gpu(), batch=8192)
     assert dense < routed < 4 * dense
+
+
+def test_rows_are_padded_to_tiles() -> None:
+    """One row fills no tile: 64 experts with a row each take as long as with 4 rows each, if compute decides."""
+    slow = gpu(peaks={("matrix", "bf16"): 1e12}, memory_bandwidth_bytes_per_second=1e15)
+    few, more = (seconds(experts(64, 64), slow, batch=batch) for batch in (1, 4))
+    assert few < more < 1.2 * few
+    rows, share = padded_rows(np.array([64.0, 6400.0]), np.array([64.0, 64.0]), 32.0)
+    assert rows == pytest.approx([64 * 32, 6400 + 64 * 16], rel=0.02)
+    assert share[0] > 0.99
+    assert share[1] < 0.2
+
+
+def test_a_narrow_shard_pays_the_pipeline_fill() -> None:
+    """An eighth of the width is more than an eighth of the compute time."""
+    slow = gpu(peaks={("matrix", "bf16"): 1e12}, memory_bandwidth_bytes_per_second=1e15)
+    whole, shard = (seconds(experts(8, 2, 2048, width), slow, batch=4096) for width in (1024, 128))
+    assert 1.5 * whole / 8 < shard < whole

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from perfmodel.calibration.measurements import Array, Imported, OpRows
@@ -15,13 +17,17 @@ from perfmodel.calibration.sources.aiconfigurator.groups import (
 )
 from perfmodel.calibration.sources.columns import Columns
 from perfmodel.calibration.sources.rows import FindDevice, known_checks, size_checks
+from perfmodel.costs.routing import expert_load
+from perfmodel.precisions import element_bytes
 
 _SIZES = ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
 MOE_COLUMNS = (*COMMON_COLUMNS, "moe_dtype", *_SIZES, "distribution")
 # (hidden, width) of models whose experts have no gate (Nemotron 3); older collectors gave them one, which their times
-# show: they move the bytes of three matrices
-UNGATED, GATED_ANYWAY = {(2688, 1856), (1024, 2688), (4096, 2688)}, {("vllm", "0.14.0"), ("sglang", "0.5.10")}
+# show: they move the bytes of three matrices. Of the largest, three would move 1.5 times the bandwidth of an L40S
+UNGATED = {(2688, 1856), (1024, 2688), (4096, 2688), (2048, 5120), (8192, 5120)}
+GATED_ANYWAY = {("vllm", "0.14.0"), ("sglang", "0.5.10")}
 _POWER_LAW = "power_law_"
+_TRITON = ("_tritonexperts", "vllm_fused_moe")
 
 
 def read_moe(table: Columns, find: FindDevice) -> Imported:
@@ -55,8 +61,30 @@ def _moe(group: Group) -> OpRows:
     )
     distribution = group.table.texts("distribution")
     exponents = np.array([_exponent(text) for text in distribution.values])
-    conditions = {"power_law": exponents[distribution.codes[group.chosen]], "expert_ranks": ranks["ep"]}
-    return with_resident(group.op_rows("experts", arguments, runtime="graphs", conditions=conditions))
+    routing = {"power_law": exponents[distribution.codes[group.chosen]], "expert_ranks": ranks["ep"]}
+    beside = _work_for_other_ranks(group, columns, routing)
+    return with_resident(group.op_rows("experts", arguments, runtime="graphs", conditions=routing | beside))
+
+
+def _work_for_other_ranks(group: Group, columns: Mapping[str, Array], routing: Mapping[str, Array]) -> dict[str, Array]:
+    """What kernels do for pairs whose expert is on another device, as extra_flops and extra_bytes.
+
+    - SGLang's collector keeps the tokens with an expert on this device and sends their other pairs to its first expert
+      (it clamps the ids, `collector/sglang/collect_moe.py`), where they are computed.
+    - vLLM's Triton kernels keep rows for the pairs of all devices: both products write zeros there, and the activation
+      and the sum over a token's experts go through them.
+    """
+    t, d, u, f, k = (columns[name] for name in "tdufk")
+    power_law, ranks = routing["power_law"], routing["expert_ranks"]
+    pairs, _ = expert_load(columns["e"], k, t, power_law, ranks)
+    width = element_bytes(group.dtype.activation)
+    if group.engine == "sglang" and not group.dtype.weight.startswith("mxfp4"):
+        tokens = np.where(power_law > 0, np.minimum(pairs, t), t * np.minimum(k, 1.0))
+        others = np.where(ranks > 1, np.maximum(tokens * k * ranks - pairs, 0.0), 0.0)
+        return {"extra_flops": 2 * others * d * (u + f), "extra_bytes": others * (d + 2 * u + 2 * f) * width}
+    if group.kernel.endswith(_TRITON) and group.engine == "vllm":
+        return {"extra_bytes": np.maximum(t * k * ranks - pairs, 0.0) * (2 * u + f + 2 * d) * width}
+    return {}
 
 
 def _gates(group: Group, hidden: Array, width: Array) -> Array:
