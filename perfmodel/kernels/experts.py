@@ -15,16 +15,17 @@ device left out did not fall: whole waves of tiles over the cores, a choice amon
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from perfmodel.coefficients import prior
+from perfmodel.coefficients import Coefficient, prior
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
-from perfmodel.precisions import element_bytes
+from perfmodel.precisions import element_bytes, find_format
 from perfmodel.types import OpCost
 
 _SOURCE = "MoE operator tables of A100, H100, B200, L40S"
@@ -55,7 +56,11 @@ TOKEN_PASSES = prior(
     "experts.token_passes", 5.5, 0.5, meaning="passes over the tokens' hidden states to route, permute and combine",
     source=_SOURCE,
 )  # fmt: skip
-OVERLAP = 1.5  # compute and memory hardly overlap: the phases of a block follow each other, and so do its tiles
+UNPACKING_RATE = prior(
+    "experts.unpacking_flops_per_core_cycle", 2048.0, 0.3, meaning="matrix FLOPs on weights unpacked in registers",
+    source=_SOURCE,
+)  # fmt: skip
+OVERLAP = 2.0  # the exponents 1.5 to 2 do equally well, 1 and 3 worse
 _NARROW = ("fp8", "int8", "fp4", "int4", "fp6")
 
 
@@ -70,6 +75,10 @@ def time_experts(
     memory, launch, passes = device[MEMORY_EFFICIENCY], device[LAUNCH_SECONDS], device[TOKEN_PASSES]
     tile, fill = device[TILE_ROWS], device[FILL_ELEMENTS]
     narrow = device[NARROW_EFFICIENCY] if rate.dtype in _NARROW else None
+    cap = _unpacking_cap(device, rate, str(flags.get("weight", "")))
+    if cap:
+        cores_hertz = device.hardware.cores * device.hardware.clock_hertz
+        rate = replace(rate, flops_per_second=cap.value * cores_hertz)
     sustained = sustained_rate(device, rate, device[COMPUTE_EFFICIENCY], narrow.value if narrow else 1.0)
     e, t, d, u, f = (np.asarray(sizes[name], dtype=float) for name in ("e", "t", "d", "u", "f"))
     pairs = np.asarray(cost.matrix_flops, dtype=float) / (2 * d * (u + f))
@@ -90,7 +99,7 @@ def time_experts(
         launches,
         (
             *sustained.sensitivities(compute_seconds),
-            *(((narrow, compute_seconds),) if narrow else ()),
+            *((coefficient, compute_seconds) for coefficient in (narrow, cap) if coefficient),
             (memory, streaming_seconds + routing),
             (passes, routing),
             (tile, compute_seconds * tile_share),
@@ -99,6 +108,19 @@ def time_experts(
             (device[FORM], compute_seconds + streaming_seconds),
         ),
     )
+
+
+def _unpacking_cap(device: Device, rate: Rate, weight: str) -> Coefficient | None:
+    """What caps the rate for 4-bit weights and 16-bit activations, which no matrix unit multiplies as they are.
+
+    Kernels unpack such weights in registers, so that they use the older instructions that read registers: 2048 FLOPs a
+    clock and SM on A100, and no more on the GPUs after it, whose peaks are those of instructions on shared memory.
+    """
+    hardware = device.hardware
+    if hardware.vendor != "NVIDIA" or rate.dtype not in ("bf16", "fp16") or not weight or find_format(weight).bits >= 8:
+        return None
+    cap = device[UNPACKING_RATE]
+    return cap if 0 < cap.value * hardware.cores * hardware.clock_hertz < rate.flops_per_second else None
 
 
 def padded_rows(pairs: Array, active: Array, tile_rows: float) -> tuple[Array, Array]:

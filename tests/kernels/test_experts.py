@@ -1,5 +1,7 @@
 """Expert blocks: few tokens read few experts, many read all of them once."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from builders import experts, gpu, linear, seconds, times
@@ -48,3 +50,16 @@ def test_a_narrow_shard_pays_the_pipeline_fill() -> None:
     slow = gpu(peaks={("matrix", "bf16"): 1e12}, memory_bandwidth_bytes_per_second=1e15)
     whole, shard = (seconds(experts(8, 2, 2048, width), slow, batch=4096) for width in (1024, 128))
     assert 1.5 * whole / 8 < shard < whole
+
+
+def test_weights_unpacked_in_registers_miss_the_peak_of_a_new_chip() -> None:
+    """With 16-bit activations 4-bit weights gain nothing from the peak of newer instructions."""
+    new = gpu(peaks={("matrix", "bf16"): 2e15}, memory_bandwidth_bytes_per_second=1e14)
+    plain = experts(8, 8, 4096, 2048)
+    packed = replace(plain, tensors={
+        name: replace(tensor, dtype="int4_g128") if tensor.kind == "weight" else tensor
+        for name, tensor in plain.tensors.items()
+    })  # fmt: skip
+    assert seconds(packed, new, batch=16384) > 3 * seconds(plain, new, batch=16384)
+    old = gpu(peaks={("matrix", "bf16"): 2e14}, memory_bandwidth_bytes_per_second=1e14)
+    assert seconds(packed, old, batch=16384) == pytest.approx(seconds(plain, old, batch=16384), rel=0.05)

@@ -176,15 +176,18 @@ def test_experts_of_a_shard(tmp_path: Path) -> None:
 
 
 def test_work_for_the_experts_of_other_ranks(tmp_path: Path) -> None:
-    """SGLang's collector computes pairs of other ranks too; vLLM's Triton kernels write zeros for them."""
+    """SGLang's older collector computes pairs of other ranks too; Triton kernels write zeros for them."""
     shared = {"distribution": "balanced", "num_tokens": 1024}
-    clamped = only(tmp_path, moe_row(**shared, framework="SGLang", kernel_source="sglang_fused_moe_triton"))
-    masked = only(tmp_path, moe_row(**shared, kernel_source="vllm_unquantizedfusedmoe_triton_tritonexperts"))
+    sglang = {"framework": "SGLang", "kernel_source": "sglang_fused_moe_triton"}
+    clamped = only(tmp_path, moe_row(**shared, **sglang, version="0.5.10"))
+    masked = only(tmp_path, moe_row(**shared, **sglang, version="0.5.14"))
+    marlin = only(tmp_path, moe_row(**shared, kernel_source="vllm_x_marlin_marlinexperts"))
     others = 1024 * 8 - 1024 * 2  # 8 picks of each token, a fourth of them here
     assert clamped.conditions["extra_flops"] == pytest.approx(others * 2 * 4096 * 3 * 1024)
     assert masked.conditions["extra_bytes"] == pytest.approx(others * (2 * 2048 + 1024 + 2 * 4096) * 2)
+    assert marlin.conditions["extra_bytes"] == pytest.approx(others * (2048 + 1024 + 4096) * 2)
     assert "extra_flops" not in masked.conditions
-    alone = only(tmp_path, moe_row(**shared, moe_ep_size=1, framework="SGLang", kernel_source="sglang_marlin_moe"))
+    alone = only(tmp_path, moe_row(**shared, **sglang, version="0.5.10", moe_ep_size=1))
     assert alone.conditions["extra_flops"] == 0
     assert "extra_bytes" not in only(tmp_path, moe_row(**shared, kernel_source="moe_torch_flow_cutlass")).conditions
 

@@ -27,7 +27,8 @@ MOE_COLUMNS = (*COMMON_COLUMNS, "moe_dtype", *_SIZES, "distribution")
 UNGATED = {(2688, 1856), (1024, 2688), (4096, 2688), (2048, 5120), (8192, 5120)}
 GATED_ANYWAY = {("vllm", "0.14.0"), ("sglang", "0.5.10")}
 _POWER_LAW = "power_law_"
-_TRITON = ("_tritonexperts", "vllm_fused_moe")
+CLAMPED = {("sglang", "0.5.10")}
+_TRITON, _MARLIN = ("_tritonexperts", "vllm_fused_moe", "sglang_fused_moe_triton"), "marlin"
 
 
 def read_moe(table: Columns, find: FindDevice) -> Imported:
@@ -69,22 +70,23 @@ def _moe(group: Group) -> OpRows:
 def _work_for_other_ranks(group: Group, columns: Mapping[str, Array], routing: Mapping[str, Array]) -> dict[str, Array]:
     """What kernels do for pairs whose expert is on another device, as extra_flops and extra_bytes.
 
-    - SGLang's collector keeps the tokens with an expert on this device and sends their other pairs to its first expert
-      (it clamps the ids, `collector/sglang/collect_moe.py`), where they are computed.
-    - vLLM's Triton kernels keep rows for the pairs of all devices: both products write zeros there, and the activation
-      and the sum over a token's experts go through them.
+    - SGLang's older collector keeps the tokens with an expert on this device and sends their other pairs to its first
+      expert (it clamps the ids, `collector/sglang/collect_moe.py`), where they are computed.
+    - Else Triton and Marlin keep rows for the pairs of all devices: the activation and the sum over a token's experts
+      go through them, and both products of the Triton kernels write zeros there.
     """
     t, d, u, f, k = (columns[name] for name in "tdufk")
     power_law, ranks = routing["power_law"], routing["expert_ranks"]
     pairs, _ = expert_load(columns["e"], k, t, power_law, ranks)
     width = element_bytes(group.dtype.activation)
-    if group.engine == "sglang" and not group.dtype.weight.startswith("mxfp4"):
+    if (group.engine, group.version) in CLAMPED:
         tokens = np.where(power_law > 0, np.minimum(pairs, t), t * np.minimum(k, 1.0))
-        others = np.where(ranks > 1, np.maximum(tokens * k * ranks - pairs, 0.0), 0.0)
-        return {"extra_flops": 2 * others * d * (u + f), "extra_bytes": others * (d + 2 * u + 2 * f) * width}
-    if group.kernel.endswith(_TRITON) and group.engine == "vllm":
-        return {"extra_bytes": np.maximum(t * k * ranks - pairs, 0.0) * (2 * u + f + 2 * d) * width}
-    return {}
+        clamped = np.where(ranks > 1, np.maximum(tokens * k * ranks - pairs, 0.0), 0.0)
+        return {"extra_flops": 2 * clamped * d * (u + f), "extra_bytes": clamped * (d + 2 * u + 2 * f) * width}
+    others = np.maximum(t * k * ranks - pairs, 0.0) * width
+    if any(name in group.kernel for name in _TRITON):
+        return {"extra_bytes": others * (2 * u + f + 2 * d)}
+    return {"extra_bytes": others * (u + f + d)} if _MARLIN in group.kernel else {}
 
 
 def _gates(group: Group, hidden: Array, width: Array) -> Array:
