@@ -175,6 +175,13 @@ def test_experts_of_a_shard(tmp_path: Path) -> None:
     assert shared.sizes["k"].tolist() == [1 / 8]
 
 
+def test_weights_that_are_unpacked_when_loaded(tmp_path: Path) -> None:
+    packed = only(tmp_path, moe_row(moe_dtype="w4a16_mxfp4"))
+    unpacked = only(tmp_path, moe_row(moe_dtype="w4a16_mxfp4", kernel_source="sglang_fused_moe_triton"))
+    assert (packed.flags["weight"], unpacked.flags["weight"]) == ("mxfp4", "bf16")
+    assert unpacked.sizes["weight_bytes"] == pytest.approx(packed.sizes["weight_bytes"] * 16 / 4.25)
+
+
 def test_work_for_the_experts_of_other_ranks(tmp_path: Path) -> None:
     """SGLang's older collector computes pairs of other ranks too; Triton kernels write zeros for them."""
     shared = {"distribution": "balanced", "num_tokens": 1024}
