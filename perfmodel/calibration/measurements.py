@@ -16,7 +16,7 @@ row), all optional:
     best_share      the share of repetitions that was averaged, the fastest ones
     extra_flops     work inside the time that the op's cost does not count,
     extra_bytes     likewise (keys and values written to the cache, an expansion of latent keys)
-    power_law       exponent of the experts' load; 0: balanced
+    power_law       exponent of the experts' load; 0: balanced (`costs.routing`)
     expert_ranks    devices the experts are spread over; with a power law this one has the largest share of the load
 
 May import: costs, types. To add a condition: a line above.
@@ -82,7 +82,8 @@ class OpRows:
     @property
     def cost_arguments(self) -> Mapping[str, Array | float]:
         """The numbers of the cost formula: the sizes, and how tokens choose their experts where that is known."""
-        return {**self.sizes, **{name: self.conditions[name] for name in ROUTING if name in self.conditions}}
+        known = ROUTING if self.kind == "experts" else ()
+        return {**self.sizes, **{name: self.conditions[name] for name in known if name in self.conditions}}
 
     def take(self, chosen: Array) -> OpRows:
         """Some of the rows, by index or mask."""

@@ -33,7 +33,7 @@ _ATTENTION = (
 )  # fmt: skip
 _EXPERTS = (
     "experts.launch_seconds", "experts.compute_efficiency", "experts.memory_efficiency", "experts.tile_rows",
-    "experts.fill_elements", "experts.token_passes", "cache.usable_share", "cache.bytes_per_core_cycle",
+    "experts.fill_bytes", "experts.token_passes", "cache.usable_share", "cache.bytes_per_core_cycle",
 )  # fmt: skip
 _STREAMING = (
     "memory_bound.launch_seconds", "pointwise.memory_efficiency", "softmax.memory_efficiency",

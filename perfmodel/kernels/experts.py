@@ -7,7 +7,9 @@
 
 `pairs` (token, expert) pairs fall on `active` experts; each pads its rows to tiles of m. The rows of one expert are
 taken as exponentially distributed, whose expected number of tiles is 1/(1 − exp(−m/mean)): between one tile for each
-expert that has few rows and half a tile on top for one that has many. Each of the two products pays the pipeline fill.
+expert that has few rows and half a tile on top for one that has many. Each of the two products pays the pipeline fill,
+the same number of bytes along K for every dtype.
+
 Form and priors: MoE operator tables of A100, H100, B200 and L40S, one device left out. Not kept, as the error on the
 device left out did not fall: whole waves of tiles over the cores, a choice among tile sizes with their own efficiency.
 """
@@ -30,37 +32,37 @@ from perfmodel.types import OpCost
 
 _SOURCE = "MoE operator tables of A100, H100, B200, L40S"
 LAUNCH_SECONDS = prior(
-    "experts.launch_seconds", 34e-6, 0.4, meaning="routing, sorting, combining and launches", source=_SOURCE,
+    "experts.launch_seconds", 35e-6, 0.4, meaning="routing, sorting, combining and launches", source=_SOURCE,
     variants={"eager": (60e-6, 0.7), "tpu": (20e-6, 0.8), "cpu": (30e-6, 0.8), "accelerator": (40e-6, 0.8)},
 )  # fmt: skip
 COMPUTE_EFFICIENCY = prior(
-    "experts.compute_efficiency", 0.6, 0.25, meaning="share of the matrix peak of grouped GEMMs", source=_SOURCE,
+    "experts.compute_efficiency", 0.58, 0.25, meaning="share of the matrix peak of grouped GEMMs", source=_SOURCE,
     variants={"gpu.amd": (0.45, 0.4), "cpu": (0.4, 0.5)},
 )  # fmt: skip
 NARROW_EFFICIENCY = prior(
-    "experts.narrow_efficiency", 0.85, 0.4, meaning="8- and 4-bit efficiency over the 16-bit one", source=_SOURCE,
+    "experts.narrow_efficiency", 0.95, 0.4, meaning="8- and 4-bit efficiency over the 16-bit one", source=_SOURCE,
 )  # fmt: skip
 MEMORY_EFFICIENCY = prior(
-    "experts.memory_efficiency", 0.87, 0.12, meaning="achievable share of memory bandwidth", source=_SOURCE,
+    "experts.memory_efficiency", 0.86, 0.12, meaning="achievable share of memory bandwidth", source=_SOURCE,
     variants={"gpu.amd": (0.7, 0.25), "cpu": (0.6, 0.4)},
 )  # fmt: skip
 FORM = prior("experts.form", 1.0, 0.25, meaning="what the form itself does not say about a kernel", source=_SOURCE)
 TILE_ROWS = prior(
     "experts.tile_rows", 30.0, 0.5, meaning="rows of a tile, to which an expert's rows are padded", source=_SOURCE,
 )  # fmt: skip
-FILL_ELEMENTS = prior(
-    "experts.fill_elements", 450.0, 0.5, meaning="K elements of pipeline fill of each of the two products",
-    source=_SOURCE, variants={"cpu": (16.0, 0.7), "tpu": (128.0, 0.7)},
+FILL_BYTES = prior(
+    "experts.fill_bytes", 1200.0, 0.5, meaning="pipeline fill of each of the two products, in bytes along K",
+    source=_SOURCE, variants={"cpu": (32.0, 0.7), "tpu": (256.0, 0.7)},
 )  # fmt: skip
 TOKEN_PASSES = prior(
-    "experts.token_passes", 5.5, 0.5, meaning="passes over the tokens' hidden states to route, permute and combine",
+    "experts.token_passes", 6.0, 0.5, meaning="passes over the tokens' hidden states to route, permute and combine",
     source=_SOURCE,
 )  # fmt: skip
 UNPACKING_RATE = prior(
     "experts.unpacking_flops_per_core_cycle", 2048.0, 0.3, meaning="matrix FLOPs on weights unpacked in registers",
     source=_SOURCE,
 )  # fmt: skip
-OVERLAP = 2.0  # the exponents 1.5 to 2 do equally well, 1 and 3 worse
+OVERLAP = 2.0  # p; 1.5 does equally well, 1 and 3 worse
 _NARROW = ("fp8", "int8", "fp4", "int4", "fp6")
 
 
@@ -73,7 +75,7 @@ def time_experts(
         sizes: as `costs.experts.cost_experts` names them, as arrays. cost: theirs; it knows how tokens chose.
     """
     memory, launch, passes = device[MEMORY_EFFICIENCY], device[LAUNCH_SECONDS], device[TOKEN_PASSES]
-    tile, fill = device[TILE_ROWS], device[FILL_ELEMENTS]
+    tile, fill = device[TILE_ROWS], device[FILL_BYTES]
     narrow = device[NARROW_EFFICIENCY] if rate.dtype in _NARROW else None
     cap = _unpacking_cap(device, rate, str(flags.get("weight", "")))
     if cap:
@@ -84,7 +86,7 @@ def time_experts(
     pairs = np.asarray(cost.matrix_flops, dtype=float) / (2 * d * (u + f))
     active = e * np.asarray(cost.weight_bytes / sizes["weight_bytes"], dtype=float)
     rows, tile_share = padded_rows(pairs, active, tile.value)
-    filled, useful = fill.value * (u + d), d * (u + f)
+    filled, useful = fill.value / element_bytes(rate.dtype) * (u + d), d * (u + f)
     compute_seconds, streaming_seconds = split_p_norm(
         2 * rows * (useful + filled) / sustained.flops_per_second,
         memory_seconds(np.asarray(cost.bytes, dtype=float), sizes, device, memory.value),
