@@ -27,7 +27,7 @@ from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
-from perfmodel.precisions import element_bytes, find_format
+from perfmodel.precisions import element_bytes, find_format, quantized_format
 from perfmodel.types import OpCost
 
 _SOURCE = "MoE operator tables of A100, H100, B200, L40S"
@@ -63,6 +63,7 @@ UNPACKING_RATE = prior(
     source=_SOURCE,
 )  # fmt: skip
 OVERLAP = 2.0  # p; 1.5 does equally well, 1 and 3 worse
+_WIDE_BYTES = 2.0  # of an element in the dtypes the fill was found for; wider ones have not been measured
 _NARROW = ("fp8", "int8", "fp4", "int4", "fp6")
 
 
@@ -86,7 +87,8 @@ def time_experts(
     pairs = np.asarray(cost.matrix_flops, dtype=float) / (2 * d * (u + f))
     active = e * np.asarray(cost.weight_bytes / sizes["weight_bytes"], dtype=float)
     rows, tile_share = padded_rows(pairs, active, tile.value)
-    filled, useful = fill.value / element_bytes(rate.dtype) * (u + d), d * (u + f)
+    element = element_bytes(quantized_format(rate.dtype)) if narrow else _WIDE_BYTES
+    filled, useful = fill.value / element * (u + d), d * (u + f)
     compute_seconds, streaming_seconds = split_p_norm(
         2 * rows * (useful + filled) / sustained.flops_per_second,
         memory_seconds(np.asarray(cost.bytes, dtype=float), sizes, device, memory.value),

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import experts, gpu, linear, seconds, times
+from builders import experts, gpu, linear, op, seconds, times, w, x, y
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,3 +63,16 @@ def test_weights_unpacked_in_registers_miss_the_peak_of_a_new_chip() -> None:
     assert seconds(packed, new, batch=16384) > 3 * seconds(plain, new, batch=16384)
     old = gpu(peaks={("matrix", "bf16"): 2e14}, memory_bandwidth_bytes_per_second=1e14)
     assert seconds(packed, old, batch=16384) == pytest.approx(seconds(plain, old, batch=16384), rel=0.05)
+
+
+@pytest.mark.parametrize(("compute", "weight"), [("fp8", "fp8"), ("fp4", "nvfp4"), ("int8", "int8")])
+def test_narrow_dtypes_are_faster(compute: str, weight: str) -> None:
+    chip = gpu(
+        peaks={("matrix", "bf16"): 1e15, ("matrix", "fp8"): 2e15, ("matrix", "int8"): 2e15, ("matrix", "fp4"): 4e15},
+        native=("bf16", "fp8", "int8", "fp4"),
+    )
+    weights = [w("up", "8 4096 4096", weight), w("down", "8 4096 2048", weight)]
+    attributes = {"experts_per_token": 2, "gated": True, "compute": compute, "quantize_input": True}
+    narrow = op("experts", [x("x", "batch 4096"), *weights], [y("y", "batch 4096")], attributes)
+    for batch in (1, 8192):
+        assert seconds(narrow, chip, batch=batch) < seconds(experts(8, 2, 4096, 2048), chip, batch=batch)
