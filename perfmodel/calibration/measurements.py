@@ -18,7 +18,7 @@ row), all optional:
     best_share      the share of repetitions that was averaged, the fastest ones
     extra_flops     work inside the time that the op's cost does not count,
     extra_bytes     likewise (keys and values written to the cache, an expansion of latent keys)
-    power_law       exponent of the experts' load; 0: balanced
+    power_law       exponent of the experts' load; 0: balanced (`costs.routing`)
     expert_ranks    devices the experts are spread over; with a power law this one has the largest share of the load
 
 May import: costs, types. To add a condition: a line above.
@@ -37,6 +37,7 @@ from perfmodel.types import OpCost
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
+ROUTING = ("power_law", "expert_ranks")  # conditions that decide what a block of experts has to do
 ACROSS_NODES = "network"  # the fabric of a collective that leaves its node
 
 
@@ -77,7 +78,13 @@ class OpRows:
     def cost(self) -> OpCost | None:
         """FLOPs and bytes of every row; None for a kind without a formula."""
         kind = find_kind(self.kind)
-        return kind.cost(**self.sizes, **self.flags) if kind else None
+        return kind.cost(**self.cost_arguments, **self.flags) if kind else None
+
+    @property
+    def cost_arguments(self) -> Mapping[str, Array | float]:
+        """The numbers of the cost formula: the sizes, and how tokens choose their experts where that is known."""
+        known = ROUTING if self.kind == "experts" else ()
+        return {**self.sizes, **{name: self.conditions[name] for name in known if name in self.conditions}}
 
     def take(self, chosen: Array) -> OpRows:
         """Some of the rows, by index or mask."""

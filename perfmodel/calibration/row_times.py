@@ -94,7 +94,7 @@ def _kernel(rows: OpRows, device: Device) -> tuple[KernelTime, OpCost]:
         raise InputError(f"there is no kernel formula for '{rows.kind}' yet")
     asked = str(rows.flags.get("compute", ""))
     rate = contraction_rate(device.hardware, asked) if asked else None
-    sizes = {name: np.atleast_2d(np.asarray(value, dtype=float)) for name, value in rows.sizes.items()}
+    sizes = {name: np.atleast_2d(np.asarray(value, dtype=float)) for name, value in rows.cost_arguments.items()}
     cost = _with_extra_work(kind.cost(**sizes, **rows.flags), rows, asked)
     conditions = {
         name: np.atleast_2d(np.asarray(rows.conditions[name], dtype=float))

@@ -48,8 +48,8 @@ _ATTENTION = (
     "cache.usable_share", "cache.bytes_per_core_cycle",
 )  # fmt: skip
 _EXPERTS = (
-    "experts.launch_seconds", "experts.compute_efficiency", "experts.memory_efficiency", "experts.padded_rows",
-    "experts.token_passes",
+    "experts.launch_seconds", "experts.compute_efficiency", "experts.memory_efficiency", "experts.tile_rows",
+    "experts.fill_bytes", "experts.token_passes", "cache.usable_share", "cache.bytes_per_core_cycle",
 )  # fmt: skip
 _STREAMING = (
     "memory_bound.launch_seconds", "pointwise.memory_efficiency", "copy.memory_efficiency",

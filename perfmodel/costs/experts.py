@@ -6,8 +6,9 @@ per token. The router's own linear layer and top-k are ops of their own.
 
 from __future__ import annotations
 
-from perfmodel.arithmetic import Number, power
+from perfmodel.arithmetic import Number
 from perfmodel.costs.registry import Arguments, Operands, element_bytes, elements, formula, weight_bytes
+from perfmodel.costs.routing import expert_load
 from perfmodel.sizes import product
 from perfmodel.types import OpCost
 
@@ -41,15 +42,6 @@ def experts_sizes(operands: Operands) -> Arguments:
     }
 
 
-def distinct_experts(e: Number, k: Number, t: Number) -> Number:
-    """Experts that at least one of T tokens picks, if each picks k of E at random: E·(1 − (1 − k/E)^T).
-
-    >>> round(distinct_experts(128, 8, 1), 6), round(distinct_experts(128, 8, 64), 1)
-    (8.0, 125.9)
-    """
-    return e * (1 - power(1 - k / e, t))
-
-
 @formula("experts", sizes=experts_sizes)
 def cost_experts(
     *,
@@ -65,8 +57,12 @@ def cost_experts(
     compute: str,
     weight: str = "",
     quantize_input: bool = False,
+    power_law: Number | None = None,
+    expert_ranks: Number = 1.0,
 ) -> OpCost:
-    """FLOPs = 2·T·k·D·(U + F); weights of the distinct experts are read once.
+    """FLOPs = 2·pairs·D·(U + F), pairs = T·k; weights of the experts with a token are read once.
+
+    `power_law` and `expert_ranks` say how a benchmark spread its tokens (`costs.routing`); else they pick at random.
 
     Bytes of activations per (token, expert) pair: D in, U out, U in, F out (gated product), F in, D out; the sum over
     a token's experts writes D.
@@ -75,12 +71,12 @@ def cost_experts(
     ...              parameters=128 * 3 * 2048 * 768, activation="bf16", compute="bf16").matrix_flops
     75497472
     """
-    pairs = t * k
+    pairs, active = expert_load(e, k, t, power_law, expert_ranks)
     activation_bytes = element_bytes(activation)
     return OpCost(
         flops={("matrix", compute): 2 * pairs * d * (u + f), ("vector", "fp32"): pairs * (4 * u + 2 * d)},
         read_bytes=pairs * (d + u + f) * activation_bytes,
         write_bytes=(pairs * (u + f) + t * d) * activation_bytes,
-        weight_bytes=weight_bytes * distinct_experts(e, k, t) / e,
+        weight_bytes=weight_bytes * active / e,
         launches=7 if quantize_input else 5,
     )

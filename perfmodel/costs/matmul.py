@@ -6,8 +6,8 @@ Letters: M rows (tokens), K summed dimension, N columns, G independent products 
 from __future__ import annotations
 
 from perfmodel.arithmetic import Number
-from perfmodel.costs.experts import distinct_experts
 from perfmodel.costs.registry import Arguments, Operands, element_bytes, elements, formula, tensor_bytes, weight_bytes
+from perfmodel.costs.routing import distinct_experts
 from perfmodel.precisions import quantized_format
 from perfmodel.sizes import product
 from perfmodel.types import OpCost

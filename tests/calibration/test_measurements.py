@@ -1,5 +1,7 @@
 """Groups of op rows and what files gave, put together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -28,6 +30,31 @@ def test_cost_is_that_of_every_row() -> None:
     assert cost is not None
     assert cost.matrix_flops.tolist() == [2 * 64**3] * 3
     assert op_rows(kind="gossip").cost() is None
+
+
+def test_how_tokens_choose_experts_decides_the_cost() -> None:
+    sizes = {
+        "t": 64.0,
+        "d": 256.0,
+        "u": 256.0,
+        "f": 128.0,
+        "e": 256.0,
+        "k": 8.0,
+        "parameters": 1e6,
+        "weight_bytes": 2e6,
+    }
+    experts = replace(
+        op_rows("experts"),
+        sizes={name: np.full(3, size) for name, size in sizes.items()},
+        flags={"activation": "bf16", "compute": "bf16"},
+        conditions={"power_law": np.array([0.0, 1.2, np.nan]), "expert_ranks": 1.0},
+    )
+    cost = experts.cost()
+    assert cost is not None
+    balanced, skewed, unknown = cost.weight_bytes
+    assert balanced == 2e6
+    assert skewed < unknown < balanced
+    assert replace(op_rows(), conditions={"power_law": 1.2}).cost() is not None  # a condition that says nothing here
 
 
 @pytest.mark.parametrize("chosen", [np.array([2, 0]), np.array([True, False, True])])

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.costs import cost_graph
-from perfmodel.costs.experts import distinct_experts
+from perfmodel.costs.routing import distinct_experts
 from perfmodel.errors import GraphError
 
 choices = st.integers(1, 512).flatmap(lambda e: st.tuples(st.just(e), st.integers(1, e)))

@@ -186,9 +186,34 @@ def test_experts_of_a_shard(tmp_path: Path) -> None:
     assert shared.sizes["k"].tolist() == [1 / 8]
 
 
+def test_weights_that_are_unpacked_when_loaded(tmp_path: Path) -> None:
+    packed = only(tmp_path, moe_row(moe_dtype="w4a16_mxfp4"))
+    unpacked = only(tmp_path, moe_row(moe_dtype="w4a16_mxfp4", kernel_source="sglang_fused_moe_triton"))
+    assert (packed.flags["weight"], unpacked.flags["weight"]) == ("mxfp4", "bf16")
+    assert unpacked.sizes["weight_bytes"] == pytest.approx(packed.sizes["weight_bytes"] * 16 / 4.25)
+
+
+def test_work_for_the_experts_of_other_ranks(tmp_path: Path) -> None:
+    """SGLang's older collector computes pairs of other ranks too; Triton kernels write zeros for them."""
+    shared = {"distribution": "balanced", "num_tokens": 1024}
+    sglang = {"framework": "SGLang", "kernel_source": "sglang_fused_moe_triton"}
+    clamped = only(tmp_path, moe_row(**shared, **sglang, version="0.5.10"))
+    masked = only(tmp_path, moe_row(**shared, **sglang, version="0.5.14"))
+    marlin = only(tmp_path, moe_row(**shared, kernel_source="vllm_x_marlin_marlinexperts"))
+    others = 1024 * 8 - 1024 * 2  # 8 picks of each token, a fourth of them here
+    assert clamped.conditions["extra_flops"] == pytest.approx(others * 2 * 4096 * 3 * 1024)
+    assert masked.conditions["extra_bytes"] == pytest.approx(others * (2 * 2048 + 1024 + 2 * 4096) * 2)
+    assert marlin.conditions["extra_bytes"] == pytest.approx(others * (2048 + 1024 + 4096) * 2)
+    assert "extra_flops" not in masked.conditions
+    alone = only(tmp_path, moe_row(**shared, **sglang, version="0.5.10", moe_ep_size=1))
+    assert alone.conditions["extra_flops"] == 0
+    assert "extra_bytes" not in only(tmp_path, moe_row(**shared, kernel_source="moe_torch_flow_cutlass")).conditions
+
+
 @pytest.mark.parametrize(
     ("changes", "gates"),
-    [({}, 2), ({"hidden_size": 2688, "inter_size": 1856}, 1), ({"kernel_source": "moe_torch_flow_nongated"}, 1),
+    [({}, 2), ({"hidden_size": 2688, "inter_size": 1856}, 1), ({"hidden_size": 8192, "inter_size": 5120}, 1),
+     ({"kernel_source": "moe_torch_flow_nongated"}, 1),
      ({"hidden_size": 2688, "inter_size": 1856, "version": "0.14.0"}, 2)],
 )  # fmt: skip
 def test_gates(tmp_path: Path, changes: dict[str, Any], gates: int) -> None:

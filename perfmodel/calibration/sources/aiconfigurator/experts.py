@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from perfmodel.calibration.measurements import Array, Imported, OpRows
@@ -15,13 +17,20 @@ from perfmodel.calibration.sources.aiconfigurator.groups import (
 )
 from perfmodel.calibration.sources.columns import Columns
 from perfmodel.calibration.sources.rows import FindDevice, known_checks, size_checks
+from perfmodel.costs.routing import expert_load
+from perfmodel.precisions import element_bytes
 
 _SIZES = ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
 MOE_COLUMNS = (*COMMON_COLUMNS, "moe_dtype", *_SIZES, "distribution")
 # (hidden, width) of models whose experts have no gate (Nemotron 3); older collectors gave them one, which their times
-# show: they move the bytes of three matrices
-UNGATED, GATED_ANYWAY = {(2688, 1856), (1024, 2688), (4096, 2688)}, {("vllm", "0.14.0"), ("sglang", "0.5.10")}
+# show: they move the bytes of three matrices. Of the largest, three would move 1.5 times the bandwidth of an L40S
+UNGATED = {(2688, 1856), (1024, 2688), (4096, 2688), (2048, 5120), (8192, 5120)}
+GATED_ANYWAY = {("vllm", "0.14.0"), ("sglang", "0.5.10")}
+# their mxfp4 rows read 16 bits per weight: 670 GB/s of an L40S that way, the same as bf16 rows, and a fourth otherwise
+_UNPACKED_WHEN_LOADED = "sglang_fused_moe_triton"
 _POWER_LAW = "power_law_"
+CLAMPED = {("sglang", "0.5.10")}
+_TRITON, _MARLIN = ("_tritonexperts", "vllm_fused_moe", "sglang_fused_moe_triton"), "marlin"
 
 
 def read_moe(table: Columns, find: FindDevice) -> Imported:
@@ -50,13 +59,38 @@ def _moe(group: Group) -> OpRows:
     for name in "ek":  # of all experts that a token picks, this device has its share
         columns[name] = columns[name] / ranks["ep"]
     dtype = group.dtype
+    unpacked = dtype.weight == "mxfp4" and group.kernel.startswith(_UNPACKED_WHEN_LOADED)
+    weight = "bf16" if unpacked else dtype.weight
     arguments = experts_arguments(
-        columns, dtype.weight, activation=dtype.activation, compute=dtype.compute, quantize_input=dtype.quantize_input
+        columns, weight, activation=dtype.activation, compute=dtype.compute, quantize_input=dtype.quantize_input
     )
     distribution = group.table.texts("distribution")
     exponents = np.array([_exponent(text) for text in distribution.values])
-    conditions = {"power_law": exponents[distribution.codes[group.chosen]], "expert_ranks": ranks["ep"]}
-    return with_resident(group.op_rows("experts", arguments, runtime="graphs", conditions=conditions))
+    routing = {"power_law": exponents[distribution.codes[group.chosen]], "expert_ranks": ranks["ep"]}
+    beside = _work_for_other_ranks(group, columns, routing)
+    return with_resident(group.op_rows("experts", arguments, runtime="graphs", conditions=routing | beside))
+
+
+def _work_for_other_ranks(group: Group, columns: Mapping[str, Array], routing: Mapping[str, Array]) -> dict[str, Array]:
+    """What kernels do for pairs whose expert is on another device, as extra_flops and extra_bytes.
+
+    - SGLang's older collector keeps the tokens with an expert on this device and sends their other pairs to its first
+      expert (it clamps the ids, `collector/sglang/collect_moe.py`), where they are computed.
+    - Else Triton and Marlin keep rows for the pairs of all devices: the activation and the sum over a token's experts
+      go through them, and both products of the Triton kernels write zeros there.
+    """
+    t, d, u, f, k = (columns[name] for name in "tdufk")
+    power_law, ranks = routing["power_law"], routing["expert_ranks"]
+    pairs, _ = expert_load(columns["e"], k, t, power_law, ranks)
+    width = element_bytes(group.dtype.activation)
+    if (group.engine, group.version) in CLAMPED:
+        tokens = np.where(power_law > 0, np.minimum(pairs, t), t * np.minimum(k, 1.0))
+        clamped = np.where(ranks > 1, np.maximum(tokens * k * ranks - pairs, 0.0), 0.0)
+        return {"extra_flops": 2 * clamped * d * (u + f), "extra_bytes": clamped * (d + 2 * u + 2 * f) * width}
+    others = np.maximum(t * k * ranks - pairs, 0.0) * width
+    if any(name in group.kernel for name in _TRITON):
+        return {"extra_bytes": others * (2 * u + f + 2 * d)}
+    return {"extra_bytes": others * (u + f + d)} if _MARLIN in group.kernel else {}
 
 
 def _gates(group: Group, hidden: Array, width: Array) -> Array:
