@@ -152,10 +152,10 @@ _SYSTOLIC = _tile_model(((8, 128),), name="systolic", fill=(64.0, 0.7), overlap=
 _SIMD = _tile_model(((1, 16),), name="simd", fill=(16.0, 0.7), overlap=(2.0, 0.3))
 
 
-def tile_model(device: Device, rate: Rate) -> TileModel:
-    """The tiles of a chip's unit; fp32 has those of SIMT kernels on matrix units, too."""
+def tile_model(device: Device, unit: str) -> TileModel:
+    """The tiles of a chip's unit."""
     if device.hardware.kind == "gpu":
-        return _VECTOR if _full_width(rate) else _MATRIX
+        return _MATRIX if unit == "matrix" else _VECTOR
     return _SIMD if device.hardware.kind == "cpu" else _SYSTOLIC
 
 
@@ -179,7 +179,8 @@ def time_gemm(
         sizes: arrays (ops, configurations) as `gemm_sizes` wants them.
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
     """
-    memory, tiles = device[MEMORY_EFFICIENCY], tile_model(device, rate)
+    # fp32 kernels on matrix units have the tiles of those on vector units
+    memory, tiles = device[MEMORY_EFFICIENCY], tile_model(device, "vector" if _full_width(rate) else rate.unit)
     efficiency, narrow = compute_efficiency(device, rate)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
     chip = _Chip(
