@@ -64,27 +64,32 @@ def _op_rows(program: Program, times: PhaseTimes, share: float) -> tuple[OpPredi
     """One row per op, in the order of the graph."""
     total = float(times.device_seconds[0])
     rows: dict[int, OpPrediction] = {}
-    for group, kernel, cost in zip(program.groups, times.kernels, times.costs, strict=True):
+    for group, kernel, cost, bound in zip(program.groups, times.kernels, times.costs, times.bounds, strict=True):
         half_widths = op_half_widths(kernel, group.scope, program.device, share)
         for position, index in enumerate(group.indices):
             spread = float(np.exp(_cell(half_widths, position)))
-            rows[index] = _op_row(program, group, kernel, cost, position, total, spread)
+            rows[index] = _op_row(program, group, kernel, cost, _cell(bound, position), position, total, spread)
     return tuple(rows[index] for index in sorted(rows))
 
 
 def _op_row(
-    program: Program, group: Group, kernel: KernelTime, cost: OpCost, position: int, total: float, spread: float
+    program: Program,
+    group: Group,
+    kernel: KernelTime,
+    cost: OpCost,
+    bound_seconds: float,
+    position: int,
+    total: float,
+    spread: float,
 ) -> OpPrediction:
-    op, hardware = program.graph.ops[group.indices[position]], program.device.hardware
+    op = program.graph.ops[group.indices[position]]
     own = _at(cost, position) * op.repeat
     compute, memory, network, overhead = (
         _cell(part, position) * op.repeat
         for part in (kernel.compute_seconds, kernel.memory_seconds, kernel.network_seconds, kernel.overhead_seconds)
     )
     seconds = compute + memory + network + overhead
-    bound = own.bytes / hardware.memory_bandwidth_bytes_per_second
-    if group.rate is not None:
-        bound = max(bound, own.matrix_flops / group.rate.flops_per_second)
+    bound = bound_seconds * op.repeat
     return OpPrediction(
         name=op.name,
         kind=op.kind,

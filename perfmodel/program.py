@@ -20,9 +20,10 @@ import numpy as np
 from perfmodel.arithmetic import Number, as_array
 from perfmodel.coefficients import Coefficient, prior
 from perfmodel.costs import OpArguments, op_arguments
+from perfmodel.costs.collective import COLLECTIVE
 from perfmodel.costs.registry import CostFunction
 from perfmodel.errors import GraphError
-from perfmodel.kernels import Device, KernelTime, Rate, contraction_rate, scope_of, time_group
+from perfmodel.kernels import Device, KernelTime, Rate, bound_seconds, contraction_rate, scope_of, time_group
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import SCHEMES
 from perfmodel.sizes import Size, compile_sizes
@@ -90,8 +91,8 @@ class PhaseTimes:
     Args:
         device_seconds: sum of the kernels, split into compute, memory, network and overhead.
         host_seconds: what the host needs to launch them. seconds: both together.
-        bound_seconds: sum of max(FLOPs/peak, bytes/bandwidth) over the ops.
-        kernels, costs: per group, for tables and intervals.
+        bound_seconds: sum of max(FLOPs/peak, bytes/bandwidth, traffic/links) over the ops.
+        kernels, costs, bounds: per group, for tables and intervals.
     """
 
     compute_seconds: Array
@@ -102,6 +103,7 @@ class PhaseTimes:
     bound_seconds: Array
     kernels: tuple[KernelTime, ...]
     costs: tuple[OpCost, ...]
+    bounds: tuple[Array, ...]
     host_coefficient: Coefficient
 
     @cached_property
@@ -110,7 +112,7 @@ class PhaseTimes:
 
     @cached_property
     def seconds(self) -> Array:
-        return _overlap(self.device_seconds, self.host_seconds)
+        return overlap(self.device_seconds, self.host_seconds)
 
 
 def compile_graph(graph: Graph, device: Device) -> Program:
@@ -127,7 +129,7 @@ def compile_graph(graph: Graph, device: Device) -> Program:
         asked = argument.flags.get("compute", "")
         if asked and asked not in rates:
             rates[asked] = contraction_rate(device.hardware, asked)
-        same = (argument.kind, *sorted(argument.flags.items())) if asked else ()
+        same = (argument.kind, *sorted(argument.flags.items())) if asked or argument.kind == COLLECTIVE else ()
         members.setdefault((argument.cost, *same), []).append(index)
     rows: dict[Any, int] = {}  # every distinct size that varies -> its row
     groups = tuple(
@@ -181,7 +183,7 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
         GraphError: a symbol without a value.
     """
     device = program.device
-    kernels, costs, parts = [], [], []
+    kernels, costs, bounds, parts = [], [], [], []
     if not program.symbols <= values.keys():
         missing = ", ".join(sorted(program.symbols - values.keys()))
         raise GraphError(f"{program.graph.name} needs a value for {missing}")
@@ -192,12 +194,13 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
         kernel = time_group(group.kinds, sizes, group.flags, cost, device, group.rate)
         kernels.append(kernel)
         costs.append(cost)
+        bounds.append(bound_seconds(group.kinds[0], sizes, group.flags, cost, device.hardware, group.rate))
         per_group = (
             kernel.compute_seconds,
             kernel.memory_seconds,
             np.asarray(kernel.network_seconds),
             kernel.overhead_seconds,
-            _bound(cost, group, device),
+            bounds[-1],
             np.asarray(cost.launches, dtype=float),
         )
         parts.append([group.repeats @ _rows(part, len(group.kinds)) for part in per_group])
@@ -213,6 +216,7 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
         bound,
         tuple(kernels),
         tuple(costs),
+        tuple(bounds),
         coefficient,
     )
 
@@ -222,14 +226,8 @@ def _rows(values: Array, count: int) -> Array:
     return values if values.ndim == 2 and values.shape[0] == count else values + np.zeros((count, 1))
 
 
-def _bound(cost: OpCost, group: Group, device: Device) -> Array:
-    memory = np.asarray(cost.bytes, dtype=float) / device.hardware.memory_bandwidth_bytes_per_second
-    if group.rate is None:
-        return memory
-    return np.maximum(memory, np.asarray(cost.matrix_flops, dtype=float) / group.rate.flops_per_second)
-
-
-def _overlap(device_seconds: Array, host_seconds: Array) -> Array:
+def overlap(device_seconds: Array, host_seconds: Array) -> Array:
+    """Time of kernels that a host launches beside the device: the slower one sets the pace."""
     larger = np.maximum(device_seconds, host_seconds)
     smaller = np.minimum(device_seconds, host_seconds)
     return larger * (1 + (smaller / larger) ** HOST_OVERLAP) ** (1 / HOST_OVERLAP)

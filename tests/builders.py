@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from perfmodel.kernels import Device
-from perfmodel.program import PhaseTimes, compile_graph, time_program
+from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.sizes import parse_size, symbols_of
 from perfmodel.types import Graph, Hardware, Op, Tensor
+from perfmodel.uncertainty import phase_half_width
 
 GIGA, TERA = 1e9, 1e12
 
@@ -164,6 +167,24 @@ def tpu(**changes: Any) -> Hardware:
 def times(of: Graph, hardware: Hardware, runtime: str = "graphs", **values: Any) -> PhaseTimes:
     """The times of a graph on a chip, for numbers or arrays."""
     return time_program(compile_graph(of, Device(hardware, runtime, {})), values)
+
+
+def half_widths(of: Graph, hardware: Hardware, runtime: str = "graphs", **values: Any) -> Any:
+    """Half-widths of the 80 % interval of a graph's time, in log."""
+    program = compile_graph(of, Device(hardware, runtime, {}))
+    return phase_half_width(program, time_program(program, values), 0.8)
+
+
+def sensitivities(of: PhaseTimes, program: Program) -> dict[str, float]:
+    """∂ device seconds / ∂ log(coefficient) at the first configuration, by the coefficient's name."""
+    found: dict[str, float] = {}
+    for group, kernel in zip(program.groups, of.kernels, strict=True):
+        for coefficient, part in kernel.sensitivities:
+            rows = (
+                part if part.ndim == 2 and part.shape[0] == len(group.kinds) else part + np.zeros((len(group.kinds), 1))
+            )
+            found[coefficient.name] = found.get(coefficient.name, 0.0) + float(group.repeats @ rows[:, 0])
+    return found
 
 
 def seconds(of: Graph, hardware: Hardware, runtime: str = "graphs", **values: Any) -> float:

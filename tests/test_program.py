@@ -77,9 +77,6 @@ def test_a_graph_takes_the_sum_of_its_ops(drawn: Any, hardware: Hardware, runtim
     alone = [times(own, hardware, runtime, **VALUES) for own in parts]
     for name in PARTS:
         assert getattr(whole, name)[0] == pytest.approx(sum(getattr(own, name)[0] for own in alone), rel=1e-9)
-    for name, sensitivity in whole.sensitivities.items():
-        added = sum(np.ravel(own.sensitivities[name])[0] for own in alone if name in own.sensitivities)
-        assert np.ravel(sensitivity)[0] == pytest.approx(added, rel=1e-9)
 
 
 @settings(max_examples=25)
@@ -90,7 +87,7 @@ def test_arrays_give_what_one_by_one_gives(drawn: Any, hardware: Hardware, runti
     sweep = times(of, hardware, runtime, **columns)
     for place in range(count):
         alone = times(of, hardware, runtime, **{name: value + place for name, value in VALUES.items()})
-        for name in (*PARTS, "seconds", "log_sd"):
+        for name in (*PARTS, "seconds"):
             column = np.broadcast_to(getattr(sweep, name), count)
             assert column[place] == pytest.approx(getattr(alone, name)[0], rel=1e-9)
 

@@ -12,6 +12,7 @@ row), all optional:
                     reads come from there and not from memory
     weight_copies   how many copies of the weights it rotates over
     event_floor     1: the launch gap between two events is inside the time (6 to 40 us on CUDA)
+    host_paced      1: eager calls one after the other, so that the host sets the pace of the short ones
     kernel_only     1: the sum of kernel durations, without launches and gaps
     best_share      the share of repetitions that was averaged, the fastest ones
     extra_flops     work inside the time that the op's cost does not count,
@@ -35,7 +36,6 @@ from perfmodel.types import OpCost
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
-COLLECTIVE = "collective"
 ACROSS_NODES = "network"  # the fabric of a collective that leaves its node
 
 

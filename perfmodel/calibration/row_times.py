@@ -13,13 +13,18 @@ from perfmodel.calibration.measurements import Array, OpRows
 from perfmodel.coefficients import prior
 from perfmodel.costs import find_kind
 from perfmodel.errors import InputError
-from perfmodel.kernels import Device, KernelTime, contraction_rate, scope_of, time_group
+from perfmodel.kernels import Device, KernelTime, bound_seconds, contraction_rate, scope_of, time_group
+from perfmodel.program import HOST_OVERLAP, overlap
 from perfmodel.types import Hardware, OpCost
 from perfmodel.uncertainty import op_half_widths, regimes
 
 EVENT_FLOOR_SECONDS = prior(
     "benchmark.event_floor_seconds", 25e-6, 0.35, meaning="gap between two events around one eager kernel",
     source="NeuSight operators; a property of the host, 20 to 35 us on six machines",
+)  # fmt: skip
+HOST_CALL_SECONDS = prior(
+    "benchmark.host_call_seconds", 30e-6, 0.4, meaning="host time of one eager call of a framework's all-reduce",
+    source="all-reduce tables; a property of the host, 20 us on two machines and 44 us on two others",
 )  # fmt: skip
 _IN_CACHE = ("resident_bytes",)  # conditions that kernel times know about
 
@@ -30,7 +35,7 @@ class RowTimes:
 
     Args:
         seconds: predicted. half_width: of the interval, in log time.
-        bound_seconds: max(FLOPs/peak, bytes/bandwidth). regime: index into `fitted_scopes.REGIMES`.
+        bound_seconds: max(FLOPs/peak, bytes/bandwidth, traffic/links). regime: index into `fitted_scopes.REGIMES`.
         scope: of the kernels.
     """
 
@@ -91,7 +96,12 @@ def _kernel(rows: OpRows, device: Device) -> tuple[KernelTime, OpCost]:
         if name in rows.conditions
     }
     kernel = time_group((rows.kind,), sizes | conditions, rows.flags, cost, device, rate)
-    return (_with_event_floor(kernel, device) if np.any(rows.conditions.get("event_floor", 0)) else kernel), cost
+    device = device.in_scope(row_scope(rows, device.hardware))
+    if np.any(rows.conditions.get("event_floor", 0)):
+        kernel = _with_event_floor(kernel, device)
+    if np.any(rows.conditions.get("host_paced", 0)):
+        kernel = _with_host_pace(kernel, device)
+    return kernel, cost
 
 
 def _with_event_floor(kernel: KernelTime, device: Device) -> KernelTime:
@@ -105,6 +115,21 @@ def _with_event_floor(kernel: KernelTime, device: Device) -> KernelTime:
     )
 
 
+def _with_host_pace(kernel: KernelTime, device: Device) -> KernelTime:
+    """The time of one of many eager calls in a row: as long as the host needs for a call, where that is longer."""
+    host, alone = device[HOST_CALL_SECONDS], kernel.seconds
+    seconds = overlap(alone, host.value + 0 * alone)
+    share = (alone / seconds) ** (HOST_OVERLAP - 1)  # ∂ overlapped / ∂ device time
+    return replace(
+        kernel,
+        overhead_seconds=kernel.overhead_seconds + seconds - alone,
+        sensitivities=(
+            *((coefficient, part * share) for coefficient, part in kernel.sensitivities),
+            (host, seconds - share * alone),
+        ),
+    )
+
+
 def _with_extra_work(cost: OpCost, rows: OpRows, compute: str) -> OpCost:
     """The cost with what the benchmark does inside the timed region beside the op."""
     flops = rows.conditions.get("extra_flops", 0.0)
@@ -115,10 +140,8 @@ def _with_extra_work(cost: OpCost, rows: OpRows, compute: str) -> OpCost:
 
 
 def _bound(rows: OpRows, cost: OpCost, device: Device) -> Array:
-    bound: Array = np.asarray(cost.bytes, dtype=float) / device.hardware.memory_bandwidth_bytes_per_second
     asked = str(rows.flags.get("compute", ""))
-    if asked:
-        rate = contraction_rate(device.hardware, asked)
-        bound = np.maximum(bound, np.asarray(cost.matrix_flops, dtype=float) / rate.flops_per_second)
+    rate = contraction_rate(device.hardware, asked) if asked else None
+    bound = bound_seconds(rows.kind, rows.sizes, rows.flags, cost, device.hardware, rate)
     flat: Array = np.broadcast_to(bound, (1, len(rows)))[0]
     return flat

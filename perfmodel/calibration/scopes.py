@@ -40,6 +40,13 @@ _STREAMING = (
     "normalization.memory_efficiency", "cache.usable_share", "cache.bytes_per_core_cycle",
     "benchmark.event_floor_seconds",
 )  # fmt: skip
+_COLLECTIVE = (
+    "collective.start_seconds", "collective.step_seconds", "collective.host_step_seconds",
+    "collective.pipeline_seconds", "collective.pipeline_bytes", "collective.link_efficiency",
+    "collective.host_efficiency", "collective.host_contention", "collective.network_efficiency",
+    "collective.own_share",
+)  # fmt: skip
+_DIRECT_ALL_REDUCE = ("direct_all_reduce.start_seconds", "direct_all_reduce.link_efficiency")
 # the longest prefix of a scope's name counts
 FITTED: dict[str, tuple[str, ...]] = {
     "gemm": _GEMM,
@@ -52,6 +59,8 @@ FITTED: dict[str, tuple[str, ...]] = {
     "experts.fp8": (*_EXPERTS, "experts.narrow_efficiency"),
     "experts.fp4": (*_EXPERTS, "experts.narrow_efficiency"),
     "streaming": _STREAMING,
+    "collective": _COLLECTIVE,
+    "collective.custom": (*_COLLECTIVE, *_DIRECT_ALL_REDUCE),
 }
 
 

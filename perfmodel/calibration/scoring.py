@@ -23,8 +23,8 @@ from perfmodel.kernels import fitted_device
 from perfmodel.types import Hardware
 
 KEYS = (
-    "hardware", "family", "op", "scope", "engine", "version", "kernel", "precision", "runtime", "model", "phase",
-    "batch", "layout", "regime", "level", "source", "file",
+    "hardware", "family", "op", "function", "fabric", "scope", "engine", "version", "kernel", "precision", "runtime",
+    "model", "phase", "batch", "layout", "regime", "level", "source", "file",
 )  # fmt: skip
 KENDALL_ROWS = 20_000  # a random sample beyond
 
@@ -98,7 +98,9 @@ def score_ops(
     times = time_rows(rows, fitted_device(chip, rows.runtime, own, engine, kernel), share)
     labels = dict.fromkeys(KEYS, "") | {
         "hardware": rows.hardware, "family": chip.family, "op": rows.kind, "scope": scope, "engine": rows.engine,
-        "version": rows.version, "kernel": rows.kernel, "precision": rows.precision, "runtime": rows.runtime,
+        "function": str(rows.flags.get("function", rows.flags.get("operation", ""))),
+        "fabric": str(rows.flags.get("fabric", "")), "version": rows.version, "kernel": rows.kernel,
+        "precision": rows.precision, "runtime": rows.runtime,
         "level": own[scope].level(chip) if own else "datasheet", "source": rows.source, "file": rows.file,
     }  # fmt: skip
     return Scored(

@@ -13,13 +13,16 @@ May import: catalog, costs, kernels. To add a suspicion: a line in `_suspect`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from perfmodel.calibration.measurements import ACROSS_NODES, COLLECTIVE, Array, Imported, Measurement, OpRows
+from perfmodel.calibration.measurements import ACROSS_NODES, Array, Imported, Measurement, OpRows
 from perfmodel.catalog import Specs, load_hardware
+from perfmodel.costs.collective import COLLECTIVE
 from perfmodel.errors import UnsupportedError
 from perfmodel.kernels import contraction_rate
+from perfmodel.kernels.links import link_bound_seconds
 from perfmodel.types import Hardware
 
 TOLERANCE = 1.3  # a row may be this much faster than the bound: boosted clocks, datasheets that round
@@ -104,33 +107,30 @@ def _memory_seconds(moved: Array, hardware: Hardware) -> Array:
 
 
 def _collective_bound(rows: OpRows, hardware: Hardware) -> Array:
-    """Each device sends its share of the others' data once; an all-reduce twice, unless switches reduce on the way."""
-    traffic = _traffic(rows)
-    if rows.flags["operation"] == "all_reduce" and "NVSwitch" in hardware.link_name:
-        traffic = traffic / 2
-    return traffic / _link_rate(rows, hardware)
+    cost = rows.cost()
+    assert cost is not None  # collectives have a formula
+    try:
+        return link_bound_seconds(_best_links(hardware), rows.sizes, str(rows.flags["operation"]), cost)
+    except UnsupportedError:
+        return np.zeros(len(rows))
 
 
-def _traffic(rows: OpRows) -> Array:
-    """Bytes that each device sends in a ring."""
-    devices, operation = rows.sizes["devices"], rows.flags["operation"]
-    share = np.ones(len(rows)) if operation == "send_recv" else (devices - 1) / devices
-    return np.asarray(rows.sizes["bytes"] * share * (2 if operation == "all_reduce" else 1))
-
-
-def _link_rate(rows: OpRows, hardware: Hardware) -> Array:
-    """Bytes per second that a device sends at most: over its links, or over the network cards of its node together."""
-    links = max(hardware.link_bytes_per_second, hardware.pcie_bytes_per_second)
-    cards = max(hardware.inter_node_bytes_per_second, hardware.pcie_bytes_per_second)
-    rate = cards * rows.sizes["devices_per_node"] if rows.flags["fabric"] == ACROSS_NODES else np.full(len(rows), links)
-    return np.where(rate > 0, rate, np.inf)
+def _best_links(hardware: Hardware) -> Hardware:
+    """The chip in the best node it may have been measured in: cards as fast as PCIe, a bridge to every other."""
+    pcie = hardware.pcie_bytes_per_second
+    return replace(
+        hardware,
+        link_bytes_per_second=max(hardware.link_bytes_per_second, pcie),
+        domain_size=max(hardware.domain_size, hardware.devices_per_node),
+        inter_node_bytes_per_second=max(hardware.inter_node_bytes_per_second, pcie),
+    )
 
 
 def _suspect_elements(rows: OpRows, hardware: Hardware, what: str) -> str:
     """Large messages that nowhere come near the rate of the links."""
     if rows.flags["fabric"] == ACROSS_NODES:
         return ""
-    bound = _traffic(rows) / _link_rate(rows, hardware)
+    bound = _collective_bound(rows, replace(hardware, link_name=""))  # as if no switch reduced on the way
     telling = bound > LAUNCH_SECONDS
     best = float(np.max(bound[telling] / rows.seconds[telling])) if telling.sum() >= TELLING_ROWS else 1.0
     if best > LINK_SHARE:

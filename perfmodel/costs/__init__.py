@@ -13,14 +13,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from perfmodel.arithmetic import Number
-from perfmodel.costs import attention, convolution, experts, matmul, recurrent, streaming
+from perfmodel.costs import attention, collective, convolution, experts, matmul, recurrent, streaming
 from perfmodel.costs.registry import Arguments, CostFunction, Operands, find_kind, known_kinds
 from perfmodel.sizes import Size
 from perfmodel.types import Graph, Op, OpCost, Tensor
 
 __all__ = ["OpArguments", "cost_graph", "cost_op", "find_kind", "is_modelled", "known_kinds", "op_arguments"]
 
-_FAMILIES = (attention, convolution, experts, matmul, recurrent, streaming)  # importing them registers their formulas
+_FAMILIES = (
+    attention,
+    collective,
+    convolution,
+    experts,
+    matmul,
+    recurrent,
+    streaming,
+)  # importing them registers their formulas
 
 
 @dataclass(frozen=True, slots=True)

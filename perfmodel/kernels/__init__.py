@@ -1,8 +1,8 @@
 """How long ops take on a chip: OpCost + Device -> KernelTime, one file per family of kernels.
 
-Every formula is `t0 + p-norm(compute, memory)` with named coefficients (see roofline.py) and is never below
-bytes/bandwidth or FLOPs/peak. May import: everything below it (costs, coefficients, types, ...). To add a family: a
-file with its priors and its formula, and a line in `time_group`.
+Every formula is `t0 + p-norm(compute, memory)` with named coefficients (see roofline.py), or `t0 + traffic/links` for
+collectives, and is never below bytes/bandwidth, FLOPs/peak or traffic/links. May import: everything below it (costs,
+coefficients, types, ...). To add a family: a file with its priors and its formula, and a line in `time_group`.
 """
 
 from __future__ import annotations
@@ -11,19 +11,24 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
+from perfmodel.costs.collective import COLLECTIVE
 from perfmodel.kernels.attention import time_attention
+from perfmodel.kernels.collective import time_collective
 from perfmodel.kernels.device import RUNTIMES, Device, Rate, contraction_rate, fitted_device, resolve_runtime
 from perfmodel.kernels.experts import time_experts
 from perfmodel.kernels.gemm import time_gemm
+from perfmodel.kernels.links import link_bound_seconds
 from perfmodel.kernels.memory_bound import time_memory_bound
 from perfmodel.kernels.recurrent import time_recurrent
-from perfmodel.kernels.roofline import KernelTime
+from perfmodel.kernels.roofline import Array, KernelTime
 from perfmodel.precisions import find_format, quantized_format
-from perfmodel.types import OpCost
+from perfmodel.types import Hardware, OpCost
 
 __all__ = [
-    "RUNTIMES", "Device", "KernelTime", "Rate", "contraction_rate", "fitted_device", "resolve_runtime", "scope_of",
-    "time_group",
+    "RUNTIMES", "Device", "KernelTime", "Rate", "bound_seconds", "contraction_rate", "fitted_device", "resolve_runtime",
+    "scope_of", "time_group",
 ]  # fmt: skip
 
 _GEMM_KINDS = ("linear", "matmul", "convolution", "index_scores", "gated_delta_rule")
@@ -31,6 +36,8 @@ _GEMM_KINDS = ("linear", "matmul", "convolution", "index_scores", "gated_delta_r
 
 def scope_of(kind: str, flags: Mapping[str, Any], rate: Rate | None) -> str:
     """Which fitted coefficients an op goes by: kernels of other kinds or dtypes have others."""
+    if kind == COLLECTIVE:
+        return f"{COLLECTIVE}.{flags['library']}"
     if rate is None:
         return "streaming"
     if kind == "attention":
@@ -62,11 +69,13 @@ def time_group(
     """Times of a group of ops.
 
     Args:
-        kinds: one per op; all the same unless `rate` is None.
+        kinds: one per op; all the same unless they only stream memory.
         sizes: the arguments of their cost formula as arrays (ops, configurations). cost: their cost, likewise.
         rate: peak of the dtype they compute in; None for ops that do not contract.
     """
     device = device.in_scope(scope_of(kinds[0], flags, rate))
+    if kinds[0] == COLLECTIVE:
+        return time_collective(sizes, flags, cost, device)
     if rate is None:
         return time_memory_bound(kinds, sizes, cost, device)
     if kinds[0] in _GEMM_KINDS:
@@ -76,3 +85,15 @@ def time_group(
     if kinds[0] == "experts":
         return time_experts(sizes, flags, cost, device, rate)
     return time_recurrent(sizes, cost, device, rate)
+
+
+def bound_seconds(
+    kind: str, sizes: Mapping[str, Any], flags: Mapping[str, Any], cost: OpCost, hardware: Hardware, rate: Rate | None
+) -> Array:
+    """The physical bound of a group of ops: max(bytes/bandwidth, FLOPs/peak, traffic/links); arguments as above."""
+    bound = np.asarray(cost.bytes, dtype=float) / hardware.memory_bandwidth_bytes_per_second
+    if kind == COLLECTIVE:
+        return np.maximum(bound, link_bound_seconds(hardware, sizes, str(flags["operation"]), cost))
+    if rate is None:
+        return bound
+    return np.maximum(bound, np.asarray(cost.matrix_flops, dtype=float) / rate.flops_per_second)

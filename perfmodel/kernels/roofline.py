@@ -35,7 +35,7 @@ class KernelTime:
     memory_seconds: Array
     overhead_seconds: Array
     sensitivities: tuple[tuple[Coefficient, Array], ...]
-    network_seconds: Array | float = 0.0
+    network_seconds: Array | float = 0.0  # only collectives use the links
 
     @property
     def seconds(self) -> Array:

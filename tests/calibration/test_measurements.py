@@ -27,7 +27,7 @@ def test_cost_is_that_of_every_row() -> None:
     cost = op_rows().cost()
     assert cost is not None
     assert cost.matrix_flops.tolist() == [2 * 64**3] * 3
-    assert op_rows(kind="collective").cost() is None
+    assert op_rows(kind="gossip").cost() is None
 
 
 @pytest.mark.parametrize("chosen", [np.array([2, 0]), np.array([True, False, True])])

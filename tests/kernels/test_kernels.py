@@ -13,10 +13,12 @@ from builders import (
     cpu,
     experts,
     gpu,
+    half_widths,
     linear,
     op,
     recurrent,
     seconds,
+    sensitivities,
     streaming,
     times,
     tpu,
@@ -121,7 +123,7 @@ def test_never_below_the_physical_bound(
     assert timed.bound_seconds[0] == pytest.approx(max(by_memory, by_compute), rel=1e-9)
     assert timed.device_seconds[0] >= timed.bound_seconds[0] * EXACT
     assert timed.seconds[0] >= timed.device_seconds[0] * EXACT
-    assert 0 < timed.log_sd[0] < 2
+    assert 0 < half_widths(graph, hardware, runtime, **sizes)[0] < 3
 
 
 @each_family
@@ -159,11 +161,14 @@ def test_arrays_give_what_one_by_one_gives(
     graph = data.draw(FAMILIES[family])
     columns = {name: np.array([row[name] for row in rows], dtype=float) for name in rows[0]}
     together = times(graph, hardware, runtime, **columns)
+    widths = half_widths(graph, hardware, runtime, **columns)
     for place, row in enumerate(rows):
         alone = times(graph, hardware, runtime, **row)
-        for part in ("seconds", "device_seconds", "compute_seconds", "memory_seconds", "bound_seconds", "log_sd"):
+        for part in ("seconds", "device_seconds", "compute_seconds", "memory_seconds", "bound_seconds"):
             column = np.broadcast_to(getattr(together, part), len(rows))
             assert column[place] == pytest.approx(getattr(alone, part)[0], rel=1e-9)
+        width = half_widths(graph, hardware, runtime, **row)[0]
+        assert np.broadcast_to(widths, len(rows))[place] == pytest.approx(width, rel=1e-9)
 
 
 @each_family
@@ -187,17 +192,18 @@ def test_sensitivities_are_derivatives(
     """A coefficient moved by a little moves the time by what its sensitivity says, or by less (never by more)."""
     graph = data.draw(FAMILIES[family])
     device = Device(hardware, runtime, {})
-    timed = time_program(compile_graph(graph, device), sizes)
-    plain = timed.device_seconds[0]
+    program = compile_graph(graph, device)
+    timed = time_program(program, sizes)
+    found, plain = sensitivities(timed, program), timed.device_seconds[0]
     for coefficient in device.used_coefficients:
-        if coefficient.name not in timed.sensitivities:
+        if coefficient.name not in found:
             continue
         changes = []
         for step in (1e-4, -1e-4):  # where the fastest tile changes, the time has a kink
             moved = {coefficient.name: replace(coefficient, value=coefficient.value * (1 + step))}
             after = time_program(compile_graph(graph, Device(hardware, runtime, moved)), sizes).device_seconds[0]
             changes.append(abs(after - plain) / abs(step))
-        sensitivity = timed.sensitivities[coefficient.name][0]
+        sensitivity = found[coefficient.name]
         assert min(changes) <= sensitivity * 1.01 + plain * 1e-3
         assert sensitivity <= plain / EXACT
 

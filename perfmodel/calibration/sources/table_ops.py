@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.calibration.measurements import ACROSS_NODES, COLLECTIVE, Array
+from perfmodel.calibration.measurements import ACROSS_NODES, Array
 from perfmodel.calibration.shapes import (
     Arguments,
     Operand,
@@ -19,6 +19,7 @@ from perfmodel.calibration.shapes import (
     w,
     x,
 )
+from perfmodel.costs.collective import COLLECTIVE, OPERATIONS
 from perfmodel.costs.streaming import NORMALIZATION_FLOPS
 from perfmodel.precisions import Scheme
 from perfmodel.sizes import parse_size
@@ -67,9 +68,8 @@ RELATIONS: Mapping[str, Mapping[str, Callable[[Mapping[str, Array]], Array]]] = 
     **{kind: {"inputs is above 16": lambda own: own["inputs"] > 16} for kind in ("pointwise", "copy")},
     **{kind: {"inputs must be 1": lambda own: own["inputs"] != 1} for kind in ("normalization", "softmax")},
 }
-COLLECTIVES = ("all_reduce", "all_gather", "reduce_scatter", "all_to_all", "send_recv")
 KNOWN_TEXTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    COLLECTIVE: {"operation": COLLECTIVES},
+    COLLECTIVE: {"operation": OPERATIONS},
     "normalization": {"function": ("", *NORMALIZATION_FLOPS)},
 }
 TEXTS = ("function", "causal", "cached", "gated", "operation", "library")

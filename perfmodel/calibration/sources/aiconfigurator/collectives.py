@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from perfmodel.calibration.measurements import COLLECTIVE, Imported, OpRows
+from perfmodel.calibration.measurements import Imported, OpRows
 from perfmodel.calibration.shapes import Arguments
 from perfmodel.calibration.sources.aiconfigurator.groups import COMMON_COLUMNS, Group, import_groups, sizes_of
 from perfmodel.calibration.sources.columns import Columns
 from perfmodel.calibration.sources.rows import FindDevice, known_checks, size_checks
+from perfmodel.costs.collective import COLLECTIVE
 from perfmodel.precisions import element_bytes
 
 NCCL_COLUMNS = (*COMMON_COLUMNS, "nccl_dtype", "num_gpus", "message_size")
@@ -51,5 +52,7 @@ def _collective(group: Group, library: str, runtime: str) -> OpRows:
     flags: dict[str, str | bool] = {
         "operation": COLLECTIVES[group.more[0]], "fabric": group.chip.link_name, "library": library,
     }  # fmt: skip
-    rows = group.op_rows(COLLECTIVE, Arguments(columns, flags), runtime=runtime, conditions={})
+    # nccl-tests queue their calls ahead of the device; the frameworks' go through Python one by one
+    conditions = {"host_paced": 1.0} if runtime == "eager" and library == "custom" else {}
+    rows = group.op_rows(COLLECTIVE, Arguments(columns, flags), runtime=runtime, conditions=conditions)
     return replace(rows, engine="nccl") if library == "nccl" else rows

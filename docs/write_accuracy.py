@@ -1,0 +1,179 @@
+"""Writes docs/accuracy.md: every figure of accuracy, each from the validation that anyone can run.
+
+    python docs/write_accuracy.py --data FOLDER     # the folder with aiconfigurator/, neusight/, vidur/, timm/
+
+Nothing in the page is typed in by hand but the words between the tables. Takes about ten minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from perfmodel.calibration.measurements import OpRows
+from perfmodel.calibration.scoring import Group, metrics_of
+from perfmodel.calibration.sources import read_measurements
+from perfmodel.calibration.validation import Validation, validate
+from perfmodel.errors import InputError
+from perfmodel.whole_files import write_whole
+
+LEVEL = 0.8
+POOR_MEDIAN, COVERED = 0.25, (0.75, 0.92)
+PAGE = Path(__file__).parent / "accuracy.md"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One validation and the groups it is reported by.
+
+    Args:
+        files: patterns below the data folder. by: labels of a row of the table. leave_out: None for coefficients as
+            shipped. note: what to know when reading it.
+    """
+
+    title: str
+    files: tuple[str, ...]
+    by: tuple[str, ...]
+    leave_out: str | None = "hardware"
+    note: str = ""
+
+
+LLM = "aiconfigurator/*/{}/*/*/{}.parquet"
+SECTIONS = (
+    Section("Matrix products of LLM engines", (LLM.format("gemm", "gemm_perf"),), ("scope", "engine"),
+            note="vLLM's fp8_block and the like, timed launch by launch, tell of its host and are not scored."),
+    Section("Attention of LLM engines", (LLM.format("attention", "*_attention_perf"),), ("scope", "engine")),
+    Section("Latent attention, one device", (LLM.format("mla", "*_mla_perf"),), ("scope", "engine"), None,
+            "No other device has such rows, so these are errors on rows that were fitted."),
+    Section("Mixture of experts", (LLM.format("moe", "moe_perf"),), ("scope", "engine", "kernel")),
+    Section("Collectives", (LLM.format("comm", "*_perf"), "vidur/network/*/*.csv"), ("scope", "fabric", "function")),
+    Section("fp32 operators, eager", ("neusight/op_*/*.csv",), ("scope", "op")),
+    Section("Whole fp32 models, eager: inference and training step",
+            ("neusight/e2e_labels.csv", "neusight/op_*/*.csv"), ("phase",),
+            note="Rows of operators are fitted, models are scored; nothing of the device left out is seen."),
+    Section("Operators of an LLM on one device", ("vidur/compute/*/*/*/mlp.csv",), ("op",), None,
+            "A100 in fp16, kernel durations alone; predicted as shipped, from fits to other tables."),
+)  # fmt: skip
+
+
+def main() -> None:
+    """Run all validations and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with aiconfigurator/, neusight/, vidur/")
+    data = parser.parse_args().data
+    parts = [_head()]
+    poor: list[str] = []
+    for section in SECTIONS:
+        print(section.title, file=sys.stderr)
+        parts.append(_section(section, data, poor))
+    parts.append(_noise(data))
+    parts.append("## Where perfmodel is poor\n\n" + "\n".join(poor or ["- nowhere above the thresholds"]) + "\n")
+    write_whole(PAGE, "\n".join(parts))
+
+
+def _head() -> str:
+    return f"""# Accuracy
+
+Written by `docs/write_accuracy.py` on {date.today().isoformat()}; every table is one `perfmodel validate` command,
+which stands above it (DATA is the folder with the measurements). Errors are |predicted/measured - 1|, bias is above 0
+where perfmodel predicts too slow. *One hardware left out* means: coefficients are fitted again without any row of the
+device, which is then predicted from its datasheet, and from the kernels of engines that other devices ran too. The
+interval of a device left out comes from the errors of the others. *Coverage* is the share of rows inside the
+{LEVEL:.0%} interval: of all rows, and of the least and the best covered device; *width* its middle half-width (1.30:
+from 1/1.30 to 1.30 times).
+"""
+
+
+def _section(section: Section, data: Path, poor: list[str]) -> str:
+    files = [str(path) for pattern in section.files for path in sorted(data.glob(pattern))]
+    command = (
+        f"perfmodel validate {' '.join(f'DATA/{pattern}' for pattern in section.files)} --by {','.join(section.by)}"
+    )
+    if section.leave_out:
+        command += f" --leave-out {section.leave_out}"
+    head = (
+        f"## {section.title}\n\n    {command}\n\n{section.note}\n"
+        if section.note
+        else f"## {section.title}\n\n    {command}\n"
+    )
+    if not files:
+        return head + "\nNo such files were at hand.\n"
+    try:
+        found = validate(files, leave_out=section.leave_out, level=LEVEL)
+    except InputError as error:
+        return head + f"\n{error}\n"
+    lines = [*_table(found, section.by, poor, section.title)]
+    lines += [f"\nNot scored: {rows} rows, {reason}." for reason, rows in found.skipped.items()]
+    return head + "\n" + "\n".join(lines) + "\n"
+
+
+def _table(found: Validation, by: Sequence[str], poor: list[str], title: str) -> Iterator[str]:
+    columns = (*by, "devices", "rows", "median %", "MAPE %", "P90 %", "bias %", "tau", "coverage", "by device", "width")
+    yield f"Split: {found.split}.\n"
+    yield "| " + " | ".join(columns) + " |"
+    yield "|" + "|".join("---" for _ in columns) + "|"
+    for group in [*sorted(found.groups(by), key=lambda group: tuple(group.key.values())), Group({}, found.sets)]:
+        yield _row(group, by, poor, title)
+
+
+def _row(group: Group, by: Sequence[str], poor: list[str], title: str) -> str:
+    values = next(iter(metrics_of(group.sets, LEVEL).values()))
+    by_device = {
+        device: next(iter(metrics_of([own for own in group.sets if own.labels["hardware"] == device], LEVEL).values()))
+        for device in sorted({own.labels["hardware"] for own in group.sets})
+    }
+    covered = [own["coverage"] for own in by_device.values()]
+    name = ", ".join(group.key[key] for key in by if group.key.get(key)) or "all"
+    if group.key and values["median_ape"] > POOR_MEDIAN:
+        poor.append(f"- {title}: {name}: median error {values['median_ape']:.0%} ({group.rows} rows)")
+    for device, own in by_device.items() if group.key else ():
+        if not COVERED[0] <= own["coverage"] <= COVERED[1]:
+            poor.append(f"- {title}: {name} on {device}: {own['coverage']:.0%} of rows inside the {LEVEL:.0%} interval")
+    percents = [f"{100 * values[key]:.1f}" for key in ("median_ape", "mape", "p90_ape")]
+    cells = [
+        *(group.key.get(key) or ("all" if not group.key else "-") for key in by), ", ".join(by_device), str(group.rows),
+        *percents, f"{100 * values['bias']:+.1f}", f"{values['kendall_tau']:.2f}", f"{values['coverage']:.2f}",
+        f"{min(covered):.2f}-{max(covered):.2f}", f"{values['interval_factor']:.2f}",
+    ]  # fmt: skip
+    return "| " + " | ".join(cells) + " |"
+
+
+def _noise(data: Path) -> str:
+    """How far rows of the same sizes, kernel and device differ in the tables themselves."""
+    patterns = (LLM.format("*", "*_perf"), "neusight/op_*/*.csv", "vidur/compute/*/*/*/mlp.csv")
+    files = [str(path) for pattern in patterns for path in sorted(data.glob(pattern))]
+    if not files:
+        return "## Noise floor\n\nNo files were at hand.\n"
+    differences: dict[tuple[str, str], list[np.ndarray]] = {}
+    for rows in read_measurements(files).ops:
+        differences.setdefault((rows.source, rows.kind), []).append(_repeats(rows))
+    lines = ["| source | op | repeated rows | median % | P90 % |", "|---|---|---|---|---|"]
+    for (source, kind), parts in sorted(differences.items()):
+        own = np.concatenate(parts)
+        if len(own):
+            lines.append(
+                f"| {source} | {kind} | {len(own)} | {100 * np.median(own):.1f} | {100 * np.quantile(own, 0.9):.1f} |"
+            )
+    head = "How far rows of the same sizes, conditions, kernel and device lie from each other: no formula does better."
+    return f"## Noise floor\n\n{head}\n\n" + "\n".join(lines) + "\n"
+
+
+def _repeats(rows: OpRows) -> np.ndarray:
+    columns: Mapping[str, object] = {**rows.sizes, **rows.conditions}
+    keys = np.array([np.broadcast_to(np.asarray(column, dtype=float), len(rows)) for column in columns.values()]).T
+    _, place, count = np.unique(keys, axis=0, return_inverse=True, return_counts=True)
+    place = place.reshape(-1)
+    logs = np.log(rows.seconds)
+    means = np.bincount(place, weights=logs) / count
+    # two rows lie √2 times as far apart as each from their mean
+    return np.abs(np.expm1((logs - means[place])[count[place] > 1] * np.sqrt(2)))
+
+
+if __name__ == "__main__":
+    main()
