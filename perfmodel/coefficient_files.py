@@ -38,7 +38,7 @@ _INNERMOST = re.compile(r"[\[{][^\[\]{}]*[\]}]")  # lists and mappings without o
 _KEYS = ("format", "fitted", "provenance", "data", "scopes")
 _SCOPE_KEYS = ("runtime", "rows", "vendors", "coefficients", "effects", "intervals", "errors")
 _COEFFICIENT_KEYS = ("prior", "prior_sd", "factor", "log_sd")
-_INTERVAL_KEYS = ("level", "kernel", "correlation", *REGIMES)
+_INTERVAL_KEYS = ("level", "kernel", "correlation", "model_scale", *REGIMES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,16 +165,17 @@ def _read_intervals(document: Document, value: Any, *where: str) -> Iterator[tup
     for place, entry in enumerate(value if isinstance(value, list) else []):
         facts = _mapping(document, entry, *where, str(place))
         _check_keys(document, facts, _INTERVAL_KEYS, _INTERVAL_KEYS, *where, str(place))
-        rows = [facts.get(regime) for regime in REGIMES]
+        rows = [facts.get(regime) for regime in (*REGIMES, "model_scale")]
         good = all(isinstance(row, list) and len(row) == len(SHARES) and all(map(_is_positive, row)) for row in rows)
         if facts.get("level") not in LEVELS or facts.get("kernel") not in ("known", "any") or not good:
             document.report(
-                f"expected a level ({', '.join(LEVELS)}), a kernel (known, any) and {len(SHARES)} positive half-widths "
-                f"for each of {', '.join(REGIMES)}", *where,
+                f"expected a level ({', '.join(LEVELS)}), a kernel (known, any) and {len(SHARES)} positive numbers "
+                f"for each of {', '.join(REGIMES)} and model_scale", *where,
             )  # fmt: skip
             continue
         key = (str(facts["level"]), str(facts["kernel"]))
-        yield key, Widths(key[0], np.array(rows, dtype=float), float(facts["correlation"]))
+        by_regime = np.array(rows[: len(REGIMES)], dtype=float)
+        yield key, Widths(key[0], by_regime, float(facts["correlation"]), np.array(rows[-1], dtype=float))
 
 
 def _check_keys(
@@ -240,7 +241,12 @@ def _scope_document(scope: FittedScope) -> dict[str, Any]:
         },
         "effects": effects,
         "intervals": [
-            {"level": level, "kernel": kernel, "correlation": _rounded(widths.correlation)}
+            {
+                "level": level,
+                "kernel": kernel,
+                "correlation": _rounded(widths.correlation),
+                "model_scale": [_rounded(value) for value in widths.model_scale],
+            }
             | {
                 regime: [_rounded(value) for value in row]
                 for regime, row in zip(REGIMES, widths.by_regime, strict=True)

@@ -49,11 +49,19 @@ class Widths:
         level: datasheet, family or device.
         by_regime: half-widths at `SHARES`, (regimes, shares). correlation: share of the variance that rows of one
             kernel on one device have in common.
+        model_scale: what the half-width of a whole model, composed of those of its ops, is multiplied by, at `SHARES`:
+            from measured models, 1 where there were none.
     """
 
     level: str
     by_regime: Array
     correlation: float
+    model_scale: Array = field(default_factory=lambda: np.ones(len(SHARES)))
+
+    def scale(self, share: float) -> float:
+        """The factor on the half-widths of whole models."""
+        known = [half_normal_quantile(kept) for kept in SHARES]
+        return float(np.interp(half_normal_quantile(share), known, self.model_scale))
 
     def at(self, share: float) -> Array:
         """Half-widths of the regimes for a share of unseen cases; Gaussian between and beyond the shares kept.

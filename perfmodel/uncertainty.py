@@ -3,12 +3,13 @@
 An op's half-width h (in log time) is the conformal one of its scope, level and regime, where measurements calibrated
 one, else the spread of the coefficients' priors. Errors of ops are neither equal nor independent; the rule is
 
-    a_i = n_i·t_i·h_i                                               (op i, run n_i times)
+    a_i = n_i·t_i·h_i·m_s                                           (op i, run n_i times)
     A_s² = c_s·(Σ a_i)² + (1 − c_s)·Σ a_i²                          (ops of scope s; c_s: their correlation)
     H² = r·(Σ A_s)² + (1 − r)·Σ A_s²,  half-width of the phase = H / T
 
-c_s is the share of the variance that rows of one kernel on one device have in common, kept with each interval; r, the
-correlation between scopes, is validated on whole models left out (docs/accuracy.md).
+c_s is the share of the variance that rows of one kernel on one device have in common, kept with each interval; r is the
+correlation between scopes. m_s corrects the rule where whole models were measured: the conformal quantile of their
+|log(predicted/measured)| over H/T, each model's device left out (docs/accuracy.md); it is 1 where none were.
 
 May import: kernels, program and below.
 """
@@ -80,7 +81,9 @@ def phase_half_width(program: Program, times: PhaseTimes, share: float) -> Array
     device = program.device
     by_scope: dict[str, list[Array]] = {}
     for group, kernel in zip(program.groups, times.kernels, strict=True):
-        seconds = kernel.seconds * op_half_widths(kernel, group.scope, device, share)
+        widths = device.widths.get(group.scope)
+        scale = 1.0 if widths is None else widths.scale(share)
+        seconds = kernel.seconds * op_half_widths(kernel, group.scope, device, share) * scale
         rows = seconds if seconds.shape[0] == len(group.kinds) else seconds + np.zeros((len(group.kinds), 1))
         by_scope.setdefault(group.scope, []).append(rows * group.repeats[:, None])
     parts = [(np.concatenate(_aligned(ops)), _correlation(device, scope)) for scope, ops in by_scope.items()]

@@ -2,15 +2,15 @@
 
     log c(chip, kernel) = log prior(chip) + pooled + δ_kernel + δ_family + δ_device + δ_series
 
-    minimise  Σ w·huber((log t(c) − log t_measured) / σ)  +  Σ (pooled/sd)²  +  Σ_effects (δ/τ)²
+    minimise  Σ w·huber((log t(c) − log t_measured) / σ)  +  Σ (pooled/sd)²  +  Σ_effects huber(δ/τ)
 
 `pooled` is what the data say of all chips together, as a shift of the prior that each chip has by its kind and vendor;
 an effect is what one kernel of an engine, one architecture family, one device, or one series (a kernel on a device)
 adds. A chip stands on the effects that are known of it: a device left out has no δ_device and no δ_series, and a family
 of which nothing was measured no δ_family. Rows of one series are no independent facts (neighbouring sizes run the same
-code): the weight w makes a series count as `EFFECTIVE_ROWS` facts, which keeps the priors alive. Robust loss:
-pseudo-Huber, so that a few odd rows do not pull. Solved by Gauss-Newton with Levenberg damping; the spread of a
-coefficient is the inverse Hessian's.
+code): the weight w makes a series count as `EFFECTIVE_ROWS` facts, which keeps the priors alive. Robust losses:
+pseudo-Huber, so that a few odd rows, or one odd device, do not pull. Solved by Gauss-Newton with Levenberg damping; the
+spread of a coefficient is the inverse Hessian's.
 
 May import: coefficients, kernels, measurements, row_times. Numbers only: files and reports are elsewhere.
 """
@@ -32,9 +32,12 @@ from perfmodel.types import Hardware
 EFFECTIVE_ROWS = 400.0
 NOISE = 0.15  # σ: what a good formula leaves unexplained, in log time
 KINK = 1.5  # of the robust loss, in σ
+EFFECT_KINK = 1.5  # of the penalty of effects, in τ: one odd device does not pull the others
 STEP = 1e-4  # of the numerical derivative, in log
 ITERATIONS = 25
 TOLERANCE = 1e-5
+HOST_PREFIX = "benchmark."  # properties of the machine that measured a series: nothing carries over to other chips
+FIXED = 1e8  # precision of what does not move
 MOST_ROWS = 1500  # per set of rows; more change no coefficient
 
 
@@ -56,7 +59,7 @@ class Observed:
 
     Args:
         seconds: measured, (rows,). predict: the chip with coefficients -> predicted seconds, (rows,).
-        weight: how many facts each row stands for at most. noise: σ of its rows.
+        facts: how many facts the rows of its series and noise count for at most. noise: σ of a row.
     """
 
     hardware: str
@@ -65,7 +68,7 @@ class Observed:
     kernel: str
     seconds: Array
     predict: Callable[[Device], Array]
-    weight: float = 1.0
+    facts: float = EFFECTIVE_ROWS
     noise: float = NOISE
 
 
@@ -120,6 +123,9 @@ def fit(
 
     spreads = np.array([EFFECT_SD[effect[0]] for effect in effects])
     precision = np.vstack([prior_sd**-2.0, np.repeat(spreads[:, None] ** -2.0, len(names), axis=1)])
+    of_host = [parameter.prior.name.startswith(HOST_PREFIX) for parameter in parameters]
+    shared = [True, *(effect[0] != "series" for effect in effects)]
+    precision[np.ix_(shared, of_host)] = FIXED
     problem = _Problem(predicted, places, priors, [np.log(own.seconds) for own in observed],
                        _weights(observed), precision)  # fmt: skip
     shifts, hessian = _solve(problem)
@@ -144,23 +150,14 @@ def fit(
     return found
 
 
-def fit_scope(
-    scope: str, groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]
-) -> FittedScope:
-    """Fit the coefficients of one scope to measured ops; as `fit`, with the rows thinned."""
-    parameters = [Parameter(prior=prior, scope=scope) for prior in priors]
-    return fit([observed_rows(thin(rows)) for rows in groups], chips, parameters)[scope]
-
-
 def _weights(observed: Sequence[Observed]) -> list[float]:
-    """What a residual of each set of rows counts: rows of one series are at most EFFECTIVE_ROWS facts together."""
-    counts: dict[tuple[str, str, str], int] = {}
-    for own in observed:
-        key = (own.hardware, own.engine, own.kernel)
+    """What a residual of each set of rows counts: all rows of one series are so many facts at most."""
+    counts: dict[tuple[str, str, str, float], int] = {}
+    keys = [(own.hardware, own.engine, own.kernel, own.noise) for own in observed]
+    for key, own in zip(keys, observed, strict=True):
         counts[key] = counts.get(key, 0) + len(own.seconds)
     return [
-        float(np.sqrt(min(1.0, EFFECTIVE_ROWS / counts[own.hardware, own.engine, own.kernel]) * own.weight) / own.noise)
-        for own in observed
+        float(np.sqrt(min(1.0, own.facts / counts[key])) / own.noise) for key, own in zip(keys, observed, strict=True)
     ]
 
 
@@ -191,13 +188,17 @@ class _Problem:
 
     def objective(self, shifts: Array, residuals: Sequence[Array]) -> float:
         loss = sum(float((2 * KINK**2 * (np.sqrt(1 + (r / KINK) ** 2) - 1)).sum()) for r in residuals)
-        return loss + float((self.precision * shifts**2).sum())
+        squares = self.precision * shifts**2
+        effects = 2 * EFFECT_KINK**2 * (np.sqrt(1 + squares[1:] / EFFECT_KINK**2) - 1)
+        return loss + float(squares[0].sum() + effects.sum())
 
     def derivatives(self, shifts: Array, residuals: Sequence[Array]) -> tuple[Array, Array]:
         """(gradient, Gauss-Newton Hessian) over all shifts; every effect of a set acts on it as the pooled shift."""
         size = shifts.shape[1]
-        gradient = (self.precision * shifts).ravel()
-        hessian = np.diag(self.precision.ravel())
+        precision = self.precision.copy()
+        precision[1:] /= np.sqrt(1 + precision[1:] * shifts[1:] ** 2 / EFFECT_KINK**2)
+        gradient = (precision * shifts).ravel()
+        hessian = np.diag(precision.ravel())
         for which, (residual, weight, own) in enumerate(zip(residuals, self.weights, self.places, strict=True)):
             jacobian = self._jacobian(which, self.logs(shifts, which)) * weight
             robust = 1 / np.sqrt(1 + (residual / KINK) ** 2)

@@ -16,18 +16,26 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from perfmodel.calibration.fit import fit_scope
-from perfmodel.calibration.intervals import calibrated_widths
-from perfmodel.calibration.left_out import left_out_fits, score_left_out, with_cross_intervals
-from perfmodel.calibration.measurements import Imported, OpRows
+import numpy as np
+
+from perfmodel.calibration.intervals import calibrated_widths, model_scale
+from perfmodel.calibration.left_out import (
+    left_out_fits,
+    score_left_out,
+    score_models_composed,
+    score_models_left_out,
+    with_cross_intervals,
+)
+from perfmodel.calibration.measurements import Array, Imported, Measurement, OpRows
 from perfmodel.calibration.scopes import by_scope, parameters_of
 from perfmodel.calibration.scoring import Scored, metrics_of, score_ops
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.unit_check import suspicious_units
+from perfmodel.calibration.units import Unit, fit_unit, units_of
 from perfmodel.catalog import Specs, load_hardware
 from perfmodel.coefficient_files import CoefficientFile
 from perfmodel.errors import InputError
-from perfmodel.fitted_scopes import FittedScope, Widths
+from perfmodel.fitted_scopes import SHARES, FittedScope, Widths
 from perfmodel.types import Hardware
 
 SHARE = 0.8  # of the intervals whose coverage is reported
@@ -35,35 +43,22 @@ HOST_TIMED = "timed launch by launch, so a host's time and no kernel's"
 
 
 @dataclass(frozen=True)
-class ScopeFit:
-    """The fit of one scope.
-
-    Args:
-        left_out: every row predicted without its device; empty with a single device.
-        seen: every row under the fit.
-    """
-
-    scope: FittedScope
-    left_out: tuple[Scored, ...]
-    seen: tuple[Scored, ...]
-
-
-@dataclass(frozen=True)
 class FitOutcome:
     """What files gave.
 
     Args:
-        file: as it is written. fits: by scope. rows: measured values in the files. unused: reason -> rows.
+        file: as it is written. rows: measured values in the files. unused: reason -> rows.
+        models: whole models that were fitted, each predicted without its device.
     """
 
     file: CoefficientFile
-    fits: Mapping[str, ScopeFit]
     rows: int
     unused: Mapping[str, int]
+    models: tuple[Scored, ...] = ()
 
     @property
     def used(self) -> int:
-        return sum(fitted.scope.rows for fitted in self.fits.values())
+        return sum(scope.rows for scope in self.file.scopes.values()) + len(self.models)
 
 
 def fit_files(
@@ -86,17 +81,30 @@ def fit_files(
     imported = read_measurements(paths, source, specs=specs)
     if suspicions := suspicious_units(imported, specs=specs):
         raise InputError("coefficients are not fitted to times that cannot be right:\n" + "\n".join(suspicions))
-    chips = {rows.hardware: load_hardware(rows.hardware, specs=specs) for rows in imported.ops}
-    fits, unused = fit_ops(imported.ops, chips, leave_out=leave_out, progress=progress)
-    if not fits:
-        reasons = "; ".join(f"{reason} ({rows})" for reason, rows in {**imported.skipped, **unused}.items())
+    names = [rows.hardware for rows in imported.ops] + [fact.hardware for fact in imported.measurements]
+    chips = {name: load_hardware(name, specs=specs) for name in dict.fromkeys(names)}
+    units, unused = fit_units(imported.ops, imported.measurements, chips)
+    scopes: dict[str, FittedScope] = {}
+    models: list[Scored] = []
+    for unit in units:
+        if progress:
+            progress(unit.name)
+        found, own_models = fit_one(unit, chips, leave_out=leave_out, progress=progress)
+        scopes |= found
+        models += own_models
+    unused = {**imported.skipped, **unused}
+    if not scopes:
+        reasons = "; ".join(f"{reason} ({rows})" for reason, rows in unused.items())
         raise InputError(f"nothing to fit: {reasons or 'the files hold no measured ops'}.")
-    today = date.today().isoformat()
-    names = ", ".join(dict.fromkeys(rows.source for rows in imported.ops))
-    provenance = f"{names}: {sum(fitted.scope.rows for fitted in fits.values())} rows of {', '.join(sorted(chips))}"
-    scopes = {name: replace(fitted.scope, provenance=provenance) for name, fitted in sorted(fits.items())}
-    file = CoefficientFile(fitted=today, provenance=provenance, data=_data_entries(imported), scopes=scopes)
-    return FitOutcome(file, fits, imported.rows, {**imported.skipped, **unused})
+    sources = ", ".join(dict.fromkeys(rows.source for rows in imported.ops))
+    provenance = f"{sources}: {sum(scope.rows for scope in scopes.values())} ops"
+    provenance += f" and {len(models)} models" if models else ""
+    provenance += f" on {', '.join(sorted({device for unit in units for device in unit.devices}))}"
+    scopes = {name: replace(scope, provenance=provenance) for name, scope in sorted(scopes.items())}
+    file = CoefficientFile(
+        fitted=date.today().isoformat(), provenance=provenance, data=_data_entries(imported), scopes=scopes
+    )
+    return FitOutcome(file, imported.rows, unused, tuple(models))
 
 
 def _data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
@@ -104,6 +112,8 @@ def _data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
     counts: dict[str, int] = {}
     for rows in imported.ops:
         counts[rows.file] = counts.get(rows.file, 0) + len(rows)
+    for fact in imported.measurements:
+        counts[fact.file] = counts.get(fact.file, 0) + 1
     return tuple(
         {
             "file": Path(path).name,
@@ -114,32 +124,25 @@ def _data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
     )
 
 
-def fit_ops(
-    ops: Sequence[OpRows],
-    chips: Mapping[str, Hardware],
-    *,
-    leave_out: str = "hardware",
-    progress: Callable[[str], None] | None = None,
-) -> tuple[dict[str, ScopeFit], dict[str, int]]:
-    """Fit every scope that measured ops belong to.
-
-    Returns:
-        The fits by scope, and reason -> rows that none of them used.
-    """
+def fit_units(
+    ops: Sequence[OpRows], facts: Sequence[Measurement], chips: Mapping[str, Hardware]
+) -> tuple[list[Unit], dict[str, int]]:
+    """What is fitted together, and reason -> rows that no fit uses."""
     scopes, unused = by_scope(ops, chips)
-    fits: dict[str, ScopeFit] = {}
-    for name, all_groups in scopes.items():
-        groups, left = kernel_timed(all_groups)
+    kept: dict[str, list[OpRows]] = {}
+    for name, groups in scopes.items():
+        timed, left = kernel_timed(groups)
+        if not parameters_of(name):
+            timed, left = [], {f"no coefficient is fitted for {name}": sum(map(len, groups))}
+        if timed:
+            kept[name] = timed
         for reason, rows in left.items():
             unused[reason] = unused.get(reason, 0) + rows
-        if not parameters_of(name):
-            reason = f"no coefficient is fitted for {name}"
-            unused[reason] = unused.get(reason, 0) + sum(map(len, groups))
-            continue
-        if progress:
-            progress(name)
-        fits[name] = fit_one(name, groups, chips, leave_out=leave_out, progress=progress)
-    return fits, unused
+    units = units_of(kept, facts)
+    used = {id(fact) for unit in units for fact in unit.facts}
+    if left_facts := sum(id(fact) not in used for fact in facts):
+        unused["whole models that no fit uses (no eager torch, or no ops beside them)"] = left_facts
+    return units, unused
 
 
 def kernel_timed(groups: Sequence[OpRows]) -> tuple[list[OpRows], dict[str, int]]:
@@ -151,34 +154,63 @@ def kernel_timed(groups: Sequence[OpRows]) -> tuple[list[OpRows], dict[str, int]
 
 
 def fit_one(
-    name: str,
-    groups: Sequence[OpRows],
+    unit: Unit,
     chips: Mapping[str, Hardware],
     *,
     leave_out: str = "hardware",
     progress: Callable[[str], None] | None = None,
-) -> ScopeFit:
-    """Fit one scope, leave each device out in turn, and calibrate its intervals."""
-    priors = [parameter.prior for parameter in parameters_of(name)]
-    fitted = fit_scope(name, groups, chips, priors)
-    others = left_out_fits(name, groups, chips, priors, leave_out, progress)
+) -> tuple[dict[str, FittedScope], list[Scored]]:
+    """Fit a unit, leave each device out in turn, and calibrate its intervals.
+
+    Returns:
+        The fits by scope, and the unit's models as they were predicted without their device.
+    """
+    fitted = fit_unit(unit, chips)
+    others = left_out_fits(unit, chips, leave_out, progress)
+    unseen = {known: score_left_out(unit, others, chips, leave_out, engine_known=known) if others else {}
+              for known in (False, True)}  # fmt: skip
+    finished = {
+        name: _calibrated(fitted[name], groups, {known: sets.get(name, []) for known, sets in unseen.items()},
+                          fitted, chips, leave_out)
+        for name, groups in unit.groups.items()
+    }  # fmt: skip
+    models: list[Scored] = []
+    if unit.facts and others:
+        models, _ = score_models_left_out(unit.facts, others, unseen[True], chips, SHARE, leave_out)
+        scale = np.array([
+            model_scale(score_models_composed(unit.facts, others, unseen[True], chips, share, leave_out)[0], share)
+            for share in SHARES
+        ])  # fmt: skip
+        finished = {name: _scaled(scope, scale) for name, scope in finished.items()}
+    return finished, models
+
+
+def _scaled(scope: FittedScope, model_scale: Array) -> FittedScope:
+    return replace(scope, widths={key: replace(own, model_scale=model_scale) for key, own in scope.widths.items()})
+
+
+def _calibrated(
+    scope: FittedScope,
+    groups: Sequence[OpRows],
+    unseen: Mapping[bool, Sequence[Scored]],
+    fitted: Mapping[str, FittedScope],
+    chips: Mapping[str, Hardware],
+    leave_out: str,
+) -> FittedScope:
+    """A fit with half-widths for all levels, and its errors."""
     widths: dict[tuple[str, str], Widths] = {}
-    left_out: list[Scored] = []
     seen: list[Scored] = []
-    for kernel in ("any", "known"):
-        known = kernel == "known"
-        seen = [score_ops(rows, {name: fitted}, chips[rows.hardware], engine_known=known) for rows in groups]
-        left_out = score_left_out(groups, others, chips, leave_out, engine_known=known) if others else []
+    for known, left_out in unseen.items():
+        kernel = "known" if known else "any"
+        seen = [score_ops(rows, fitted, chips[rows.hardware], engine_known=known) for rows in groups]
         widths["device", kernel] = calibrated_widths(seen, "device")
-        if left_out:
-            chosen = [own for own in left_out if own.kernel_known or not known] or left_out
-            widths["datasheet", kernel] = unseen = calibrated_widths(chosen, "datasheet")
+        chosen = [own for own in left_out if own.kernel_known or not known] or left_out
+        if chosen:
+            widths["datasheet", kernel] = wide = calibrated_widths(chosen, "datasheet")
             # too few families have two devices to calibrate their level: they get the datasheet's, which is wider
-            widths["family", kernel] = replace(unseen, level="family")
-    if left_out:
-        left_out = with_cross_intervals(left_out, chips, SHARE, leave_out)
-    finished = replace(fitted, widths=widths, errors=_errors(left_out, seen, leave_out), rows=sum(map(len, groups)))
-    return ScopeFit(finished, tuple(left_out), tuple(seen))
+            widths["family", kernel] = replace(wide, level="family")
+    crossed = with_cross_intervals(unseen[True], chips, SHARE, leave_out) if unseen[True] else []
+    return replace(scope, widths=widths, errors=_errors(crossed, seen, leave_out), rows=sum(map(len, groups)))
 
 
 def _errors(left_out: Sequence[Scored], seen: Sequence[Scored], what: str) -> dict[str, Any]:

@@ -56,6 +56,17 @@ def calibrated_widths(sets: Sequence[Scored], level: str) -> Widths:
     return Widths(level, np.maximum(np.array(rows), SMALLEST), series_correlation(sets))
 
 
+def model_scale(sets: Sequence[Scored], share: float) -> float:
+    """Factor on the composed half-widths of whole models: the quantile of |log(predicted/measured)| over half-width.
+
+    Args:
+        sets: models predicted without their device, with the half-widths of their ops composed at `share`.
+    """
+    ratios = np.concatenate([np.abs(own.log_ratio) / own.half_width for own in sets])
+    devices = len({own.labels["hardware"] for own in sets})
+    return float(weighted_quantile(ratios, _device_weights(sets), [share])[0]) * (1 + INFLATION / devices)
+
+
 def series_correlation(sets: Sequence[Scored]) -> float:
     """Share of the mean square error that rows of one kernel on one device have in common.
 

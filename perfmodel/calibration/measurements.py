@@ -11,7 +11,8 @@ row), all optional:
     resident_bytes  the memory it goes through between two uses of the same byte: where it fits into the last cache,
                     reads come from there and not from memory
     weight_copies   how many copies of the weights it rotates over
-    event_floor     1: the launch gap between two events is inside the time (6 to 40 us on CUDA)
+    event_floor     above 0: the time is that between two events around one call, with the host's work on it inside;
+                    how long the host works, against the cheapest call (1)
     host_paced      1: eager calls one after the other, so that the host sets the pace of the short ones
     kernel_only     1: the sum of kernel durations, without launches and gaps
     best_share      the share of repetitions that was averaged, the fastest ones

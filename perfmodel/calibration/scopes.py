@@ -24,7 +24,9 @@ _NARROW = (*(name for name in _GEMM if name != "gemm.fill_elements"), *_QUANTIZE
 _VECTOR = (
     "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.memory_efficiency", "simt.fill_elements",
     "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle", "power.energy_per_flop_joules",
-    "benchmark.event_floor_seconds",
+    "convolution.direct_efficiency", "convolution.winograd_efficiency", "convolution.product_efficiency",
+    "convolution.transform_efficiency",
+    "benchmark.event_floor_seconds", "benchmark.hidden_share",
 )  # fmt: skip
 _ATTENTION = (
     "attention.launch_seconds", "attention.compute_efficiency", "attention.memory_efficiency",
@@ -36,9 +38,10 @@ _EXPERTS = (
     "experts.token_passes",
 )  # fmt: skip
 _STREAMING = (
-    "memory_bound.launch_seconds", "pointwise.memory_efficiency", "softmax.memory_efficiency",
-    "normalization.memory_efficiency", "cache.usable_share", "cache.bytes_per_core_cycle",
-    "benchmark.event_floor_seconds",
+    "memory_bound.launch_seconds", "pointwise.memory_efficiency", "memory_bound.ecc_efficiency",
+    "memory_bound.vector_efficiency", "softmax.element_flops", "softmax.block_element_flops",
+    "normalization.element_flops", "normalization.row_cycles", "normalization.rows_in_flight",
+    "cache.usable_share", "cache.bytes_per_core_cycle", "benchmark.event_floor_seconds", "benchmark.hidden_share",
 )  # fmt: skip
 _COLLECTIVE = (
     "collective.start_seconds", "collective.step_seconds", "collective.host_step_seconds",

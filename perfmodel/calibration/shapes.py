@@ -148,6 +148,8 @@ def embedding_arguments(rows: Array, width: Array, dtype: str) -> Arguments:
         "cache_bytes": 0.0,
         "flops": 0.0,
         "launches": 1.0,
+        "elements": 0.0,
+        "columns": 0.0,
         "reread_bytes": 0.0,
         "reuse_bytes": 0.0,
     }

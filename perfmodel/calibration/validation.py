@@ -12,12 +12,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from perfmodel.calibration.fitting import HOST_TIMED
-from perfmodel.calibration.left_out import left_out_fits, score_left_out, with_cross_intervals
-from perfmodel.calibration.measurements import Imported, OpRows
+from perfmodel.calibration.left_out import (
+    left_out_fits,
+    score_left_out,
+    score_models_left_out,
+    with_cross_intervals,
+)
+from perfmodel.calibration.measurements import Imported, Measurement, OpRows
+from perfmodel.calibration.model_scores import score_models
+from perfmodel.calibration.model_times import reason_to_skip
 from perfmodel.calibration.scopes import by_scope, parameters_of
 from perfmodel.calibration.scoring import Group, Scored, group_scored, metrics_of, score_ops
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.unit_check import suspicious_units
+from perfmodel.calibration.units import units_of
 from perfmodel.catalog import Specs, load_hardware
 from perfmodel.coefficient_files import load_scopes
 from perfmodel.errors import InputError
@@ -87,16 +95,11 @@ def validate(
     scopes, unsupported = by_scope(imported.ops, chips)
     tally.add_all(unsupported)
     usable = {name: _kernels(groups, tally) for name, groups in scopes.items()}
+    facts = imported.measurements
     if leave_out is None:
-        found = load_scopes(specs=specs)
-        fitted = {name: choose_scopes(found, chip) for name, chip in chips.items()}
-        sets = [
-            score_ops(rows, fitted[rows.hardware], chips[rows.hardware], level)
-            for groups in usable.values()
-            for rows in groups
-        ]
+        sets = _as_shipped(usable, facts, chips, level, specs, tally)
     else:
-        sets = _left_out(usable, chips, leave_out, level, tally, progress)
+        sets = _left_out(usable, facts, chips, leave_out, level, tally, progress)
     if not sets:
         reasons = "; ".join(f"{reason} ({rows} rows)" for reason, rows in tally.skipped.items())
         raise InputError(f"no row can be predicted: {reasons or 'the files hold none'}.")
@@ -141,23 +144,58 @@ def is_host_time(rows: OpRows) -> bool:
     return rows.runtime == "eager" and rows.engine not in ("", "torch") and not rows.conditions.get("kernel_only", 0.0)
 
 
+def _as_shipped(
+    usable: Mapping[str, Sequence[OpRows]],
+    facts: Sequence[Measurement],
+    chips: Mapping[str, Hardware],
+    level: float,
+    specs: Specs,
+    tally: _Tally,
+) -> list[Scored]:
+    found = load_scopes(specs=specs)
+    fitted = {name: choose_scopes(found, chip) for name, chip in chips.items()}
+    ops = [
+        score_ops(rows, fitted[rows.hardware], chips[rows.hardware], level)
+        for groups in usable.values()
+        for rows in groups
+    ]
+    models, skipped = score_models(facts, fitted, chips, level)
+    tally.add_all(skipped)
+    return [*ops, *models]
+
+
 def _left_out(
     usable: Mapping[str, Sequence[OpRows]],
+    facts: Sequence[Measurement],
     chips: Mapping[str, Hardware],
     leave_out: str,
     level: float,
     tally: _Tally,
     progress: Progress | None,
 ) -> list[Scored]:
+    """Where models are scored, their ops are what they are fitted with, and are not scored themselves."""
+    fitted = {name: groups for name, groups in usable.items() if parameters_of(name)}
+    for name in usable.keys() - fitted.keys():
+        tally.add(f"no coefficient is fitted for {name}", sum(map(len, usable[name])))
     sets: list[Scored] = []
-    for name, groups in usable.items():
-        priors = [parameter.prior for parameter in parameters_of(name)]
-        if not priors:
-            tally.add(f"no coefficient is fitted for {name}", sum(map(len, groups)))
-            continue
-        fits = left_out_fits(name, groups, chips, priors, leave_out, progress)
+    units = units_of(fitted, facts)
+    for unit in units:
+        fits = left_out_fits(unit, chips, leave_out, progress)
+        rows = sum(len(own) for groups in unit.groups.values() for own in groups)
         if not fits:
-            tally.add(f"{name}: only one {leave_out}, so nothing is left to fit", sum(map(len, groups)))
+            tally.add(f"{unit.name}: only one {leave_out}, so nothing is left to fit", rows + len(unit.facts))
             continue
-        sets += with_cross_intervals(score_left_out(groups, fits, chips, leave_out), chips, level, leave_out)
+        ops = score_left_out(unit, fits, chips, leave_out)
+        if unit.facts:
+            tally.add("ops that whole models are fitted with", rows)
+            models, skipped = score_models_left_out(unit.facts, fits, ops, chips, level, leave_out)
+            tally.add_all(skipped)
+            sets += models
+            continue
+        for own in ops.values():
+            sets += with_cross_intervals(own, chips, level, leave_out)
+    scored = {id(fact) for unit in units for fact in unit.facts}
+    for fact in facts:
+        if id(fact) not in scored:
+            tally.add(reason_to_skip(fact) or "models are left out in eager torch only, with ops in the same files", 1)
     return sets

@@ -24,12 +24,13 @@ from perfmodel.costs.registry import (
 from perfmodel.sizes import product
 from perfmodel.types import OpCost, Tensor
 
-# FLOPs per output element; functions not listed count 1
+# FLOPs per output element; functions not listed count 1. Frameworks replace x^2, x^3, ... by products, so that "pow" is
+# cheap; other exponents take a logarithm and an exponential in extended precision
 POINTWISE_FLOPS = {
     "gelu": 8, "gelu_tanh": 12, "silu": 5, "sigmoid": 4, "tanh": 6, "mish": 10, "elu": 4, "softplus": 5,
     "hardswish": 4, "hardsigmoid": 3, "erf": 8, "log_sigmoid": 5, "rope": 6,
     "silu_mul": 6, "gelu_mul": 9, "gelu_tanh_mul": 13, "relu_mul": 2, "sigmoid_mul": 5,
-    "addcmul": 2, "addcdiv": 2, "lerp": 3, "where": 1, "clamp": 2,
+    "addcmul": 2, "addcdiv": 2, "lerp": 3, "where": 1, "clamp": 2, "general_pow": 60,
 }  # fmt: skip
 # kernels that an eager runtime starts for functions it has no single kernel for
 EAGER_KERNELS = {
@@ -52,6 +53,8 @@ def cost_streaming(
     cache_bytes: Number,
     flops: Number,
     launches: Number,
+    elements: Number,
+    columns: Number,
     reread_bytes: Number,
     reuse_bytes: Number,
     function: str,
@@ -59,11 +62,12 @@ def cost_streaming(
     """Each byte moved once, `flops` on the vector unit.
 
     Args:
+        elements, columns: of the input of an op that reduces rows, which its kernel time depends on; 0 for others.
         reread_bytes, reuse_bytes: of a broadcast operand, which its kernel time depends on: bytes that are read again,
             and what is moved between two reads of the same byte; 0 without one.
 
     >>> cost_streaming(read_bytes=8, write_bytes=8, weight_bytes=0, cache_bytes=0, flops=4, launches=1,
-    ...                reread_bytes=0, reuse_bytes=0, function="add").bytes
+    ...                elements=0, columns=0, reread_bytes=0, reuse_bytes=0, function="add").bytes
     16
     """
     return OpCost(
@@ -87,9 +91,20 @@ def _arguments(
         "cache_bytes": _cached(operands.inputs) + _cached(operands.outputs),
         "flops": flops,
         "launches": operands.attribute("launches", EAGER_KERNELS.get(function, 1)),
+        **_row_sizes(operands),
         **_broadcast_sizes(operands),
         "function": function,
     }
+
+
+def _row_sizes(operands: Operands) -> Arguments:
+    """The elements, and the columns of a row, of ops that reduce rows; batch norm has its statistics already."""
+    kind, function = operands.op.kind, str(operands.attribute("function", "layer"))
+    if kind not in ("softmax", "normalization") or function == "batch" or not operands.inputs:
+        return {"elements": 0, "columns": 0}
+    shape = operands.input(0).shape
+    first = {"group": 1, "instance": 2}.get(function, len(shape) - 1)
+    return {"elements": product(shape), "columns": operands.attribute("axis_size", product(shape[first:]))}
 
 
 def _broadcast_sizes(operands: Operands) -> Arguments:

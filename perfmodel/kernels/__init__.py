@@ -16,6 +16,7 @@ import numpy as np
 from perfmodel.costs.collective import COLLECTIVE
 from perfmodel.kernels.attention import time_attention
 from perfmodel.kernels.collective import time_collective
+from perfmodel.kernels.convolution import WINOGRAD_SHORTCUT, time_convolution, winograd_applies, works_with_winograd
 from perfmodel.kernels.device import RUNTIMES, Device, Rate, contraction_rate, fitted_device, resolve_runtime
 from perfmodel.kernels.experts import time_experts
 from perfmodel.kernels.gemm import time_gemm
@@ -31,7 +32,7 @@ __all__ = [
     "scope_of", "time_group",
 ]  # fmt: skip
 
-_GEMM_KINDS = ("linear", "matmul", "convolution", "index_scores", "gated_delta_rule")
+_GEMM_KINDS = ("linear", "matmul", "index_scores", "gated_delta_rule")
 
 
 def scope_of(kind: str, flags: Mapping[str, Any], rate: Rate | None) -> str:
@@ -78,6 +79,8 @@ def time_group(
         return time_collective(sizes, flags, cost, device)
     if rate is None:
         return time_memory_bound(kinds, sizes, cost, device)
+    if kinds[0] == "convolution":
+        return time_convolution(sizes, flags, cost, device, rate)
     if kinds[0] in _GEMM_KINDS:
         return time_gemm(kinds[0], sizes, flags, cost, device, rate)
     if kinds[0] == "attention":
@@ -96,4 +99,7 @@ def bound_seconds(
         return np.maximum(bound, link_bound_seconds(hardware, sizes, str(flags["operation"]), cost))
     if rate is None:
         return bound
-    return np.maximum(bound, np.asarray(cost.matrix_flops, dtype=float) / rate.flops_per_second)
+    flops = np.asarray(cost.matrix_flops, dtype=float)
+    if kind == "convolution" and works_with_winograd(hardware, rate):
+        flops = np.where(winograd_applies(sizes, flags), flops / WINOGRAD_SHORTCUT, flops)
+    return np.maximum(bound, flops / rate.flops_per_second)

@@ -15,7 +15,7 @@ Letters: M rows, N columns, K summed, G independent products.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -96,7 +96,8 @@ class TileModel:
         rows, columns: of a tile, arrays (1, tiles, 1, 1). splits: ways to split K, array (splits, 1, 1, 1).
         work_flops: FLOPs of a tile per K element, divided by the tile's efficiency eta, (1, tiles, 1, 1).
         fill: K elements of pipeline fill. overlap: the exponent p of compute and memory.
-        dealt: tiles are dealt out to the chip's cores in waves.
+        dealt: tiles are dealt out to the chip's cores in waves. resident: tiles that share a core, each at its part of
+            the rate, so that a core with fewer of them is not busy.
     """
 
     rows: Array
@@ -106,6 +107,7 @@ class TileModel:
     fill: Prior
     overlap: Prior
     dealt: bool
+    resident: int = 1
 
 
 def _tile_model(
@@ -152,10 +154,19 @@ _SYSTOLIC = _tile_model(((8, 128),), name="systolic", fill=(64.0, 0.7), overlap=
 _SIMD = _tile_model(((1, 16),), name="simd", fill=(16.0, 0.7), overlap=(2.0, 0.3))
 
 
-def tile_model(device: Device, unit: str) -> TileModel:
-    """The tiles of a chip's unit."""
+def with_tiles(model: TileModel, tiles: tuple[tuple[int, int], ...], resident: int) -> TileModel:
+    """A tile model with some of its tiles only, `resident` of them on a core, and K never split."""
+    kept = [(int(m), int(n)) in tiles for m, n in zip(model.rows.ravel(), model.columns.ravel(), strict=True)]
+    return replace(
+        model, rows=model.rows[:, kept], columns=model.columns[:, kept], work_flops=model.work_flops[:, kept],
+        splits=model.splits[:1], resident=resident,
+    )  # fmt: skip
+
+
+def tile_model(device: Device, rate: Rate) -> TileModel:
+    """The tiles of a chip's unit; fp32 has those of SIMT kernels on matrix units, too."""
     if device.hardware.kind == "gpu":
-        return _MATRIX if unit == "matrix" else _VECTOR
+        return _VECTOR if _full_width(rate) else _MATRIX
     return _SIMD if device.hardware.kind == "cpu" else _SYSTOLIC
 
 
@@ -171,22 +182,28 @@ def gemm_sizes(kind: str, sizes: Mapping[str, Any]) -> tuple[Array, Array, Array
 
 
 def time_gemm(
-    kind: str, sizes: Mapping[str, Any], flags: Mapping[str, Any], cost: OpCost, device: Device, rate: Rate
+    kind: str,
+    sizes: Mapping[str, Any],
+    flags: Mapping[str, Any],
+    cost: OpCost,
+    device: Device,
+    rate: Rate,
+    own_tiles: TileModel | None = None,
 ) -> KernelTime:
     """Times of a group of GEMM-like ops.
 
     Args:
         sizes: arrays (ops, configurations) as `gemm_sizes` wants them.
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
+        own_tiles: those of kernels that are no plain GEMMs.
     """
-    # fp32 kernels on matrix units have the tiles of those on vector units
-    memory, tiles = device[MEMORY_EFFICIENCY], tile_model(device, "vector" if _full_width(rate) else rate.unit)
+    memory, tiles = device[MEMORY_EFFICIENCY], own_tiles or tile_model(device, rate)
     efficiency, narrow = compute_efficiency(device, rate)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
     chip = _Chip(
         flops_per_second=sustained.flops_per_second,
         bytes_per_second=device.hardware.memory_bandwidth_bytes_per_second * memory.value,
-        cores=device.hardware.cores or 1 if tiles.dealt else 1,
+        cores=(device.hardware.cores or 1) * tiles.resident if tiles.dealt else 1,
         tiles=tiles,
         fill=device[NARROW_FILL_ELEMENTS if rate.dtype in _NARROW and tiles.dealt else tiles.fill].value,
         overlap=device[tiles.overlap].value,

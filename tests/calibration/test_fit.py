@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from builders import gpu
 
-from perfmodel.calibration.fit import Parameter, fit, fit_scope, observed_rows, thin
+from perfmodel.calibration.fit import Parameter, fit, observed_rows, thin
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.row_times import row_seconds, time_rows
 from perfmodel.coefficients import Coefficient, declared_priors

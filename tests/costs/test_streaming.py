@@ -5,7 +5,7 @@ from builders import op, streaming, w, x, y
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.costs import cost_graph
+from perfmodel.costs import cost_graph, op_arguments
 from perfmodel.costs.streaming import POINTWISE_FLOPS
 from perfmodel.errors import GraphError
 
@@ -43,6 +43,24 @@ def test_a_lookup_reads_rows_and_not_the_table(batch: int) -> None:
     cost = cost_graph(table, {"batch": batch})
     assert cost.weight_bytes == batch * 16 * 2
     assert cost.read_bytes == batch * 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "attributes", "elements", "columns"),
+    [
+        ("normalization", {"function": "layer"}, 2 * 6 * 4 * 5, 5),
+        ("normalization", {"function": "group"}, 2 * 6 * 4 * 5, 6 * 4 * 5),
+        ("normalization", {"function": "instance"}, 2 * 6 * 4 * 5, 4 * 5),
+        ("normalization", {"function": "batch"}, 0, 0),  # the statistics are known
+        ("softmax", {"axis_size": 6}, 2 * 6 * 4 * 5, 6),
+        ("pointwise", {"function": "gelu"}, 0, 0),
+    ],
+)
+def test_what_is_reduced_over(kind: str, attributes: dict[str, object], elements: int, columns: int) -> None:
+    shape = "2 6 4 5"
+    graph = op(kind, [x("x", shape)], [y("y", shape)], attributes)
+    sizes = op_arguments(graph.ops[0], graph.tensors).sizes
+    assert (sizes["elements"], sizes["columns"]) == (elements, columns)
 
 
 def test_kernels_that_eager_starts_can_be_said_by_the_op() -> None:

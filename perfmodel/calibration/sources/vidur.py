@@ -172,7 +172,7 @@ def _rows(table: Columns, chip: Hardware, kind: str, arguments: Arguments, secon
         engine=ENGINE,
         version="",
         kernel="",
-        runtime="eager",
+        runtime="graphs",  # durations of kernels alone, as in a captured graph
         kind=kind,
         precision=PRECISION,
         flags=arguments.flags,
