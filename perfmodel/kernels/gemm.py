@@ -41,7 +41,7 @@ COMPUTE_EFFICIENCY = prior(
               "cpu": (0.7, 0.3), "accelerator": (0.8, 0.2)},
 )  # fmt: skip
 VECTOR_EFFICIENCY = prior(
-    "gemm.vector_efficiency", 0.94, 0.05, meaning="share of the fp32 peak a GEMM in full width reaches",
+    "gemm.vector_efficiency", 0.93, 0.05, meaning="share of the fp32 peak a GEMM in full width reaches",
     source=_FP32, variants={"cpu": (0.7, 0.3), "tpu": (0.5, 0.5)},
 )  # fmt: skip
 ISSUE_EFFICIENCY = prior(
