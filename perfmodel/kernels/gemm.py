@@ -48,10 +48,6 @@ ISSUE_EFFICIENCY = prior(
     "gemm.vector_issue_efficiency", 0.79, 0.06,
     meaning="the same where multiplications take every issue slot, over where they leave one free", source=_FP32,
 )  # fmt: skip
-FP32_MATRIX_EFFICIENCY = prior(
-    "gemm.fp32_matrix_efficiency", 0.95, 0.08, meaning="fp32 on matrix units over that on vector units",
-    source="NeuSight, MI100 and MI250",
-)  # fmt: skip
 NARROW_EFFICIENCY = prior(
     "gemm.fp8_efficiency", 0.85, 0.2, meaning="8-bit issue efficiency over the 16-bit one", source=_TABLES,
 )  # fmt: skip
@@ -266,9 +262,7 @@ def _quantize_seconds(moved: Any, device: Device) -> tuple[Any, Any]:
 
 def compute_efficiency(device: Device, rate: Rate) -> tuple[Coefficient, Coefficient | None]:
     """The coefficient for the share of the peak, and a factor on top of it: narrow dtypes, fp32 without issue slots."""
-    if device.hardware.kind == "gpu" and _full_width(rate) and rate.unit == "matrix":
-        return device[VECTOR_EFFICIENCY], device[FP32_MATRIX_EFFICIENCY]
-    if rate.unit == "vector":
+    if rate.unit == "vector" or (device.hardware.kind == "gpu" and _full_width(rate)):
         return device[VECTOR_EFFICIENCY], device[ISSUE_EFFICIENCY] if _issue_bound(device.hardware) else None
     return device[COMPUTE_EFFICIENCY], device[_NARROW[rate.dtype]] if rate.dtype in _NARROW else None
 
