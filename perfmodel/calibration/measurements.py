@@ -108,7 +108,7 @@ class Measurement:
         phase: forward, prefill, decode or training (forward and backward). metric: what was measured.
         batch, input_tokens, output_tokens, image_size: 0 where the model has no such size.
         layout: how the model is spread over devices ("tp4"), "" for one device.
-        options: further settings that change the time (memory_format, autocast, kv_cache, ...).
+        options: further settings that change the time (attention, logits, memory_format, autocast, kv_cache, ...).
         facts: further numbers of the row, in SI units (parameters, flops, forward_seconds, ...).
         repeats: repetitions behind the value, 0 if unknown. date: ISO, "" if unknown.
     """

@@ -32,7 +32,7 @@ _VECTOR = (
     "benchmark.hidden_share",
 )  # fmt: skip
 _FP32_MATRIX = (
-    "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.fp32_matrix_efficiency", "gemm.memory_efficiency",
+    "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.memory_efficiency",
     "simt.fill_elements", "simt.overlap", "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle",
     "power.energy_per_flop_joules", "power.matrix_energy_factor", "benchmark.event_floor_seconds",
     "benchmark.hidden_share",

@@ -42,16 +42,12 @@ COMPUTE_EFFICIENCY = prior(
               "cpu": (0.7, 0.3), "accelerator": (0.8, 0.2)},
 )  # fmt: skip
 VECTOR_EFFICIENCY = prior(
-    "gemm.vector_efficiency", 0.94, 0.05, meaning="share of the fp32 peak a GEMM in full width reaches",
+    "gemm.vector_efficiency", 0.93, 0.05, meaning="share of the fp32 peak a GEMM in full width reaches",
     source=_FP32, variants={"cpu": (0.7, 0.3), "tpu": (0.5, 0.5)},
 )  # fmt: skip
 ISSUE_EFFICIENCY = prior(
     "gemm.vector_issue_efficiency", 0.79, 0.06,
     meaning="the same where multiplications take every issue slot, over where they leave one free", source=_FP32,
-)  # fmt: skip
-FP32_MATRIX_EFFICIENCY = prior(
-    "gemm.fp32_matrix_efficiency", 0.95, 0.08, meaning="fp32 on matrix units over that on vector units",
-    source="NeuSight, MI100 and MI250",
 )  # fmt: skip
 NARROW_EFFICIENCY = prior(
     "gemm.fp8_efficiency", 0.85, 0.2, meaning="8-bit issue efficiency over the 16-bit one", source=_TABLES,
@@ -154,9 +150,7 @@ def _issue_bound(hardware: Hardware) -> bool:
 
 def compute_efficiency(device: Device, rate: Rate) -> tuple[Coefficient, Coefficient | None]:
     """The coefficient for the share of the peak, and a factor on top of it: narrow dtypes, fp32 without issue slots."""
-    if device.hardware.kind == "gpu" and full_width(rate) and rate.unit == "matrix":
-        return device[VECTOR_EFFICIENCY], device[FP32_MATRIX_EFFICIENCY]
-    if rate.unit == "vector":
+    if rate.unit == "vector" or (device.hardware.kind == "gpu" and full_width(rate)):
         return device[VECTOR_EFFICIENCY], device[ISSUE_EFFICIENCY] if _issue_bound(device.hardware) else None
     return device[COMPUTE_EFFICIENCY], device[_NARROW[rate.dtype]] if rate.dtype in _NARROW else None
 

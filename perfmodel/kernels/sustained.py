@@ -3,7 +3,7 @@
 Two rules, by unit:
 
 - fp32 (on vector units, and on matrix units of AMD GPUs): P_cap = TDP / (E·node), with an energy per FLOP E of
-  about 21 pJ at 16 nm, scaled by node, and less on matrix units.
+  about 20 pJ at 16 nm, scaled by node, and less on matrix units.
 - Other dtypes on matrix units of NVIDIA GPUs: the clock falls by s = min(1, TDP / (SM·clock·w)), w watts per SM and
   GHz.
 
@@ -23,11 +23,11 @@ from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.roofline import Array
 
 ENERGY_PER_FLOP_JOULES = prior(
-    "power.energy_per_flop_joules", 21e-12, 0.15,
+    "power.energy_per_flop_joules", 20e-12, 0.15,
     meaning="energy of one fp32 FLOP on vector units at 16 nm", source="NeuSight fp32 whole models",
 )  # fmt: skip
 MATRIX_ENERGY_FACTOR = prior(
-    "power.matrix_energy_factor", 0.75, 0.2,
+    "power.matrix_energy_factor", 0.79, 0.2,
     meaning="energy of one fp32 FLOP on matrix units over that on vector units",
     source="NeuSight, MI100 and MI250",
 )  # fmt: skip

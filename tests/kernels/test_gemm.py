@@ -92,3 +92,25 @@ def test_fp8_is_faster_than_bf16_but_not_twice() -> None:
 def test_eager_launches_cost_more_than_replayed_ones() -> None:
     eager, compiled, graphs = (seconds(linear(64, 64), gpu(), runtime, batch=1) for runtime in RUNTIMES)
     assert eager > compiled > graphs
+
+
+def fp32_share(hardware: Hardware, unit: str = "vector") -> float:
+    """The share of the fp32 peak that a large product reaches."""
+    shape = linear(8192, 8192, dtype="fp32")
+    rate = hardware.peaks[unit, "fp32"]  # type: ignore[index]
+    return float(2 * 8192**3 / rate / seconds(shape, hardware, batch=8192))
+
+
+def test_fp32_loses_where_multiplications_take_all_issue_slots() -> None:
+    """64 lanes an SM leave slots for loads and addresses, 128 do not, nor do the 64 of Pascal."""
+    free, full = (gpu(peaks={("vector", "fp32"): 2 * 128 * 1.8e9 * lanes}, power_watts=0.0) for lanes in (64, 128))
+    assert 0.85 < fp32_share(free) < 0.95
+    assert 0.65 < fp32_share(full) / fp32_share(free) < 0.85
+    assert fp32_share(replace(free, family="pascal")) == pytest.approx(fp32_share(full), rel=0.03)
+
+
+def test_fp32_on_matrix_units_reaches_much_of_its_peak() -> None:
+    """MI100: 46.1 TFLOP/s on matrix units, of which rocBLAS kernels reach 0.66 to 0.75."""
+    amd = gpu(vendor="AMD", peaks={("matrix", "fp32"): 46.1e12, ("vector", "fp32"): 23.1e12}, cores=120,
+              clock_hertz=1.5e9, power_watts=300.0, process_nm=7.0)  # fmt: skip
+    assert 0.6 < fp32_share(amd, "matrix") < 0.8

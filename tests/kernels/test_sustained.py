@@ -73,3 +73,29 @@ def test_a_dtype_without_a_rate_of_its_own() -> None:
     hardware = gpu(native=("bf16", "fp32"), fallbacks={"fp8": "fp16", "fp16": "bf16", "fp64": "fp8"})
     assert contraction_rate(hardware, "fp64") == Rate(1000e12, "matrix", "bf16", True)
     assert contraction_rate(hardware, "fp32") == Rate(60e12, "vector", "fp32", False)
+
+
+def test_fp32_is_limited_by_power_on_matrix_units_too() -> None:
+    """A matrix unit spends less energy on a FLOP, and a newer node less than an older one."""
+    amd = {"vendor": "AMD", "power_watts": 300.0, "process_nm": 7.0}
+    matrix, vector = (
+        power_cap(Device(gpu(**amd), "eager", {}), Rate(46e12, unit, "fp32", False))[0]  # type: ignore[arg-type]
+        for unit in ("matrix", "vector")
+    )
+    assert vector < matrix < 2 * vector
+    nodes = [power_cap(Device(gpu(process_nm=node), "eager", {}), VECTOR)[0] for node in (16.0, 12.0, 7.0, 5.0)]
+    assert nodes == sorted(nodes)
+
+
+def test_which_cards_are_capped_in_fp32() -> None:
+    """(peak, watts, nm): T4 and L4 far below their peak, A100 PCIe at its limit, V100 below it."""
+    cards = {"t4": (8.1e12, 70.0, 12.0), "l4": (30.3e12, 72.0, 4.0), "a100": (19.5e12, 250.0, 7.0),
+             "v100": (14.1e12, 250.0, 12.0)}  # fmt: skip
+    shares = {
+        name: sustained(Rate(peak, "vector", "fp32", False), 0.94, power_watts=watts, process_nm=node) / (0.94 * peak)
+        for name, (peak, watts, node) in cards.items()
+    }
+    assert shares["l4"] < 0.5
+    assert shares["t4"] < 0.7
+    assert 0.9 < shares["a100"] < 0.99
+    assert shares["v100"] > 0.97

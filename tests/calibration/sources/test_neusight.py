@@ -106,6 +106,14 @@ def test_whole_models(tmp_path: Path) -> None:
     assert (facts[5].subject, facts[5].model) == ("switchxl4", "")
 
 
+def test_attention_and_logits_that_ran_are_told(tmp_path: Path) -> None:
+    """BERT is a classifier in inference and has its pretraining head in training; decoders give all logits."""
+    rows = [label(model="bert_large"), label(model="bert_large", mode="train"), label()]
+    facts = read_measurements(write_csv(tmp_path / "e2e_labels.csv", rows)).measurements
+    assert {fact.options["attention"] for fact in facts} == {"eager"}
+    assert {fact.row: fact.options.get("logits", "last") for fact in facts} == {1: "last", 2: "all", 3: "all"}
+
+
 def test_configs_beside_the_labels_come_first(tmp_path: Path) -> None:
     config = tmp_path / "DLmodel_configs" / "opt_13.json"
     config.parent.mkdir()
