@@ -28,7 +28,8 @@ _VECTOR = (
 )  # fmt: skip
 _ATTENTION = (
     "attention.launch_seconds", "attention.compute_efficiency", "attention.memory_efficiency",
-    "attention.block_cycles", "attention.exposed_exponentials", "attention.short_prompt_tokens",
+    "attention.narrow_efficiency", "attention.exposed_exponentials", "attention.short_prompt_tokens",
+    "attention.wave_share", "attention.block_cycles", "attention.key_cycles",
     "cache.usable_share", "cache.bytes_per_core_cycle",
 )  # fmt: skip
 _EXPERTS = (
