@@ -2,15 +2,16 @@
 
     log c(chip, kernel) = log prior(chip) + pooled + δ_kernel + δ_family + δ_device + δ_series
 
-    minimise  Σ w·huber((log t(c) − log t_measured) / σ)  +  Σ (pooled/sd)²  +  Σ_effects (δ/τ)²
+    minimise  Σ w·huber((log t(c) − log t_measured) / σ)  +  Σ (pooled/sd)²  +  Σ_effects huber(δ/τ)
 
 `pooled` is what the data say of all chips together, as a shift of the prior that each chip has by its kind and vendor;
 an effect is what one kernel of an engine, one architecture family, one device, or one series (a kernel on a device)
 adds. A chip stands on the effects that are known of it: a device left out has no δ_device and no δ_series, and a family
 of which nothing was measured no δ_family. Rows of one series are no independent facts (neighbouring sizes run the same
 code): the weight w makes a series count as `EFFECTIVE_ROWS` facts, which keeps the priors alive. Robust loss:
-pseudo-Huber, so that a few odd rows do not pull. Solved by Gauss-Newton with Levenberg damping; the spread of a
-coefficient is the inverse Hessian's.
+pseudo-Huber, so that a few odd rows do not pull; for effects too, so that one odd kernel (a fallback, ten times slower)
+does not slow down the chips that lack it. Solved by Gauss-Newton with Levenberg damping; the spread of a coefficient is
+the inverse Hessian's.
 
 May import: coefficients, kernels, measurements, row_times. Numbers only: reading files and writing reports is elsewhere.
 """
@@ -35,6 +36,7 @@ NOISE = 0.15  # σ: what a good formula leaves unexplained, in log time
 KINK = 1.5  # of the robust loss, in σ
 # τ: how far the coefficients of one kernel, family, device or series stray from the others', in log
 EFFECT_SD = {"kernel": 0.25, "family": 0.15, "device": 0.1, "series": 0.2}
+EFFECT_KINK = 1.0  # of an effect's penalty, in τ
 STEP = 1e-4  # of the numerical derivative, in log
 ITERATIONS = 25
 TOLERANCE = 1e-5
@@ -251,13 +253,17 @@ class _Problem:
 
     def objective(self, shifts: Array, residuals: Sequence[Array]) -> float:
         loss = sum(float((2 * KINK**2 * (np.sqrt(1 + (r / KINK) ** 2) - 1)).sum()) for r in residuals)
-        return loss + float((self.precision * shifts**2).sum())
+        squares = self.precision * shifts**2
+        effects = 2 * EFFECT_KINK**2 * (np.sqrt(1 + squares[1:] / EFFECT_KINK**2) - 1)
+        return loss + float(squares[0].sum() + effects.sum())
 
     def derivatives(self, shifts: Array, residuals: Sequence[Array]) -> tuple[Array, Array]:
         """(gradient, Gauss-Newton Hessian) over all shifts; every effect of a set acts on it as the pooled shift."""
         size = shifts.shape[1]
-        gradient = (self.precision * shifts).ravel()
-        hessian = np.diag(self.precision.ravel())
+        precision = self.precision.copy()
+        precision[1:] /= np.sqrt(1 + precision[1:] * shifts[1:] ** 2 / EFFECT_KINK**2)
+        gradient = (precision * shifts).ravel()
+        hessian = np.diag(precision.ravel())
         for which, (residual, weight, own) in enumerate(zip(residuals, self.weights, self.places, strict=True)):
             jacobian = self._jacobian(which, self.logs(shifts, which)) * weight
             robust = 1 / np.sqrt(1 + (residual / KINK) ** 2)

@@ -5,13 +5,13 @@
     u  = pad·(2·(C + V)/(rate · ec) + e/exponential rate)      seconds of one (query, key) pair
     r  = pairs/keys + keys/128                                 keys that one block goes through, one after another
 
-What a chip computes beyond the visible pairs: half of a block of s0 keys at the last key of each query, and the wait
-for the last blocks of 64 rows, w of a block. The matrix unit works on 16 query rows at least; grouped heads share
-them: pad = ceil(rows/16)·16/rows with rows = S·H/K. The exponentials of the softmax run at 16 per core and clock and
-overlap only in part, which is why short heads and 8 bits reach less of the peak. A block costs b cycles to start and
-to drain, which memory traffic hides as it hides any work. A few queries to a long context are split over the keys, 128
-ways at most, so that no block is as long as the context. Form and priors: attention operator tables of A100, H100,
-B200 and L40S.
+What a chip computes beyond the visible pairs: half of a block of s0 keys at the last key of each query (and at the
+first one in a window), and the wait for the last blocks of 64 rows, w of a block. The matrix unit works on 16 query
+rows at least; grouped heads share them: pad = ceil(rows/16)·16/rows with rows = S·H/K. The exponentials of the softmax
+run at 16 per core and clock and overlap only in part, which is why short heads and 8 bits reach less of the peak. A
+block costs b cycles to start and to drain, which memory traffic hides as it hides any work. A few queries to a long
+context are split over the keys, 128 ways at most, so that no block is as long as the context. Form and priors:
+attention operator tables of A100, H100, B200 and L40S.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.arithmetic import maximum
+from perfmodel.arithmetic import maximum, minimum
 from perfmodel.coefficients import prior
 from perfmodel.costs.attention import visible_keys, visible_pairs
 from perfmodel.kernels.device import Device, Rate
@@ -96,7 +96,10 @@ def time_attention(
     is_narrow = element_bytes(rate.dtype) < 2
     sustained = sustained_rate(device, rate, device[COMPUTE_EFFICIENCY], narrow.value if is_narrow else 1.0)
     cores, hertz = busy_cores(device)
-    edge_pairs = b * h * s * (short.value / 2)
+    edge = half = s * (short.value / 2)
+    if windowed:  # at the first key too, where there is one before the window
+        edge = half + minimum(half, visible_pairs(s, t, window, causal=causal, windowed=False) - pairs)
+    edge_pairs = b * h * edge
     wait_pairs = (pairs / keys) * (cores * BLOCK_ROWS * waves.value)
     # the matrix work of visible pairs is the cost's, which may hold more than attention
     matrix_seconds = (padding / sustained.flops_per_second) * (
