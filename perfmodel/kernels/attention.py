@@ -31,17 +31,17 @@ from perfmodel.kernels.sustained import sustained_rate
 from perfmodel.precisions import element_bytes
 from perfmodel.types import OpCost
 
-_SOURCE = "attention operator tables of A100, H100, B200, L40S"
+_SOURCE = "attention operator tables of A100, H100, B200, L40S, fitted together"
 LAUNCH_SECONDS = prior(
     "attention.launch_seconds", 12e-6, 0.4, meaning="launch, split over keys and its reduction", source=_SOURCE,
     variants={"tpu": (4e-6, 0.8), "cpu": (8e-6, 0.7), "accelerator": (12e-6, 0.8)},
 )  # fmt: skip
 COMPUTE_EFFICIENCY = prior(
-    "attention.compute_efficiency", 0.6, 0.25, meaning="share of the matrix peak beside the softmax", source=_SOURCE,
+    "attention.compute_efficiency", 0.5, 0.25, meaning="share of the matrix peak beside the softmax", source=_SOURCE,
     variants={"gpu.amd": (0.5, 0.35), "tpu": (0.55, 0.35), "cpu": (0.5, 0.5), "accelerator": (0.5, 0.5)},
 )  # fmt: skip
 NARROW_EFFICIENCY = prior(
-    "attention.narrow_efficiency", 0.7, 0.2, meaning="share of that share which 8 bits keep", source=_SOURCE
+    "attention.narrow_efficiency", 0.65, 0.2, meaning="share of that share which 8 bits keep", source=_SOURCE
 )
 MEMORY_EFFICIENCY = prior(
     "attention.memory_efficiency", 0.80, 0.12, meaning="achievable share of memory bandwidth for keys and values",
@@ -49,23 +49,23 @@ MEMORY_EFFICIENCY = prior(
     variants={"gpu.amd": (0.65, 0.25), "tpu": (0.7, 0.3), "cpu": (0.5, 0.45), "accelerator": (0.6, 0.4)},
 )  # fmt: skip
 BLOCK_CYCLES = prior(
-    "attention.block_cycles", 3500.0, 0.4, meaning="cycles to start and drain a block of 64 rows of one kv head",
+    "attention.block_cycles", 4500.0, 0.4, meaning="cycles to start and drain a block of 64 rows of one kv head",
     source=_SOURCE,
 )  # fmt: skip
 EXPOSED_EXPONENTIALS = prior(
-    "attention.exposed_exponentials", 0.75, 0.2, meaning="share of the softmax that matrix work does not hide",
+    "attention.exposed_exponentials", 0.55, 0.3, meaning="share of the softmax that matrix work does not hide",
     source=_SOURCE,
 )  # fmt: skip
 SHORT_PROMPT_TOKENS = prior(
-    "attention.short_prompt_tokens", 90.0, 0.4, meaning="keys of a block s0: half a block is wasted at an edge",
+    "attention.short_prompt_tokens", 100.0, 0.4, meaning="keys of a block s0: half a block is wasted at an edge",
     source=_SOURCE,
 )  # fmt: skip
 WAVE_SHARE = prior(
-    "attention.wave_share", 0.6, 0.4, meaning="share of a block's work that cores wait for the last blocks",
+    "attention.wave_share", 0.75, 0.4, meaning="share of a block's work that cores wait for the last blocks",
     source=_SOURCE,
 )  # fmt: skip
 KEY_CYCLES = prior(
-    "attention.key_cycles", 25.0, 0.5, meaning="latency of a block per key, beside its work", source=_SOURCE
+    "attention.key_cycles", 30.0, 0.5, meaning="latency of a block per key, beside its work", source=_SOURCE
 )
 FORM = prior(
     "attention.form", 1.0, 0.27, meaning="what the form itself does not say about a kernel", source=_SOURCE,
