@@ -99,15 +99,16 @@ def time_attention(
     edge = half = s * (short.value / 2)
     if windowed:  # at the first key too, where there is one before the window
         edge = half + minimum(half, visible_pairs(s, t, window, causal=causal, windowed=False) - pairs)
-    edge_pairs = b * h * edge
+    heads = b * h
+    edge_pairs = heads * edge
     wait_pairs = (pairs / keys) * (cores * BLOCK_ROWS * waves.value)
+    unseen_pairs = edge_pairs + wait_pairs
+    computed_pairs = heads * pairs + unseen_pairs
     # the matrix work of visible pairs is the cost's, which may hold more than attention
     matrix_seconds = (padding / sustained.flops_per_second) * (
-        np.asarray(cost.matrix_flops, dtype=float) + (edge_pairs + wait_pairs) * (2 * (c + v))
+        np.asarray(cost.matrix_flops, dtype=float) + unseen_pairs * (2 * (c + v))
     )
-    exponential_seconds = (padding * exposed.value / exponentials_per_second(device)) * (
-        b * h * pairs + edge_pairs + wait_pairs
-    )
+    exponential_seconds = (padding * (exposed.value / exponentials_per_second(device))) * computed_pairs
     block_seconds = b * k * np.ceil(rows / BLOCK_ROWS) * (block.value / (cores * hertz) if cores else 0.0)
     chain_seconds = (pairs / keys + keys / MOST_SPLITS) * (latency.value / hertz if cores else 0.0)
     compute_seconds = matrix_seconds + exponential_seconds + block_seconds + chain_seconds
@@ -117,8 +118,7 @@ def time_attention(
     )
     launches = launch.value * device.launch_scale + np.zeros_like(compute_part)
     share = compute_part / compute_seconds
-    pair_part = share * (matrix_seconds + exponential_seconds)
-    computed = b * h * pairs + edge_pairs + wait_pairs
+    pair_part = share * (matrix_seconds + exponential_seconds) / computed_pairs
     return KernelTime(
         compute_part,
         memory_part,
@@ -129,8 +129,8 @@ def time_attention(
             (memory, memory_part),
             (launch, launches),
             (exposed, share * exponential_seconds),
-            (short, pair_part * edge_pairs / computed),
-            (waves, pair_part * wait_pairs / computed),
+            (short, pair_part * edge_pairs),
+            (waves, pair_part * wait_pairs),
             (block, share * block_seconds),
             (latency, share * chain_seconds),
             (device[FORM], compute_part + memory_part),
