@@ -106,4 +106,4 @@ def test_an_odd_kernel_does_not_pull_the_others() -> None:
         fit_rows(groups, chips, FITTED).coefficients(unseen, "graphs")["gemm.compute_efficiency"].value
         for groups in (plain, [*plain, odd])
     )
-    assert mixed > 0.75 * clean
+    assert mixed > 0.93 * clean
