@@ -37,7 +37,8 @@ def document(**scope: Any) -> dict[str, Any]:
             "device": {"h100-sxm": [1.0, 0.9]},
         },
         "intervals": [
-            {"level": level, "kernel": "any", "correlation": 0.5, "model_scale": [1.0] * 6} | dict.fromkeys(REGIMES, WIDTH)
+            {"level": level, "kernel": "any", "correlation": 0.5, "model_scale": [1.0] * 6}
+            | dict.fromkeys(REGIMES, WIDTH)
             for level in ("device", "family", "datasheet")
         ],
         "errors": {"coverage": 0.81},

@@ -9,8 +9,9 @@ an effect is what one kernel of an engine, one architecture family, one device, 
 adds. A chip stands on the effects that are known of it: a device left out has no δ_device and no δ_series, and a family
 of which nothing was measured no δ_family. Rows of one series are no independent facts (neighbouring sizes run the same
 code): the weight w makes a series count as `EFFECTIVE_ROWS` facts, which keeps the priors alive. Robust losses:
-pseudo-Huber, so that a few odd rows, or one odd device, do not pull. Solved by Gauss-Newton with Levenberg damping; the
-spread of a coefficient is the inverse Hessian's.
+pseudo-Huber, so that a few odd rows do not pull, and one odd device or kernel (a fallback, ten times slower) does not
+shift the chips that lack it. Solved by Gauss-Newton with Levenberg damping; the spread of a coefficient is the inverse
+Hessian's.
 
 May import: coefficients, kernels, measurements, row_times. Numbers only: files and reports are elsewhere.
 """
@@ -32,7 +33,7 @@ from perfmodel.types import Hardware
 EFFECTIVE_ROWS = 400.0
 NOISE = 0.15  # σ: what a good formula leaves unexplained, in log time
 KINK = 1.5  # of the robust loss, in σ
-EFFECT_KINK = 1.5  # of the penalty of effects, in τ: one odd device does not pull the others
+EFFECT_KINK = 1.0  # of an effect's penalty, in τ
 STEP = 1e-4  # of the numerical derivative, in log
 ITERATIONS = 25
 TOLERANCE = 1e-5

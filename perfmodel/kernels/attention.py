@@ -1,13 +1,17 @@
 """Kernel time of fused attention, prefill and decode.
 
-    t  = t0 + blocks·cycles/(cores·clock) + (Tc^p + Tm^p)^(1/p)
-    Tc = FLOPs·pad / (sustained rate · ec)·(1 + s0/T) + exponentials / exponential rate
-    Tm = bytes / (bandwidth · em)
+    t  = t0 + (Tc^p + Tm^p)^(1/p)                              Tm = bytes / (bandwidth · em)
+    Tc = B·H·u·(pairs + S·s0/2 + cores·64·w·r/(B·H)) + blocks·b/(cores·clock) + r·c/clock
+    u  = pad·(2·(C + V)/(rate · ec) + e/exponential rate)      seconds of one (query, key) pair
+    r  = pairs/keys + keys/128                                 keys that one block goes through, one after another
 
-The matrix unit works on 16 query rows at least; grouped heads share them: pad = ceil(rows/16)·16/rows with rows =
-S·H/K. The exponentials of the softmax run at 16 per core and clock and overlap only
-in part, which is why short head sizes reach less of the peak. s0 is the prompt length (S = T) of half rate: short
-prompts do not fill the chip. Form and priors: attention operator tables of A100, H100, B200 and L40S.
+What a chip computes beyond the visible pairs: half of a block of s0 keys at the last key of each query (and at the
+first one in a window), and the wait for the last blocks of 64 rows, w of a block. The matrix unit works on 16 query
+rows at least; grouped heads share them: pad = ceil(rows/16)·16/rows with rows = S·H/K. The exponentials of the softmax
+run at 16 per core and clock and overlap only in part, which is why short heads and 8 bits reach less of the peak. A
+block costs b cycles to start and to drain, which memory traffic hides as it hides any work. A few queries to a long
+context are split over the keys, 128 ways at most, so that no block is as long as the context. Form and priors:
+attention operator tables of A100, H100, B200 and L40S.
 """
 
 from __future__ import annotations
@@ -17,41 +21,52 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.arithmetic import maximum
+from perfmodel.arithmetic import maximum, minimum
 from perfmodel.coefficients import prior
 from perfmodel.costs.attention import visible_keys, visible_pairs
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.residency import memory_seconds
-from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
+from perfmodel.kernels.roofline import KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
+from perfmodel.precisions import element_bytes
 from perfmodel.types import OpCost
 
-_SOURCE = "attention operator tables of A100, H100, B200, L40S"
+_SOURCE = "attention operator tables of A100, H100, B200, L40S, fitted together"
 LAUNCH_SECONDS = prior(
     "attention.launch_seconds", 12e-6, 0.4, meaning="launch, split over keys and its reduction", source=_SOURCE,
     variants={"tpu": (4e-6, 0.8), "cpu": (8e-6, 0.7), "accelerator": (12e-6, 0.8)},
 )  # fmt: skip
 COMPUTE_EFFICIENCY = prior(
-    "attention.compute_efficiency", 0.45, 0.25, meaning="share of the matrix peak beside the softmax", source=_SOURCE,
+    "attention.compute_efficiency", 0.5, 0.25, meaning="share of the matrix peak beside the softmax", source=_SOURCE,
     variants={"gpu.amd": (0.5, 0.35), "tpu": (0.55, 0.35), "cpu": (0.5, 0.5), "accelerator": (0.5, 0.5)},
 )  # fmt: skip
+NARROW_EFFICIENCY = prior(
+    "attention.narrow_efficiency", 0.65, 0.2, meaning="share of that share which 8 bits keep", source=_SOURCE
+)
 MEMORY_EFFICIENCY = prior(
     "attention.memory_efficiency", 0.80, 0.12, meaning="achievable share of memory bandwidth for keys and values",
     source=_SOURCE,
     variants={"gpu.amd": (0.65, 0.25), "tpu": (0.7, 0.3), "cpu": (0.5, 0.45), "accelerator": (0.6, 0.4)},
 )  # fmt: skip
 BLOCK_CYCLES = prior(
-    "attention.block_cycles", 2800.0, 0.4, meaning="cycles to start and drain a block of 64 rows of one kv head",
+    "attention.block_cycles", 4500.0, 0.4, meaning="cycles to start and drain a block of 64 rows of one kv head",
     source=_SOURCE,
 )  # fmt: skip
 EXPOSED_EXPONENTIALS = prior(
-    "attention.exposed_exponentials", 0.6, 0.5, meaning="share of the softmax that matrix work does not hide",
+    "attention.exposed_exponentials", 0.55, 0.3, meaning="share of the softmax that matrix work does not hide",
     source=_SOURCE,
 )  # fmt: skip
 SHORT_PROMPT_TOKENS = prior(
-    "attention.short_prompt_tokens", 230.0, 0.5, meaning="prompt length s0 at which half of the rate is reached",
+    "attention.short_prompt_tokens", 100.0, 0.4, meaning="keys of a block s0: half a block is wasted at an edge",
     source=_SOURCE,
 )  # fmt: skip
+WAVE_SHARE = prior(
+    "attention.wave_share", 0.75, 0.4, meaning="share of a block's work that cores wait for the last blocks",
+    source=_SOURCE,
+)  # fmt: skip
+KEY_CYCLES = prior(
+    "attention.key_cycles", 30.0, 0.5, meaning="latency of a block per key, beside its work", source=_SOURCE
+)
 FORM = prior(
     "attention.form", 1.0, 0.27, meaning="what the form itself does not say about a kernel", source=_SOURCE,
     variants={"cpu": (1.0, 0.4), "tpu": (1.0, 0.3), "accelerator": (1.0, 0.4)},
@@ -59,6 +74,7 @@ FORM = prior(
 OVERLAP = 3.0
 MINIMUM_ROWS = 16  # of a matrix instruction
 BLOCK_ROWS = 64
+MOST_SPLITS = 128  # over the keys
 EXPONENTIALS_PER_CYCLE = 16  # of a core: SM and CU alike
 EXPONENTIAL_FLOPS = 16  # of the vector peak, where cores or clock are unknown
 
@@ -67,36 +83,56 @@ def time_attention(
     sizes: Mapping[str, Any], flags: Mapping[str, Any], cost: OpCost, device: Device, rate: Rate
 ) -> KernelTime:
     """Times of a group of attention ops; sizes as `costs.attention.cost_attention` names them, as arrays."""
-    memory, launch, short = device[MEMORY_EFFICIENCY], device[LAUNCH_SECONDS], device[SHORT_PROMPT_TOKENS]
-    b, h, s, t = (np.asarray(sizes[name], dtype=float) for name in ("b", "h", "s", "t"))
+    memory, launch = device[MEMORY_EFFICIENCY], device[LAUNCH_SECONDS]
+    narrow, exposed, short = device[NARROW_EFFICIENCY], device[EXPOSED_EXPONENTIALS], device[SHORT_PROMPT_TOKENS]
+    waves, block, latency = device[WAVE_SHARE], device[BLOCK_CYCLES], device[KEY_CYCLES]
+    b, h, k, s, t, c, v = (np.asarray(sizes[name], dtype=float) for name in ("b", "h", "k", "s", "t", "c", "v"))
+    causal, windowed = flags["causal"], flags["windowed"]
     window = np.asarray(sizes["window"], dtype=float)
-    rows = s * h / np.asarray(sizes["k"], dtype=float)
+    keys = visible_keys(s, t, window, causal=causal, windowed=windowed)
+    pairs = maximum(visible_pairs(s, t, window, causal=causal, windowed=windowed), 0.0)
+    rows = s * h / k
     padding = np.ceil(rows / MINIMUM_ROWS) * MINIMUM_ROWS / rows
-    # by keys, not queries: a few queries to a long context are spread over the keys
-    keys = visible_keys(s, t, window, causal=flags["causal"], windowed=flags["windowed"])
-    filling = 1 + short.value / keys
-    flops = np.asarray(cost.matrix_flops, dtype=float)
-    sustained = sustained_rate(device, rate, device[COMPUTE_EFFICIENCY])
-    matrix_seconds = flops * padding * filling / sustained.flops_per_second
-    pairs = visible_pairs(s, t, window, causal=flags["causal"], windowed=flags["windowed"])
-    exposed = device[EXPOSED_EXPONENTIALS]
-    exponential_seconds = b * h * padding * maximum(pairs, 0.0) * exposed.value / exponentials_per_second(device)
+    is_narrow = element_bytes(rate.dtype) < 2
+    sustained = sustained_rate(device, rate, device[COMPUTE_EFFICIENCY], narrow.value if is_narrow else 1.0)
+    cores, hertz = busy_cores(device)
+    edge = half = s * (short.value / 2)
+    if windowed:  # at the first key too, where there is one before the window
+        edge = half + minimum(half, visible_pairs(s, t, window, causal=causal, windowed=False) - pairs)
+    heads = b * h
+    edge_pairs = heads * edge
+    wait_pairs = (pairs / keys) * (cores * BLOCK_ROWS * waves.value)
+    unseen_pairs = edge_pairs + wait_pairs
+    computed_pairs = heads * pairs + unseen_pairs
+    # the matrix work of visible pairs is the cost's, which may hold more than attention
+    matrix_seconds = (padding / sustained.flops_per_second) * (
+        np.asarray(cost.matrix_flops, dtype=float) + unseen_pairs * (2 * (c + v))
+    )
+    exponential_seconds = (padding * (exposed.value / exponentials_per_second(device))) * computed_pairs
+    block_seconds = b * k * np.ceil(rows / BLOCK_ROWS) * (block.value / (cores * hertz) if cores else 0.0)
+    chain_seconds = (pairs / keys + keys / MOST_SPLITS) * (latency.value / hertz if cores else 0.0)
+    compute_seconds = matrix_seconds + exponential_seconds + block_seconds + chain_seconds
     moved = np.asarray(cost.bytes, dtype=float)
     compute_part, memory_part = split_p_norm(
-        matrix_seconds + exponential_seconds, memory_seconds(moved, sizes, device, memory.value), OVERLAP
+        compute_seconds, memory_seconds(moved, sizes, device, memory.value), OVERLAP
     )
     launches = launch.value * device.launch_scale + np.zeros_like(compute_part)
-    blocks = block_seconds(device, b * np.asarray(sizes["k"], dtype=float) * np.ceil(rows / BLOCK_ROWS))
+    share = compute_part / compute_seconds
+    pair_part = share * (matrix_seconds + exponential_seconds) / computed_pairs
     return KernelTime(
         compute_part,
         memory_part,
-        launches + blocks,
+        launches,
         (
             *sustained.sensitivities(compute_part),
+            *([(narrow, compute_part)] if is_narrow else []),
             (memory, memory_part),
-            (short, compute_part * short.value / (keys + short.value)),
             (launch, launches),
-            (device[BLOCK_CYCLES], blocks + np.zeros_like(compute_part)),
+            (exposed, share * exponential_seconds),
+            (short, pair_part * edge_pairs),
+            (waves, pair_part * wait_pairs),
+            (block, share * block_seconds),
+            (latency, share * chain_seconds),
             (device[FORM], compute_part + memory_part),
         ),
     )
@@ -104,13 +140,12 @@ def time_attention(
 
 def exponentials_per_second(device: Device) -> float:
     """Rate of the special-function units."""
+    cores, hertz = busy_cores(device)
+    return EXPONENTIALS_PER_CYCLE * cores * hertz if cores else device.vector_flops_per_second / EXPONENTIAL_FLOPS
+
+
+def busy_cores(device: Device) -> tuple[int, float]:
+    """Cores that blocks are spread over, and their clock; (0, 0) where a chip has none or they are unknown."""
     hardware = device.hardware
-    if hardware.kind == "gpu" and hardware.cores and hardware.clock_hertz:
-        return EXPONENTIALS_PER_CYCLE * hardware.cores * hardware.clock_hertz
-    return device.vector_flops_per_second / EXPONENTIAL_FLOPS
-
-
-def block_seconds(device: Device, blocks: Array) -> Array:
-    """Time to start and drain thread blocks; 0 for chips whose cores or clock are unknown."""
-    cycles_per_second = device.hardware.cores * device.hardware.clock_hertz if device.hardware.kind == "gpu" else 0.0
-    return blocks * device[BLOCK_CYCLES].value / cycles_per_second if cycles_per_second else 0.0 * blocks
+    known = hardware.kind == "gpu" and hardware.cores and hardware.clock_hertz
+    return (hardware.cores, hardware.clock_hertz) if known else (0, 0.0)

@@ -150,3 +150,16 @@ def test_rows_are_never_below_their_physical_bound_and_conditions_count() -> Non
     assert (more.seconds > plain.seconds).all()
     cached = time_rows(replace(rows, conditions={"resident_bytes": 1.0}), device)
     assert (cached.seconds <= plain.seconds * (1 + 1e-9)).all()
+
+
+def test_an_odd_kernel_does_not_pull_the_others() -> None:
+    """A fallback at a tenth of the rate says little about a chip that does not need it."""
+    chips = {name: replace(gpu(), id=name, family=name) for name in ("a", "b")}
+    plain = [measured(linear_rows(chip, 400, seed), chip, {}, seed=seed) for seed, chip in enumerate(chips.values())]
+    odd = replace(measured(linear_rows(chips["a"], 400), chips["a"], {"gemm.compute_efficiency": 0.08}), kernel="odd")
+    unseen = replace(gpu(), id="c", family="c")
+    clean, mixed = (
+        fit_rows(groups, chips, FITTED).coefficients(unseen, "graphs")["gemm.compute_efficiency"].value
+        for groups in (plain, [*plain, odd])
+    )
+    assert mixed > 0.93 * clean

@@ -65,3 +65,43 @@ def test_the_time_of_a_sweep_is_linear_in_heads_when_large(causal: bool) -> None
     sizes = {"batch": 4, "tokens": 8192, "context": 8192}
     one, two = (seconds(attention(heads, heads, causal=causal), gpu(), **sizes) for heads in (32, 64))
     assert two == pytest.approx(2 * one, rel=0.02)
+
+
+def share_of_peak(heads: int, tokens: int) -> float:
+    timed = times(attention(heads, heads), gpu(), batch=1, tokens=tokens, context=tokens)
+    return float(timed.bound_seconds[0] / timed.device_seconds[0])
+
+
+def test_one_head_does_not_fill_the_chip() -> None:
+    """64 blocks of rows keep 100 cores waiting for the last one; 64 heads of them do not."""
+    assert share_of_peak(1, 4096) < 0.5 * share_of_peak(64, 4096)
+
+
+def test_the_wait_for_the_last_blocks_does_not_grow_with_heads() -> None:
+    few, many = (seconds(attention(heads, heads), gpu(), batch=1, tokens=8192, context=8192) for heads in (8, 16))
+    assert many < 1.95 * few
+
+
+def test_eight_bits_do_not_halve_the_time_of_a_prompt() -> None:
+    """The exponentials stay, and matrix units reach less of a higher peak."""
+    chip = gpu(peaks={("matrix", "bf16"): 1e15, ("matrix", "fp8"): 2e15, ("vector", "fp32"): 1e14})
+    wide, narrow = (
+        seconds(attention(compute=dtype), chip, batch=4, tokens=8192, context=8192) for dtype in ("bf16", "fp8")
+    )
+    assert 0.55 * wide < narrow < wide
+
+
+def test_starting_blocks_is_hidden_by_reading_keys() -> None:
+    """2048 blocks alone take long; with 4096 keys each, the time is that of the keys."""
+    graph = attention(32, 32, causal=False)
+    short, long = (times(graph, gpu(), batch=64, tokens=1, context=keys) for keys in (1, 4096))
+    blocks = short.device_seconds[0] - short.overhead_seconds[0]
+    keys = long.device_seconds[0] - long.overhead_seconds[0] - long.memory_seconds[0]
+    assert keys < 0.5 * blocks
+
+
+def test_one_long_context_is_split_over_the_cores() -> None:
+    """The same bytes in one sequence or in 64: with one block for all keys it would take some 50 times as long."""
+    graph = attention(8, 8, causal=False)
+    one, many = (seconds(graph, gpu(), batch=b, tokens=1, context=2**17 // b) for b in (1, 64))
+    assert one < 1.5 * many

@@ -132,6 +132,16 @@ def test_kernels_that_turn_queries_to_fp8(tmp_path: Path) -> None:
     assert computes == ["fp8", "bf16", "bf16"]
 
 
+def test_kernels_that_mask_the_window_compute_all(tmp_path: Path) -> None:
+    window = {"window_size": 128, "framework": "SGLang"}
+    windowed = [
+        only(tmp_path, attention_row(kernel_source=kernel, **window, **sizes)).flags["windowed"]
+        for kernel in ("triton", "flashinfer", "flash_attention")
+        for sizes in ({"isl": 1000, "step": 0}, {})
+    ]
+    assert windowed == [False, True, False, True, True, True]
+
+
 def mla_row(**changes: Any) -> dict[str, Any]:
     sizes = {"op_name": "mla_generation", "mla_dtype": "bfloat16", "kv_cache_dtype": "bfloat16", "num_heads": 16,
              "batch_size": 4, "isl": 1, "tp_size": 8, "step": 999, "framework": "TRTLLM"}  # fmt: skip

@@ -27,6 +27,8 @@ FP8_QUERY_KERNELS = {
     "torch_flow", "torch_flow_flashinfer", "vllm_flash_attn_fa3", "vllm_flashinfer_trtllmprefill",
     "vllm_flashinfer_trtllmdecode",
 }  # fmt: skip
+# SGLang's kernels of prompts that compute what lies outside the window and mask it: they are no faster with a window
+MASKING_KERNELS = {"triton", "flashinfer"}
 
 
 def read_attention(table: Columns, find: FindDevice) -> Imported:
@@ -52,10 +54,11 @@ def _attention(group: Group) -> OpRows:
     columns["k"] = np.where(given["k"] > 0, given["k"], columns["h"])
     columns["t"] = columns["s"] + given["step"]
     columns["window"] = group.table.numbers("window_size", 0)[group.chosen]
+    masks = bool(prefill) and group.engine == "sglang" and group.kernel in MASKING_KERNELS
     fp8_query = cache == "fp8" and group.kernel in FP8_QUERY_KERNELS
     arguments = attention_arguments(
         columns,
-        windowed=bool(windowed),
+        windowed=bool(windowed) and not masks,
         causal=bool(prefill),
         cached=True,
         activation=group.dtype.activation,
