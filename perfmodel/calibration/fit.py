@@ -126,6 +126,8 @@ def fit(
     of_kernels = [effect[0] == "kernel" for effect in effects]
     spreads[of_kernels] = np.maximum(spreads[of_kernels], [own.prior.kernel_log_sd for own in parameters])
     precision = np.vstack([prior_sd**-2.0, spreads**-2.0])
+    everywhere = [all(effect in row for row in acting) for effect in effects]  # no other than the pooled shift
+    precision[1:][everywhere] = FIXED
     of_host = [parameter.prior.name.startswith(HOST_PREFIX) for parameter in parameters]
     shared = [True, *(effect[0] != "series" for effect in effects)]
     precision[np.ix_(shared, of_host)] = FIXED

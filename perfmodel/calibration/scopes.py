@@ -25,17 +25,11 @@ _QUANTIZED = (
 # launch and pipeline fill of narrow GEMMs are those of 16-bit ones: beside the quantising kernel's they cannot be told
 # apart, and the error on a device left out grows
 _NARROW = (*(name for name in _GEMM if name not in ("gemm.launch_seconds", "gemm.fill_elements")), *_QUANTIZED)
-_VECTOR = (
+_FP32 = (
     "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.memory_efficiency", "simt.fill_elements",
     "gemm.wave_strength", "simt.overlap", "gemm.vector_issue_efficiency", "cache.usable_share",
-    "cache.bytes_per_core_cycle", "power.energy_per_flop_joules", "benchmark.event_floor_seconds",
-    "benchmark.hidden_share",
-)  # fmt: skip
-_FP32_MATRIX = (
-    "gemm.launch_seconds", "gemm.vector_efficiency", "gemm.memory_efficiency",
-    "simt.fill_elements", "simt.overlap", "gemm.wave_strength", "cache.usable_share", "cache.bytes_per_core_cycle",
-    "power.energy_per_flop_joules", "power.matrix_energy_factor", "benchmark.event_floor_seconds",
-    "benchmark.hidden_share",
+    "cache.bytes_per_core_cycle", "power.energy_per_flop_joules", "power.matrix_energy_factor",
+    "benchmark.event_floor_seconds", "benchmark.hidden_share",
 )  # fmt: skip
 _CONVOLUTION = (
     "gemm.launch_seconds", "gemm.memory_efficiency", "convolution.direct_efficiency",
@@ -78,8 +72,7 @@ FITTED: dict[str, tuple[str, ...]] = {
     "gemm.fp8.block": _NARROW,
     "gemm.int8": (*_NARROW, "gemm.split_seconds"),
     "gemm.fp4": (*_NARROW, "gemm.fp4_efficiency"),
-    "gemm.vector": _VECTOR,
-    "gemm.fp32": _FP32_MATRIX,
+    "gemm.fp32": _FP32,
     "convolution": _CONVOLUTION,
     "attention.prefill": _PREFILL,
     "attention.decode": _DECODE,
@@ -92,11 +85,29 @@ FITTED: dict[str, tuple[str, ...]] = {
 }
 
 
-def parameters_of(scope: str) -> tuple[Parameter, ...]:
-    """The coefficients that are fitted for a scope; none where the table has no line for it."""
-    names = max((prefix for prefix in FITTED if _covers(prefix, scope)), key=len, default="")
+# of eager torch, where whole models are fitted with ops: what models tell of
+FITTED_WITH_MODELS: dict[str, tuple[str, ...]] = {
+    "gemm.fp32": (
+        "gemm.vector_efficiency", "gemm.memory_efficiency", "simt.overlap", "gemm.vector_issue_efficiency",
+        "power.energy_per_flop_joules", "power.matrix_energy_factor",
+    ),
+    "streaming": (
+        "pointwise.memory_efficiency", "copy.memory_efficiency", "dropout.memory_efficiency",
+        "memory_bound.ecc_efficiency", "softmax.block_element_flops",
+    ),
+}  # fmt: skip
+
+
+def parameters_of(scope: str, *, with_models: bool = False) -> tuple[Parameter, ...]:
+    """The coefficients that are fitted for a scope; none where the tables have no line for it.
+
+    Args:
+        with_models: whole models are fitted with the ops.
+    """
+    table = FITTED_WITH_MODELS if with_models else FITTED
+    names = max((prefix for prefix in table if _covers(prefix, scope)), key=len, default="")
     priors = {prior.name: prior for prior in declared_priors()}
-    return tuple(Parameter(prior=priors[name], scope=scope) for name in FITTED.get(names, ()))
+    return tuple(Parameter(prior=priors[name], scope=scope) for name in table.get(names, ()))
 
 
 def _covers(prefix: str, scope: str) -> bool:

@@ -60,7 +60,7 @@ class Unit:
 def units_of(scopes: Mapping[str, Sequence[OpRows]], facts: Sequence[Measurement]) -> list[Unit]:
     """What is fitted together: the ops of eager torch with the models measured on it, everything else by scope."""
     eager = tuple(fact for fact in facts if is_fitted(fact))
-    joint = {scope: own for scope, own in scopes.items() if eager and _is_of_models(own)}
+    joint = {scope: own for scope, own in scopes.items() if eager and _is_of_models(scope, own)}
     alone = [Unit({scope: own}) for scope, own in scopes.items() if scope not in joint]
     return [*alone, Unit(joint, eager)] if joint else alone
 
@@ -70,13 +70,16 @@ def is_fitted(fact: Measurement) -> bool:
     return fact.engine == MODEL_ENGINE and fact.runtime == "eager" and not reason_to_skip(fact)
 
 
-def _is_of_models(groups: Sequence[OpRows]) -> bool:
-    return all(rows.engine == MODEL_ENGINE and rows.runtime == "eager" for rows in groups)
+def _is_of_models(scope: str, groups: Sequence[OpRows]) -> bool:
+    eager = all(rows.engine == MODEL_ENGINE and rows.runtime == "eager" for rows in groups)
+    return eager and bool(parameters_of(scope, with_models=True))
 
 
 def fit_unit(unit: Unit, chips: Mapping[str, Hardware]) -> dict[str, FittedScope]:
     """Fit the scopes of a unit."""
-    parameters = [parameter for scope in unit.groups for parameter in parameters_of(scope)]
+    parameters = [
+        parameter for scope in unit.groups for parameter in parameters_of(scope, with_models=bool(unit.facts))
+    ]
     every = [rows for own in unit.groups.values() for rows in own]
     if not unit.facts:
         return fit([observed_rows(thin(rows)) for rows in every], chips, parameters)

@@ -44,7 +44,8 @@ def scope_of(kind: str, flags: Mapping[str, Any], rate: Rate | None) -> str:
     if kind == "attention":
         return "attention.prefill" if flags.get("causal") or not flags.get("cached") else "attention.decode"
     family = kind if kind in ("experts", "recurrent", "convolution") else "gemm"
-    name = f"{family}.{rate.dtype}" if rate.unit == "matrix" else f"{family}.{rate.unit}"
+    # fp32 runs the same kernels' tiles on either unit, and one power limit decides both
+    name = f"{family}.{rate.dtype if rate.unit == 'matrix' or rate.dtype == 'fp32' else rate.unit}"
     return name + _weight_class(str(flags.get("weight", "")), rate.dtype)
 
 
