@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
+from perfmodel.anchoring import Anchor, Subject, anchored
 from perfmodel.calibration.measurements import OpRows
-from perfmodel.calibration.scoring import Group, metrics_of
+from perfmodel.calibration.scoring import Group, Scored, metrics_of
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.validation import Validation, validate
 from perfmodel.errors import InputError
+from perfmodel.fitted_scopes import half_normal_quantile
 from perfmodel.whole_files import write_whole
 
 LEVEL = 0.8
@@ -45,6 +47,12 @@ class Section:
 
 
 LLM = "aiconfigurator/*/{}/*/*/{}.parquet"
+MODELS = Section(
+    "Whole fp32 models, eager: inference and training step",
+    ("neusight/e2e_labels.csv", "neusight/op_*/*.csv"),
+    ("phase",),
+    note="Rows of operators are fitted, models are scored; nothing of the device left out is seen.",
+)
 SECTIONS = (
     Section("Matrix products of LLM engines", (LLM.format("gemm", "gemm_perf"),), ("scope", "engine"),
             note="vLLM's fp8_block and the like, timed launch by launch, tell of its host and are not scored."),
@@ -54,9 +62,7 @@ SECTIONS = (
     Section("Mixture of experts", (LLM.format("moe", "moe_perf"),), ("scope", "engine", "kernel")),
     Section("Collectives", (LLM.format("comm", "*_perf"), "vidur/network/*/*.csv"), ("scope", "fabric", "function")),
     Section("fp32 operators, eager", ("neusight/op_*/*.csv",), ("scope", "op")),
-    Section("Whole fp32 models, eager: inference and training step",
-            ("neusight/e2e_labels.csv", "neusight/op_*/*.csv"), ("phase",),
-            note="Rows of operators are fitted, models are scored; nothing of the device left out is seen."),
+    MODELS,
     Section("Operators of an LLM on one device", ("vidur/compute/*/*/*/mlp.csv",), ("op",), None,
             "A100 in fp16, kernel durations alone; predicted as shipped, from fits to other tables."),
 )  # fmt: skip
@@ -72,6 +78,7 @@ def main() -> None:
     for section in SECTIONS:
         print(section.title, file=sys.stderr)
         parts.append(_section(section, data, poor))
+    parts.append(_anchors(data))
     parts.append(_noise(data))
     parts.append("## Where perfmodel is poor\n\n" + "\n".join(poor or ["- nowhere above the thresholds"]) + "\n")
     write_whole(PAGE, "\n".join(parts))
@@ -142,6 +149,52 @@ def _row(group: Group, by: Sequence[str], poor: list[str], title: str) -> str:
         f"{min(covered):.2f}-{max(covered):.2f}", f"{values['interval_factor']:.2f}",
     ]  # fmt: skip
     return "| " + " | ".join(cells) + " |"
+
+
+def _anchors(data: Path) -> str:
+    """Whole models with 0, 1 and 3 runs of other models of the same device as anchors."""
+    files = [str(path) for pattern in MODELS.files for path in sorted(data.glob(pattern))]
+    if not files:
+        return "## Anchors\n\nNo files were at hand.\n"
+    models = validate(files, leave_out="hardware", level=LEVEL).sets
+    lines = ["| anchors | median % | MAPE % | P90 % | coverage | width |", "|---|---|---|---|---|---|"]
+    for count in (0, 1, 3):
+        errors, inside, widths = _anchored_errors(models, count)
+        percents = [f"{100 * value:.1f}" for value in (np.median(errors), errors.mean(), np.quantile(errors, 0.9))]
+        cells = [str(count), *percents, f"{inside.mean():.2f}", f"{np.exp(np.median(widths)):.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    head = (
+        "Whole fp32 models of a device left out, with so many runs of *other* models on it as anchors "
+        "(`perfmodel predict --anchors FILE`); every model of every device, anchors drawn five times."
+    )
+    return f"## Anchors\n\n{head}\n\n" + "\n".join(lines) + "\n"
+
+
+def _anchored_errors(models: Sequence[Scored], count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(errors, inside the interval, half-widths) of every model, five draws of anchors each."""
+    random = np.random.default_rng(0)
+    z = half_normal_quantile(LEVEL)
+    found = []
+    for own in models:
+        others = [one for one in models if one.labels["hardware"] == own.labels["hardware"]]
+        others = [one for one in others if one.labels["model"] != own.labels["model"]]
+        for _ in range(5):
+            chosen = random.permutation(len(others))[:count]
+            shift, sd = anchored(_subject(own), [_anchor(others[place]) for place in chosen])
+            error = -float(own.log_ratio[0]) - shift
+            found.append((abs(np.expm1(-error)), abs(error) <= z * sd, z * sd))
+    errors, inside, widths = (np.array(column, dtype=float) for column in zip(*found, strict=True))
+    return errors, inside, widths
+
+
+def _anchor(own: Scored) -> Anchor:
+    return Anchor(subject=_subject(own), log_ratio=-float(own.log_ratio[0]))
+
+
+def _subject(own: Scored) -> Subject:
+    sd = float(own.half_width[0]) / half_normal_quantile(LEVEL)
+    labels = own.labels
+    return Subject(hardware=labels["hardware"], shares=own.shares, sd=sd, model=labels["model"], phase=labels["phase"])
 
 
 def _noise(data: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from builders import gpu
 from perfmodel.calibration.fit import Parameter, fit, observed_rows, thin
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.row_times import row_seconds, time_rows
-from perfmodel.coefficients import Coefficient, declared_priors
+from perfmodel.coefficients import Coefficient, Prior, declared_priors
+from perfmodel.fitted_scopes import FittedScope
 from perfmodel.kernels import Device, fitted_device
 from perfmodel.types import Hardware
 
@@ -35,6 +37,14 @@ def measured(rows: OpRows, chip: Hardware, truth: dict[str, float], noise: float
     overrides = {name: Coefficient(name, value, 0.0, "truth", "") for name, value in truth.items()}
     seconds = row_seconds(rows, Device(chip, "graphs", overrides))
     return replace(rows, seconds=seconds * np.exp(np.random.default_rng(seed).normal(0, noise, len(rows))))
+
+
+def fit_scope(
+    scope: str, groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]
+) -> FittedScope:
+    """The fit of one scope."""
+    parameters = [Parameter(prior=prior, scope=scope) for prior in priors]
+    return fit([observed_rows(thin(rows)) for rows in groups], chips, parameters)[scope]
 
 
 def test_known_coefficients_are_recovered_to_five_percent() -> None:
@@ -159,7 +169,9 @@ def test_an_odd_kernel_does_not_pull_the_others() -> None:
     odd = replace(measured(linear_rows(chips["a"], 400), chips["a"], {"gemm.compute_efficiency": 0.08}), kernel="odd")
     unseen = replace(gpu(), id="c", family="c")
     clean, mixed = (
-        fit_rows(groups, chips, FITTED).coefficients(unseen, "graphs")["gemm.compute_efficiency"].value
+        fit_scope("gemm.bf16", groups, chips, FITTED)
+        .coefficients(unseen, "graphs", PRIORS)["gemm.bf16:gemm.compute_efficiency"]
+        .value
         for groups in (plain, [*plain, odd])
     )
     assert mixed > 0.93 * clean

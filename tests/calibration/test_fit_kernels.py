@@ -5,19 +5,23 @@ from dataclasses import replace
 import numpy as np
 from builders import gpu
 
-from perfmodel.calibration.fit import Fitted, Observed, Parameter, fit
+from perfmodel.calibration.fit import Observed, Parameter, fit
 from perfmodel.coefficients import Coefficient, Prior
+from perfmodel.fitted_scopes import FittedScope
 from perfmodel.kernels import Device
 
 SECONDS = {"quick": 2e-6, "slow": 16e-6}
 
 
-def fitted(kernel_log_sd: float) -> Fitted:
-    prior = Prior("launch", 6e-6, 0.3, "", "", {}, kernel_log_sd)
+def prior_of(kernel_log_sd: float) -> Prior:
+    return Prior("launch", 6e-6, 0.3, "", "", {}, kernel_log_sd)
+
+
+def fitted(kernel_log_sd: float) -> FittedScope:
     chips = {name: replace(gpu(), id=name, family=name) for name in ("a", "b")}
 
     def predict(device: Device) -> np.ndarray:
-        own: Coefficient = device.overrides["launch"]
+        own: Coefficient = device.overrides["s:launch"]
         return np.full(20, own.value)
 
     rows = [
@@ -27,7 +31,7 @@ def fitted(kernel_log_sd: float) -> Fitted:
         for chip in chips
         for kernel, value in SECONDS.items()
     ]
-    return fit(rows, chips, [Parameter(prior=prior)])
+    return fit(rows, chips, [Parameter(prior=prior_of(kernel_log_sd), scope="s")])["s"]
 
 
 def test_a_kernel_that_may_stray_is_predicted_better_on_a_device_left_out() -> None:
@@ -35,7 +39,9 @@ def test_a_kernel_that_may_stray_is_predicted_better_on_a_device_left_out() -> N
 
     def error(kernel_log_sd: float) -> float:
         own = fitted(kernel_log_sd)
-        values = [own.coefficients(unseen, "graphs", "test", kernel)["launch"].value for kernel in SECONDS]
+        priors = {"launch": prior_of(kernel_log_sd)}
+        found = [own.coefficients(unseen, "graphs", priors, "test", kernel) for kernel in SECONDS]
+        values = [coefficients["s:launch"].value for coefficients in found]
         return float(np.abs(np.log(np.array(values) / list(SECONDS.values()))).max())
 
     assert error(1.5) < 0.5 * error(0.0)
