@@ -63,6 +63,8 @@ def _interval(device: Device, fitted: Mapping[str, FittedScope], scopes: list[st
     """Where the interval comes from, with the coverage on devices left out."""
     measured = sorted(scope for scope in scopes if scope in device.widths)
     guessed = sorted(set(scopes) - set(measured))
+    if not measured:
+        return "spread of the priors; not yet checked against measurements"
     parts = []
     if measured:
         covered = [fitted[scope].errors.get("coverage", 0.0) for scope in measured]

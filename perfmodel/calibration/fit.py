@@ -126,8 +126,8 @@ def fit(
     of_kernels = [effect[0] == "kernel" for effect in effects]
     spreads[of_kernels] = np.maximum(spreads[of_kernels], [own.prior.kernel_log_sd for own in parameters])
     precision = np.vstack([prior_sd**-2.0, spreads**-2.0])
-    everywhere = [all(effect in row for row in acting) for effect in effects]  # no other than the pooled shift
-    precision[1:][everywhere] = FIXED
+    if len({own.hardware for own in observed}) > 1:  # an effect of all rows is no other than the pooled shift
+        precision[1:][[all(effect in row for row in acting) for effect in effects]] = FIXED
     of_host = [parameter.prior.name.startswith(HOST_PREFIX) for parameter in parameters]
     shared = [True, *(effect[0] != "series" for effect in effects)]
     precision[np.ix_(shared, of_host)] = FIXED
@@ -153,6 +153,14 @@ def fit(
             stays=told[own] < precision[0][own],
         )
     return found
+
+
+def fit_scope(
+    scope: str, groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]
+) -> FittedScope:
+    """Fit the coefficients of one scope to measured ops; as `fit`, with the rows thinned."""
+    parameters = [Parameter(prior=prior, scope=scope) for prior in priors]
+    return fit([observed_rows(thin(rows)) for rows in groups], chips, parameters)[scope]
 
 
 def _weights(observed: Sequence[Observed]) -> list[float]:
