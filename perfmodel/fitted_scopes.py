@@ -158,8 +158,8 @@ class FittedScope:
         between = float(np.hypot.reduce([0.0, *(EFFECT_SD[kind] for kind in missing)]))
         found = {}
         for name, moved, spread in zip(self.names, self.shift(hardware, engine, kernel), self.log_sd, strict=True):
-            if runtime != self.runtime and name.endswith("launch_seconds"):
-                continue
+            if name not in priors or (runtime != self.runtime and name.endswith("launch_seconds")):
+                continue  # what only a benchmark has is declared with the benchmarks; launches are of a runtime
             prior = priors[name].resolve(hardware, runtime)
             value, log_sd = prior.value * float(np.exp(moved)), float(np.hypot(spread, between))
             found[f"{self.scope}:{name}"] = Coefficient(f"{self.scope}:{name}", value, log_sd, level, self.provenance)

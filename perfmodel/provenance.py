@@ -13,7 +13,7 @@ from perfmodel.fitted_scopes import LEVELS, FittedScope
 from perfmodel.kernels import Device
 from perfmodel.types import Hardware
 
-NOTICEABLE = 0.1  # share of a phase's time below which a scope does not decide the level
+NOTICEABLE = 0.2  # share of a phase's time below which a scope does not decide the level
 
 
 def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[str, float]) -> dict[str, Any]:
@@ -24,14 +24,18 @@ def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[
     """
     hardware = device.hardware
     levels = {scope: _level(scope, fitted, hardware) for scope in shares}
-    noticed = _noticed(shares)
+    coverage = {
+        scope: float(fitted[scope].errors.get("coverage", 0.0)) if scope in device.widths else None
+        for scope in _noticed(shares)
+    }
     figures = {
         key: hardware.figures[key].source for key in ("memory.bandwidth", "memory.capacity") if key in hardware.figures
     }
     return {
         "level": weakest_level(shares, fitted, hardware),
         "levels": levels,
-        "interval": _interval(device, fitted, noticed),
+        "interval": interval_sentence(coverage),
+        "coverage": coverage,
         "hardware": hardware.path or hardware.id,
         "hardware_sources": figures,
         "coefficients": {
@@ -59,20 +63,24 @@ def _level(scope: str, fitted: Mapping[str, FittedScope], hardware: Hardware) ->
     return fitted[scope].level(hardware) if scope in fitted else LEVELS[0]
 
 
-def _interval(device: Device, fitted: Mapping[str, FittedScope], scopes: list[str]) -> str:
-    """Where the interval comes from, with the coverage on devices left out."""
-    measured = sorted(scope for scope in scopes if scope in device.widths)
-    guessed = sorted(set(scopes) - set(measured))
+def interval_sentence(coverage: Mapping[str, float | None]) -> str:
+    """Where intervals come from.
+
+    Args:
+        coverage: by scope, the share of rows of devices left out that lay in their interval; None where only the
+            spread of the priors gives one.
+
+    >>> interval_sentence({"gemm.bf16": 0.84, "streaming": 0.82, "gemm.bf16.w4": None})
+    'measured errors (gemm.bf16, streaming: held 82–84 % on devices left out); priors, unchecked (gemm.bf16.w4)'
+    """
+    measured = sorted((scope, held) for scope, held in coverage.items() if held is not None)
+    guessed = sorted(scope for scope, held in coverage.items() if held is None)
     if not measured:
         return "spread of the priors; not yet checked against measurements"
-    parts = []
-    if measured:
-        covered = [fitted[scope].errors.get("coverage", 0.0) for scope in measured]
-        parts.append(
-            f"from measured errors ({', '.join(measured)}; {_range(covered)} of rows of devices left out held)"
-        )
+    names = ", ".join(scope for scope, _ in measured)
+    parts = [f"measured errors ({names}: held {_range([held for _, held in measured])} on devices left out)"]
     if guessed:
-        parts.append(f"spread of priors, unchecked ({', '.join(guessed)})")
+        parts.append(f"priors, unchecked ({', '.join(guessed)})")
     return "; ".join(parts)
 
 

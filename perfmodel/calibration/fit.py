@@ -33,7 +33,7 @@ from perfmodel.types import Hardware
 EFFECTIVE_ROWS = 400.0
 NOISE = 0.15  # σ: what a good formula leaves unexplained, in log time
 KINK = 1.5  # of the robust loss, in σ
-EFFECT_KINK = 1.0  # of an effect's penalty, in τ
+EFFECT_KINK = 0.7  # of an effect's penalty, in τ
 STEP = 1e-4  # of the numerical derivative, in log
 ITERATIONS = 25
 TOLERANCE = 1e-5

@@ -19,7 +19,7 @@ from perfmodel.calibration.measurements import Array
 from perfmodel.calibration.scoring import Scored
 from perfmodel.fitted_scopes import REGIMES, SHARES, Widths
 
-INFLATION = 0.5
+INFLATION = 0.75
 LEAST_ROWS = 50  # of a regime; with fewer, all rows of the scope speak for it
 SMALLEST = 0.01  # no interval is narrower than measurements repeat
 

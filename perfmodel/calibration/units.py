@@ -26,7 +26,7 @@ from perfmodel.types import Hardware
 
 MODEL_ENGINE = "torch"  # whose ops and models are fitted together
 MODEL_NOISE = 0.05  # σ of a whole model's log time
-JOINT_ROWS, JOINT_FACTS = 60, 4.0  # ops of one kind on one device in a joint fit; what those of a device count for
+JOINT_ROWS, JOINT_FACTS = 60, 1.0  # ops of one kind on one device in a joint fit; what those of a device count for
 LEAST_SECONDS = 1e-4  # in a joint fit; the host's gaps decide shorter ops
 
 

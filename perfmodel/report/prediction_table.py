@@ -6,9 +6,9 @@ slowest-varying columns turn into headings of sections. May import: types, units
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from perfmodel.report.answers import Answer
 from perfmodel.report.columns import (
@@ -30,6 +30,7 @@ from perfmodel.report.formats import (
     format_share,
     join_words,
 )
+from perfmodel.report.standing import standing_sentences
 from perfmodel.types import Prediction, Request
 
 if TYPE_CHECKING:
@@ -223,20 +224,12 @@ def print_footer(console: Console, answers: Sequence[Answer]) -> None:
     """Print what the answers stand on, what they leave out, and their notes."""
     predictions = [answer.prediction for answer in answers if answer.prediction]
     console.print()
-    sentences = dict.fromkeys(_standing(prediction.provenance, prediction.request.level) for prediction in predictions)
-    for sentence in sentences:
+    for sentence in standing_sentences(predictions):
         console.print(sentence, style="dim")
     for kind, share in _unmodelled(predictions):
         console.print(f"Without a formula, only its memory traffic counted: {kind}, up to {format_share(share)}")
     for note in notes_of(answers):
         console.print(f"Note: {note}")
-
-
-def _standing(provenance: Mapping[str, Any], level: float) -> str:
-    return (
-        f"Intervals ({100 * level:g} %): {provenance['interval']}. "
-        f"Level: {provenance['level']}. Engine: {provenance['engine']}."
-    )
 
 
 def _unmodelled(predictions: Sequence[Prediction]) -> list[tuple[str, float]]:
