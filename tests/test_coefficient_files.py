@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perfmodel.calibration.scopes import parameters_of
 from perfmodel.catalog import load_hardware
 from perfmodel.coefficient_files import load_scopes, read_coefficients, write_coefficients
 from perfmodel.coefficients import declared_priors
@@ -168,9 +169,11 @@ def test_shipped_files_are_sound_and_not_stale() -> None:
     """Priors that changed in the code since a fit would shift what it says."""
     shipped = [scope for fits in load_scopes().values() for scope in fits]
     for scope in shipped:
-        chip = load_hardware("h100-sxm")
+        chips = [load_hardware(effect[1]) for effect in scope.effects if effect[0] == "device"]
         for name, prior in zip(scope.names, scope.priors, strict=True):
-            resolved = {PRIORS[name].resolve(chip, runtime).value for runtime in (scope.runtime, "eager", "graphs")}
+            resolved = {PRIORS[name].resolve(chip, scope.runtime).value for chip in chips}
             assert any(prior == pytest.approx(value, rel=1e-3) for value in resolved), (scope.scope, name)
+        fitted = {parameter.prior.name for parameter in parameters_of(scope.scope, with_models=True)}
+        assert set(scope.names) <= fitted | {parameter.prior.name for parameter in parameters_of(scope.scope)}
         assert scope.widths, scope.scope
         assert scope.errors["split"], scope.scope

@@ -176,9 +176,9 @@ def fit_one(
     }  # fmt: skip
     models: list[Scored] = []
     if unit.facts and others:
-        models, _ = score_models_left_out(unit.facts, others, unseen[True], chips, SHARE, leave_out)
+        models, _ = score_models_left_out(unit, others, unseen[True], chips, SHARE, leave_out)
         scale = np.array([
-            model_scale(score_models_composed(unit.facts, others, unseen[True], chips, share, leave_out)[0], share)
+            model_scale(score_models_composed(unit, others, unseen[True], chips, share, leave_out)[0], share)
             for share in SHARES
         ])  # fmt: skip
         finished = {name: _scaled(scope, scale) for name, scope in finished.items()}
@@ -209,7 +209,7 @@ def _calibrated(
             widths["datasheet", kernel] = wide = calibrated_widths(chosen, "datasheet")
             # too few families have two devices to calibrate their level: they get the datasheet's, which is wider
             widths["family", kernel] = replace(wide, level="family")
-    crossed = with_cross_intervals(unseen[True], chips, SHARE, leave_out) if unseen[True] else []
+    crossed = with_cross_intervals(unseen[True], SHARE, leave_out) if unseen[True] else []
     return replace(scope, widths=widths, errors=_errors(crossed, seen, leave_out), rows=sum(map(len, groups)))
 
 

@@ -1,4 +1,4 @@
-"""Errors on what was never fitted: fit without each device or family in turn, and predict it from the others.
+"""Errors on what was never fitted: fit without each device, family or model in turn, and predict it from the others.
 
 Kernels of an engine that other devices run too stay known; of the device left out, only its datasheet is. The interval
 of a device comes from the errors of the other devices when they were left out (cross-conformal), so that no row is
@@ -14,27 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from perfmodel.calibration.intervals import calibrated_widths, model_scale
-from perfmodel.calibration.measurements import Measurement
 from perfmodel.calibration.model_scores import score_models
 from perfmodel.calibration.scoring import Scored, score_ops
-from perfmodel.calibration.units import Unit, fit_unit
-from perfmodel.errors import InputError
+from perfmodel.calibration.units import Unit, fit_unit, group_of
 from perfmodel.fitted_scopes import FittedScope
 from perfmodel.types import Hardware
 
-LEAVE_OUT = ("hardware", "family")
 Fits = Mapping[str, Mapping[str, FittedScope]]  # by what was left out, then by scope
-
-
-def group_of(leave_out: str, chip: Hardware) -> str:
-    """What is left out together with a chip.
-
-    Raises:
-        InputError: there is no such way.
-    """
-    if leave_out not in LEAVE_OUT:
-        raise InputError(f"measurements can be left out by {' or '.join(LEAVE_OUT)}, not by {leave_out}")
-    return chip.id if leave_out == "hardware" else chip.family
+# too few families have two devices to calibrate a level of their own
+UNSEEN_LEVELS = ("datasheet", "family")
 
 
 def left_out_fits(
@@ -43,15 +31,13 @@ def left_out_fits(
     leave_out: str = "hardware",
     progress: Callable[[str], None] | None = None,
 ) -> Fits:
-    """What is fitted to all others, for each device or family; none if there is but one."""
-    left: dict[str, list[str]] = {}
-    for device in unit.devices:
-        left.setdefault(group_of(leave_out, chips[device]), []).append(device)
+    """What is fitted to all others, for each device, family or model; none if there is but one."""
+    values = unit.values(leave_out, chips)
     found: dict[str, Mapping[str, FittedScope]] = {}
-    for value, devices in left.items() if len(left) > 1 else ():
+    for value in values if len(values) > 1 else ():
         if progress:
             progress(f"{unit.name} without {value}")
-        found[value] = fit_unit(unit.without(devices), chips)
+        found[value] = fit_unit(unit.without(leave_out, value, chips), chips)
     return found
 
 
@@ -61,46 +47,43 @@ def score_left_out(
     """Ops of a unit by scope, predicted by the fits without them; their intervals still stand on the priors."""
     return {
         scope: [
-            score_ops(rows, fits[group_of(leave_out, chip)], chip, engine_known=engine_known)
+            score_ops(rows, fits[value], chips[rows.hardware], engine_known=engine_known)
             for rows in groups
-            if (chip := chips[rows.hardware])
+            if (value := group_of(leave_out, rows, chips))
         ]
         for scope, groups in unit.groups.items()
     }
 
 
-def with_cross_intervals(
-    sets: Sequence[Scored], chips: Mapping[str, Hardware], share: float, leave_out: str = "hardware"
-) -> list[Scored]:
+def with_cross_intervals(sets: Sequence[Scored], share: float, leave_out: str = "hardware") -> list[Scored]:
     """Left-out rows of one scope, each with the interval that the errors of the others give it."""
-    by_group = grouped(sets, chips, leave_out)
-    if len(by_group) < 2:
-        return list(sets)
     found = []
-    for group, members in by_group.items():
-        others = [own for other, parts in by_group.items() if other != group for own in parts]
+    for value, members in by_label(sets, leave_out).items():
+        others = [own for own in sets if own.labels[leave_out] != value]
+        if not others:
+            return list(sets)
         widths = calibrated_widths(others, "datasheet").at(share)
         found += [replace(own, half_width=widths[own.regime]) for own in members]
     return found
 
 
-def grouped(sets: Sequence[Scored], chips: Mapping[str, Hardware], leave_out: str) -> dict[str, list[Scored]]:
-    """Sets by what is left out together."""
+def by_label(sets: Sequence[Scored], label: str) -> dict[str, list[Scored]]:
+    """Sets by the value of a label."""
     found: dict[str, list[Scored]] = {}
     for own in sets:
-        found.setdefault(group_of(leave_out, chips[own.labels["hardware"]]), []).append(own)
+        found.setdefault(own.labels[label], []).append(own)
     return found
 
 
 def score_models_left_out(
-    facts: Sequence[Measurement],
+    unit: Unit,
     fits: Fits,
     ops: Mapping[str, Sequence[Scored]],
     chips: Mapping[str, Hardware],
     share: float,
     leave_out: str = "hardware",
 ) -> tuple[list[Scored], dict[str, int]]:
-    """Whole models predicted by the fits without their device; their intervals come from the other devices.
+    """Whole models predicted by the fits without them; their intervals are scaled by the errors of the others.
 
     Args:
         ops: left-out rows by scope, as `score_left_out` gives them.
@@ -108,17 +91,17 @@ def score_models_left_out(
     Returns:
         Sets of one row, and reason -> rows that cannot be predicted.
     """
-    composed, skipped = score_models_composed(facts, fits, ops, chips, share, leave_out)
+    composed, skipped = score_models_composed(unit, fits, ops, chips, share, leave_out)
     found = []
-    for group, members in grouped(composed, chips, leave_out).items():
-        others = [own for own in composed if group_of(leave_out, chips[own.labels["hardware"]]) != group]
+    for value, members in by_label(composed, leave_out).items():
+        others = [own for own in composed if own.labels[leave_out] != value]
         scale = model_scale(others, share) if others else 1.0
         found += [replace(own, half_width=own.half_width * scale) for own in members]
     return found, skipped
 
 
 def score_models_composed(
-    facts: Sequence[Measurement],
+    unit: Unit,
     fits: Fits,
     ops: Mapping[str, Sequence[Scored]],
     chips: Mapping[str, Hardware],
@@ -126,25 +109,39 @@ def score_models_composed(
     leave_out: str = "hardware",
 ) -> tuple[list[Scored], dict[str, int]]:
     """As `score_models_left_out`, with half-widths that are composed of those of the ops and no more."""
-    fitted: dict[str, Mapping[str, FittedScope]] = {}
-    for device in dict.fromkeys(fact.hardware for fact in facts):
-        group = group_of(leave_out, chips[device])
-        others = {
-            scope: [own for own in sets if group_of(leave_out, chips[own.labels["hardware"]]) != group]
-            for scope, sets in ops.items()
-        }
-        fitted[device] = {scope: with_widths(own, others.get(scope, ())) for scope, own in fits.get(group, {}).items()}
-    return score_models(facts, fitted, chips, share)
+    found: list[Scored] = []
+    skipped: dict[str, int] = {}
+    for value, own in fits.items():
+        if leave_out == "model":  # on chips whose ops were fitted
+            fitted = _with_widths(own, score_ops_of(unit, own, chips), ("device",))
+        else:
+            others = {scope: [one for one in sets if one.labels[leave_out] != value] for scope, sets in ops.items()}
+            fitted = _with_widths(own, others, UNSEEN_LEVELS)
+        facts = [fact for fact in unit.facts if group_of(leave_out, fact, chips) == value]
+        sets, left = score_models(facts, dict.fromkeys(chips, fitted), chips, share)
+        found += sets
+        skipped |= {reason: skipped.get(reason, 0) + rows for reason, rows in left.items()}
+    return found, skipped
 
 
-def with_widths(scope: FittedScope, sets: Sequence[Scored]) -> FittedScope:
-    """A fit with the half-widths that left-out rows give to what was never measured."""
-    if not sets:
-        return scope
-    unseen = calibrated_widths(sets, "datasheet")
-    levels = ("datasheet", "family")  # too few families have two devices to calibrate a level of their own
-    return replace(
-        scope,
-        widths={**scope.widths, **{(level, kernel): replace(unseen, level=level) for level in levels
-                                   for kernel in ("any", "known")}},
-    )  # fmt: skip
+def score_ops_of(
+    unit: Unit, fitted: Mapping[str, FittedScope], chips: Mapping[str, Hardware]
+) -> dict[str, list[Scored]]:
+    """All ops of a unit by scope, predicted by one fit."""
+    return {
+        scope: [score_ops(rows, fitted, chips[rows.hardware]) for rows in groups]
+        for scope, groups in unit.groups.items()
+    }
+
+
+def _with_widths(
+    fitted: Mapping[str, FittedScope], ops: Mapping[str, Sequence[Scored]], levels: Sequence[str]
+) -> dict[str, FittedScope]:
+    """Fits with the half-widths that rows give to the levels."""
+    found = {}
+    for name, scope in fitted.items():
+        sets = ops.get(name, ())
+        own = {level: calibrated_widths(sets, level) for level in levels} if sets else {}
+        widths = {(level, kernel): own[level] for level in own for kernel in ("any", "known")}
+        found[name] = replace(scope, widths={**scope.widths, **widths})
+    return found

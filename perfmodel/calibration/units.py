@@ -18,12 +18,13 @@ from perfmodel.calibration.fit import Observed, fit, observed_rows, thin
 from perfmodel.calibration.measurements import Array, Measurement, OpRows
 from perfmodel.calibration.model_times import model_program, reason_to_skip
 from perfmodel.calibration.scopes import parameters_of
-from perfmodel.errors import PerfmodelError
+from perfmodel.errors import InputError, PerfmodelError
 from perfmodel.fitted_scopes import FittedScope
 from perfmodel.kernels import Device
 from perfmodel.program import Program, time_program
 from perfmodel.types import Hardware
 
+LEAVE_OUT = ("hardware", "family", "model")
 MODEL_ENGINE = "torch"  # whose ops and models are fitted together
 MODEL_NOISE = 0.05  # σ of a whole model's log time
 JOINT_ROWS, JOINT_FACTS = 60, 1.0  # ops of one kind on one device in a joint fit; what those of a device count for
@@ -47,14 +48,38 @@ class Unit:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        ops = [rows.hardware for groups in self.groups.values() for rows in groups]
-        return tuple(dict.fromkeys([*ops, *(fact.hardware for fact in self.facts)]))
+        return tuple(dict.fromkeys(row.hardware for row in self._rows))
 
-    def without(self, devices: Sequence[str]) -> Unit:
-        """The same without some devices."""
-        kept = {scope: [rows for rows in own if rows.hardware not in devices] for scope, own in self.groups.items()}
-        facts = tuple(fact for fact in self.facts if fact.hardware not in devices)
-        return Unit({scope: own for scope, own in kept.items() if own}, facts)
+    @property
+    def _rows(self) -> list[OpRows | Measurement]:
+        return [*(rows for groups in self.groups.values() for rows in groups), *self.facts]
+
+    def values(self, leave_out: str, chips: Mapping[str, Hardware]) -> tuple[str, ...]:
+        """What can be left out in turn."""
+        found = dict.fromkeys(group_of(leave_out, row, chips) for row in self._rows)
+        return tuple(value for value in found if value)
+
+    def without(self, leave_out: str, value: str, chips: Mapping[str, Hardware]) -> Unit:
+        """The same without one device, family or model."""
+
+        def kept(row: OpRows | Measurement) -> bool:
+            return group_of(leave_out, row, chips) != value
+
+        groups = {scope: [rows for rows in own if kept(rows)] for scope, own in self.groups.items()}
+        return Unit({scope: own for scope, own in groups.items() if own}, tuple(filter(kept, self.facts)))
+
+
+def group_of(leave_out: str, row: OpRows | Measurement, chips: Mapping[str, Hardware]) -> str:
+    """What is left out together with a row; "" where nothing ever leaves it out (ops belong to no model).
+
+    Raises:
+        InputError: there is no such way.
+    """
+    if leave_out not in LEAVE_OUT:
+        raise InputError(f"measurements can be left out by {', '.join(LEAVE_OUT)}, not by {leave_out!r}")
+    if leave_out == "model":
+        return row.subject if isinstance(row, Measurement) else ""
+    return row.hardware if leave_out == "hardware" else chips[row.hardware].family
 
 
 def units_of(scopes: Mapping[str, Sequence[OpRows]], facts: Sequence[Measurement]) -> list[Unit]:

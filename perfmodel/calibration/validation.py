@@ -33,6 +33,7 @@ from perfmodel.fitted_scopes import choose_scopes
 from perfmodel.types import Hardware
 
 Progress = Callable[[str], None]
+PLURALS = {"hardware": "devices", "family": "families", "model": "models"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +79,8 @@ def validate(
 
     Args:
         source: format of the files; None to recognise each by its columns.
-        leave_out: None to predict with the coefficients at hand; "hardware" or "family" to fit the files without each
-            device or family in turn and to predict it from the others.
+        leave_out: None to predict with the coefficients at hand; "hardware", "family" or "model" to fit the files
+            without each device, family or model in turn and to predict it from the others.
         level: share of rows that the intervals are meant to hold. specs: own folders of chips and coefficients.
         progress: called with what is being done.
 
@@ -183,17 +184,19 @@ def _left_out(
         fits = left_out_fits(unit, chips, leave_out, progress)
         rows = sum(len(own) for groups in unit.groups.values() for own in groups)
         if not fits:
-            tally.add(f"{unit.name}: only one {leave_out}, so nothing is left to fit", rows + len(unit.facts))
+            tally.add(
+                f"{unit.name}: of fewer than two {PLURALS[leave_out]}, so none can be left out", rows + len(unit.facts)
+            )
             continue
         ops = score_left_out(unit, fits, chips, leave_out)
         if unit.facts:
             tally.add("ops that whole models are fitted with", rows)
-            models, skipped = score_models_left_out(unit.facts, fits, ops, chips, level, leave_out)
+            models, skipped = score_models_left_out(unit, fits, ops, chips, level, leave_out)
             tally.add_all(skipped)
             sets += models
             continue
         for own in ops.values():
-            sets += with_cross_intervals(own, chips, level, leave_out)
+            sets += with_cross_intervals(own, level, leave_out)
     scored = {id(fact) for unit in units for fact in unit.facts}
     for fact in facts:
         if id(fact) not in scored:

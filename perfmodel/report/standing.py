@@ -33,16 +33,15 @@ def _intervals(predictions: Sequence[Prediction]) -> Iterator[str]:
     for way, own in anchored.items():
         yield f"{_subjects(own, predictions)}: {way}"
     rest = [one for way, own in found.items() if way not in anchored for one in own]
-    measured: dict[str, float | None] = {}
+    measured: dict[str, dict[str, tuple[str, float] | None]] = {}
     guessed: dict[str, list[Prediction]] = {}
     for prediction in rest:
         for scope, held in prediction.provenance["coverage"].items():
             if held is None:
                 guessed.setdefault(scope, []).append(prediction)
             else:
-                measured[scope] = held
-    if measured:
-        yield interval_sentence(measured)
+                measured.setdefault(held[0], {})[scope] = held
+    yield from dict.fromkeys(interval_sentence(own) for own in measured.values())
     if guessed:
         whom = {scope: _subjects(own, predictions) for scope, own in guessed.items()}
         chips: dict[str, list[str]] = {}

@@ -64,7 +64,7 @@ def test_the_left_out_device_has_no_say(tmp_path: Path) -> None:
 
 def test_one_device_leaves_nothing_to_fit(tmp_path: Path) -> None:
     path = gemm_table(tmp_path / "gemm.csv", {"l40s": {}}, rows=50)
-    with pytest.raises(InputError, match="only one hardware"):
+    with pytest.raises(InputError, match="fewer than two devices"):
         validate(path, leave_out="hardware")
     assert validate(path).predicted == 50
 

@@ -51,7 +51,11 @@ def test_one_prediction_in_detail() -> None:
     assert "80 % interval" in lines[2]
     assert "fits (weights 15.0 GiB" in text
     assert "Engine: none" in text
-    assert "not yet checked against measurements" in text
+    assert "Intervals (80 %): errors on the chip itself (gemm.bf16)" in text
+    assert "Level: device" in text
+    other = succeed(*LLAMA, "tpu-v5e", columns=100)
+    assert "not yet checked against measurements" in other
+    assert "Level: datasheet" in other
 
 
 def test_document() -> None:
