@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.calibration.host_time import without_host_time
 from perfmodel.calibration.intervals import calibrated_widths, model_scale
 from perfmodel.calibration.left_out import (
     left_out_fits,
@@ -39,7 +40,6 @@ from perfmodel.fitted_scopes import SHARES, FittedScope, Widths
 from perfmodel.types import Hardware
 
 SHARE = 0.8  # of the intervals whose coverage is reported
-HOST_TIMED = "timed launch by launch, so a host's time and no kernel's"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def fit_units(
     scopes, unused = by_scope(ops, chips)
     kept: dict[str, list[OpRows]] = {}
     for name, groups in scopes.items():
-        timed, left = kernel_timed(groups)
+        timed, left = without_host_time(groups)
         if not parameters_of(name):
             timed, left = [], {f"no coefficient is fitted for {name}": sum(map(len, groups))}
         if timed:
@@ -143,14 +143,6 @@ def fit_units(
     if left_facts := sum(id(fact) not in used for fact in facts):
         unused["whole models that no fit uses (no eager torch, or no ops beside them)"] = left_facts
     return units, unused
-
-
-def kernel_timed(groups: Sequence[OpRows]) -> tuple[list[OpRows], dict[str, int]]:
-    """Rows to fit: where some were replayed as graphs, those timed launch by launch tell of the host and are left."""
-    graphs = [rows for rows in groups if rows.runtime == "graphs"]
-    if not graphs or len(graphs) == len(groups):
-        return list(groups), {}
-    return graphs, {HOST_TIMED: sum(len(rows) for rows in groups if rows.runtime != "graphs")}
 
 
 def fit_one(

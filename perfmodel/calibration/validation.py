@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from perfmodel.calibration.fitting import HOST_TIMED
+from perfmodel.calibration.host_time import without_host_time
 from perfmodel.calibration.left_out import (
     left_out_fits,
     score_left_out,
@@ -95,7 +95,10 @@ def validate(
     tally = _Tally(dict(imported.skipped))
     scopes, unsupported = by_scope(imported.ops, chips)
     tally.add_all(unsupported)
-    usable = {name: _kernels(groups, tally) for name, groups in scopes.items()}
+    usable: dict[str, list[OpRows]] = {}
+    for name, groups in scopes.items():
+        usable[name], left = without_host_time(groups)
+        tally.add_all(left)
     facts = imported.measurements
     if leave_out is None:
         sets = _as_shipped(usable, facts, chips, level, specs, tally)
@@ -131,18 +134,6 @@ def _devices(imported: Imported) -> list[str]:
     return list(
         dict.fromkeys([rows.hardware for rows in imported.ops] + [fact.hardware for fact in imported.measurements])
     )
-
-
-def _kernels(groups: Sequence[OpRows], tally: _Tally) -> list[OpRows]:
-    """Rows that speak of kernels; an engine's host times are counted and left."""
-    kept = [rows for rows in groups if not is_host_time(rows)]
-    tally.add(HOST_TIMED, sum(len(rows) for rows in groups) - sum(len(rows) for rows in kept))
-    return kept
-
-
-def is_host_time(rows: OpRows) -> bool:
-    """Whether rows were timed launch by launch by a serving engine, whose predictions are of graphs."""
-    return rows.runtime == "eager" and rows.engine not in ("", "torch") and not rows.conditions.get("kernel_only", 0.0)
 
 
 def _as_shipped(
