@@ -6,11 +6,11 @@ has, and two predictions' errors are correlated by what they share:
     Cov(i, j) = s_i·s_j·( f_device·[same device] + f_scope·[same device]·cos(w_i, w_j)
                           + f_model·[same model and phase] + f_both·[same device, model and phase] + f_own·[i = j] )
 
-w are the shares of the time by scope of kernels. An anchor may be odd (a throttled run, a wrong label), so what is its
-own has heavy tails: its noise grows by Student's t with TAILS degrees of freedom. On whole fp32 models of a device left
-out this lowers the error from 6.3 to 5.9 % with one anchor and from 5.9 to 5.6 % with three (mean). Given the errors r of the anchors, the prediction is multiplied by
+w are the shares of the time by scope of kernels. Given the errors r of the anchors, the prediction is multiplied by
 exp(m), m = c·(K + N)^-1·r, and the variance of its error falls to s² − c·(K + N)^-1·c (c: covariances with the anchors,
-N: how far a measurement repeats). This is kriging, or BLUP (Henderson 1975).
+N: how far a measurement repeats). An anchor may be odd (a throttled run, a wrong label), so what is its own has heavy
+tails: N grows by Student's t with TAILS degrees of freedom. On whole fp32 models of a device left out this lowers the
+error from 6.3 to 5.9 % with one anchor and from 5.9 to 5.6 % with three (mean). Kriging, or BLUP (Henderson 1975).
 
 May import: types and below. The reading of files is `calibration.anchor_files`.
 """
