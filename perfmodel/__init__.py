@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from perfmodel.calibration.fitting import fit_files
+    from perfmodel.calibration.validation import validate
     from perfmodel.catalog import list_hardware, load_hardware
     from perfmodel.errors import PerfmodelError
     from perfmodel.graphs import list_models, load_model
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "PerfmodelError": "perfmodel.errors",
     "explain": "perfmodel.predict",
+    "fit_files": "perfmodel.calibration.fitting",
     "list_hardware": "perfmodel.catalog",
     "list_models": "perfmodel.graphs",
     "load_hardware": "perfmodel.catalog",
@@ -34,12 +37,14 @@ _PUBLIC = {
     "predict": "perfmodel.predict",
     "predict_arrays": "perfmodel.predict",
     "prepare": "perfmodel.predict",
+    "validate": "perfmodel.calibration.validation",
 }
 
 __all__ = [
     "PerfmodelError",
     "__version__",
     "explain",
+    "fit_files",
     "list_hardware",
     "list_models",
     "load_hardware",
@@ -49,6 +54,7 @@ __all__ = [
     "predict",
     "predict_arrays",
     "prepare",
+    "validate",
 ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 from perfmodel.calibration.host_time import without_host_time
 from perfmodel.calibration.intervals import calibrated_widths, model_scale
 from perfmodel.calibration.left_out import (
+    by_label,
     left_out_fits,
     score_left_out,
     score_models_composed,
@@ -48,13 +49,15 @@ class FitOutcome:
 
     Args:
         file: as it is written. rows: measured values in the files. unused: reason -> rows.
-        models: whole models that were fitted, each predicted without its device.
+        models: whole models that were fitted, each predicted without its device, family or itself.
+        model_errors: of those, as `FittedScope.errors`; empty if there are none.
     """
 
     file: CoefficientFile
     rows: int
     unused: Mapping[str, int]
     models: tuple[Scored, ...] = ()
+    model_errors: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def used(self) -> int:
@@ -73,7 +76,8 @@ def fit_files(
 
     Args:
         source: format of the files; None to recognise each by its columns.
-        leave_out: hardware or family: what is left out in turn for errors and intervals.
+        leave_out: hardware, family or model: what is left out in turn for errors and intervals. Kernels belong to no
+            model: with model, theirs are those with the device left out.
 
     Raises:
         InputError: files that cannot be read, whose units look wrong, or that hold nothing to fit.
@@ -104,7 +108,7 @@ def fit_files(
     file = CoefficientFile(
         fitted=date.today().isoformat(), provenance=provenance, data=_data_entries(imported), scopes=scopes
     )
-    return FitOutcome(file, imported.rows, unused, tuple(models))
+    return FitOutcome(file, imported.rows, unused, tuple(models), _errors(models, (), leave_out) if models else {})
 
 
 def _data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
@@ -158,6 +162,8 @@ def fit_one(
         The fits by scope, and the unit's models as they were predicted without their device.
     """
     fitted = fit_unit(unit, chips)
+    by_model = left_out_fits(unit, chips, "model", progress) if leave_out == "model" else {}
+    leave_out = "hardware" if leave_out == "model" else leave_out
     others = left_out_fits(unit, chips, leave_out, progress)
     unseen = {known: score_left_out(unit, others, chips, leave_out, engine_known=known) if others else {}
               for known in (False, True)}  # fmt: skip
@@ -174,6 +180,8 @@ def fit_one(
             for share in SHARES
         ])  # fmt: skip
         finished = {name: _scaled(scope, scale) for name, scope in finished.items()}
+    if by_model:
+        models, _ = score_models_left_out(unit, by_model, {}, chips, SHARE, "model")
     return finished, models
 
 
@@ -206,14 +214,12 @@ def _calibrated(
 
 
 def _errors(left_out: Sequence[Scored], seen: Sequence[Scored], what: str) -> dict[str, Any]:
-    """Errors by device for the report and the file."""
+    """Errors by device, or by model, for the report and the file."""
     sets = left_out or seen
     split = f"one {what} left out" if left_out else "rows that were fitted: a single device was measured"
-    by_device = {
-        hardware: _summary([own for own in sets if own.labels["hardware"] == hardware])
-        for hardware in sorted({own.labels["hardware"] for own in sets})
-    }
-    return {"split": split, **_summary(sets), "by_hardware": by_device}
+    label = "model" if what == "model" else "hardware"
+    groups = {value: _summary(own) for value, own in sorted(by_label(sets, label).items())}
+    return {"split": split, **_summary(sets), f"by_{label}": groups}
 
 
 def _summary(sets: Sequence[Scored]) -> dict[str, float]:

@@ -106,7 +106,7 @@ def _save_plot(path: str, found: Validation) -> None:
 @file_options
 @click.option(
     "--leave-out",
-    type=click.Choice(["hardware", "family"]),
+    type=LEAVE_OUT,
     default="hardware",
     help="What is left out in turn to tell the error on what was not fitted.",
     show_default=True,

@@ -5,6 +5,7 @@ May import: calibration, formats.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,10 @@ def print_fit(console: Console, outcome: FitOutcome) -> None:
         console.print()
         _print_scope(console, scope)
     console.print()
+    if outcome.model_errors:
+        console.print(f"whole models: {len(outcome.models)}", style="bold")
+        _print_errors(console, outcome.model_errors)
+        console.print()
     console.print(
         "factor: pooled over devices, on the prior of each chip; pull: in standard deviations of the prior; spread: "
         "standard deviation of the logarithm that is left. Errors are |predicted/measured - 1|; coverage of 80 % "
@@ -49,16 +54,16 @@ def _print_scope(console: Console, scope: FittedScope) -> None:
         note = "stays at its prior: too little data speaks of it" if stays else ""
         table.add_row(name, _plain(prior), f"{factor:.3f}", f"{pull:+.1f}", f"{spread:.3f}", note)
     console.print(table)
-    _print_errors(console, scope)
+    _print_errors(console, scope.errors)
 
 
-def _print_errors(console: Console, scope: FittedScope) -> None:
-    errors = scope.errors
+def _print_errors(console: Console, errors: Mapping[str, Any]) -> None:
     table = make_table(
         (str(errors["split"]), "left"), ("rows", "right"), ("median %", "right"), ("MAPE %", "right"),
         ("P90 %", "right"), ("bias %", "right"), ("coverage", "right"),
     )  # fmt: skip
-    for device, own in [*errors["by_hardware"].items(), ("all", errors)]:
+    groups = next(own for key, own in errors.items() if key.startswith("by_"))
+    for device, own in [*groups.items(), ("all", errors)]:
         percents = [f"{100 * own[name]:.1f}" for name in ("median_ape", "mape", "p90_ape")]
         table.add_row(device, str(own["rows"]), *percents, f"{100 * own['bias']:+.1f}", f"{own['coverage']:.2f}")
     console.print(table)
@@ -77,6 +82,7 @@ def fit_document(outcome: FitOutcome) -> dict[str, Any]:
         "provenance": outcome.file.provenance,
         "data": [dict(entry) for entry in outcome.file.data],
         "scopes": {name: _scope_document(scope) for name, scope in outcome.file.scopes.items()},
+        "models": dict(outcome.model_errors),
     }
 
 
