@@ -65,16 +65,16 @@ class Anchor:
     noise: float = REPEATS_SD
 
 
-def covariance(left: Subject, right: Subject, *, same: bool = False) -> float:
-    """Covariance of the errors of two predictions.
+def covariance(left: Subject, right: Subject) -> float:
+    """Covariance of the errors of two predictions, without what each has of its own.
 
     >>> a = Subject(hardware="x", shares={"gemm.bf16": 1.0}, sd=0.2, model="m", phase="decode")
-    >>> covariance(a, a, same=True)
-    0.04000000000000001
+    >>> round(covariance(a, a), 4)
+    0.036
     """
     device = left.hardware == right.hardware
     model = bool(left.model) and _about(left) == _about(right)
-    common = MODEL * model + BOTH * (device and model) + OWN * same
+    common = MODEL * model + BOTH * (device and model)
     if device:
         common += DEVICE + SCOPE * _cosine(left.shares, right.shares)
     return left.sd * right.sd * common
@@ -95,17 +95,15 @@ def anchored(subject: Subject, anchors: Sequence[Anchor]) -> tuple[float, float]
     """(shift of the logarithm, standard deviation that is left) of a prediction."""
     if not anchors:
         return 0.0, subject.sd
-    gram = np.array([[covariance(a.subject, b.subject, same=a is b) for b in anchors] for a in anchors])
+    common = np.array([[covariance(a.subject, b.subject) for b in anchors] for a in anchors])
     ratios = np.array([anchor.log_ratio for anchor in anchors])
     with_subject = np.array([covariance(subject, anchor.subject) for anchor in anchors])
-    repeats = np.array([anchor.noise**2 for anchor in anchors])
-    own = repeats + OWN * np.array([anchor.subject.sd**2 for anchor in anchors])
-    noise = repeats
+    own = np.array([OWN * anchor.subject.sd**2 + anchor.noise**2 for anchor in anchors])
+    noise = own
     for _ in range(ITERATIONS):
-        unexplained = ratios - gram @ np.linalg.solve(gram + np.diag(noise), ratios)
-        heavier = (TAILS + unexplained**2 / own) / (TAILS + 1)
-        noise = repeats + own * np.maximum(heavier - 1, 0.0)
-    weights = np.linalg.solve(gram + np.diag(noise), with_subject)
+        unexplained = ratios - common @ np.linalg.solve(common + np.diag(noise), ratios)
+        noise = own * np.maximum((TAILS + unexplained**2 / own) / (TAILS + 1), 1.0)
+    weights = np.linalg.solve(common + np.diag(noise), with_subject)
     shift = float(weights @ ratios)
     variance = subject.sd**2 - float(weights @ with_subject)
     return shift, float(np.sqrt(max(variance, REPEATS_SD**2)))

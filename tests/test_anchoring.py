@@ -93,3 +93,20 @@ def test_no_anchor_pulls_below_the_physical_bound() -> None:
     decode = predict("llama-3.1-8b", "h100-sxm", anchors=[own]).phases["decode"]
     assert decode.time.seconds >= decode.bound_seconds * (1 - 1e-9)
     assert decode.time.low >= decode.bound_seconds * (1 - 1e-9)
+
+
+def test_one_odd_run_moves_less_than_its_error_says() -> None:
+    """Up to the usual error the shift grows with it; a run ten times slower is odd, and most of it is its own."""
+    target = subject("a", "m")
+
+    def gain(error: float) -> float:
+        return anchored(target, [Anchor(subject=subject("a", "other"), log_ratio=error)])[0] / error
+
+    assert gain(0.1) == pytest.approx(gain(0.15), rel=0.05)
+    assert gain(2.3) < 0.75 * gain(0.1)
+
+
+def test_runs_that_agree_are_believed_however_far_they_are_off() -> None:
+    anchors = [Anchor(subject=subject("a", f"m{place}"), log_ratio=1.5) for place in range(6)]
+    shift, _ = anchored(subject("a", "m"), anchors)
+    assert 0.5 < shift < 1.5

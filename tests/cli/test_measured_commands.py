@@ -91,7 +91,7 @@ def test_wrong_units_are_named(tmp_path: Path) -> None:
         (["--level", "80"], "between 0 and 1"),
         (["--source", "neusigt"], "neusight"),
         (["--plot", "x.jpg"], ".png"),
-        (["--leave-out", "model"], "hardware or family"),
+        (["--leave-out", "engine"], "hardware"),
     ],
 )
 def test_wrong_options_are_told_before_any_work(table: str, arguments: list[str], message: str) -> None:

@@ -1,0 +1,47 @@
+"""What answers stand on is said once, with the chips and precisions it holds for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from perfmodel.report.standing import standing_sentences
+from perfmodel.types import Prediction
+from report.answering import answer
+
+Held = tuple[str, float] | None
+
+
+def prediction(hardware: str, precision: str, coverage: dict[str, Held], level: str = "device") -> Prediction:
+    made = answer(hardware=hardware, precision=precision).prediction
+    assert made is not None
+    interval: Any = f"{coverage}"
+    return replace(made, provenance=made.provenance | {"level": level, "coverage": coverage, "interval": interval})
+
+
+def test_one_answer_is_told_as_it_is() -> None:
+    assert list(standing_sentences([prediction("a", "bf16", {"gemm.bf16": None}, "datasheet")])) == [
+        "Intervals (80 %): {'gemm.bf16': None}.",
+        "Level: datasheet. Engine: none.",
+    ]
+
+
+def test_several_answers_share_their_sentences() -> None:
+    measured, family = ("device", 0.86), ("family", 0.86)
+    first, second = standing_sentences(
+        [
+            prediction("a", "bf16", {"gemm.bf16": measured}),
+            prediction("a", "w4a16", {"gemm.bf16.w4": None}, "datasheet"),
+            prediction("b", "bf16", {"gemm.bf16": family}, "family"),
+            prediction("b", "w4a16", {"gemm.bf16.w4": None}, "datasheet"),
+        ]
+    )
+    assert first == (
+        "Intervals (80 %): errors on the chip itself (gemm.bf16); errors on devices left out (gemm.bf16: held 86 %); "
+        "priors, unchecked (gemm.bf16.w4 on w4a16)."
+    )
+    assert second == "Level: device for a (bf16); datasheet for w4a16; family for b (bf16). Engine: none."
+
+
+def test_no_answer_no_sentence() -> None:
+    assert list(standing_sentences([])) == []
