@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any, TypeAlias
 
@@ -76,6 +77,7 @@ class Widths:
         return np.asarray(found * (z / inside))
 
 
+@lru_cache(1024)
 def half_normal_quantile(share: float) -> float:
     """Standard deviations on both sides of the mean that hold a share of a normal distribution.
 
