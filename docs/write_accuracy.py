@@ -71,7 +71,7 @@ SECTIONS = (
     Section("Mixture of experts", (LLM.format("moe", "moe_perf"),), ("scope", "engine", "kernel")),
     Section("Collectives of one node", (LLM.format("comm", "*_perf"),), ("scope", "fabric", "function")),
     Section("Collectives inside and across nodes, A100", ("vidur/network/*/*.csv",), ("scope", "fabric", "function"),
-            None, "Predicted as shipped: inside a node from other tables of A100, across nodes from priors alone."),
+            None, "The only tables across nodes: predicted as shipped, so these are errors on rows that were fitted."),
     Section("fp32 operators, eager", ("neusight/op_*/*.csv",), ("scope", "op")),
     MODELS,
     Section("Operators of an LLM on one device", ("vidur/compute/*/*/*/mlp.csv",), ("op",), None,

@@ -38,7 +38,6 @@ from perfmodel.types import OpCost
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 ROUTING = ("power_law", "expert_ranks")  # conditions that decide what a block of experts has to do
-ACROSS_NODES = "network"  # the fabric of a collective that leaves its node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

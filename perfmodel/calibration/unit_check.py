@@ -17,9 +17,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from perfmodel.calibration.measurements import ACROSS_NODES, Array, Imported, Measurement, OpRows
+from perfmodel.calibration.measurements import Array, Imported, Measurement, OpRows
 from perfmodel.catalog import Specs, load_hardware
-from perfmodel.costs.collective import COLLECTIVE
+from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE
 from perfmodel.errors import UnsupportedError
 from perfmodel.kernels import contraction_rate
 from perfmodel.kernels.links import link_bound_seconds

@@ -17,6 +17,7 @@ from perfmodel.costs.registry import Arguments, Operands, elements, formula, ten
 from perfmodel.types import OpCost
 
 COLLECTIVE = "collective"
+ACROSS_NODES = "network"  # the fabric of a collective that leaves its node
 PASSES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1, "all_to_all": 1}
 WHOLE = ("broadcast", "reduce", "send_recv")
 OPERATIONS = (*PASSES, *WHOLE)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.costs.collective import COLLECTIVE
+from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE
 from perfmodel.kernels.attention import time_attention
 from perfmodel.kernels.collective import time_collective
 from perfmodel.kernels.convolution import WINOGRAD_SHORTCUT, time_convolution, winograd_applies, works_with_winograd
@@ -38,7 +38,8 @@ _GEMM_KINDS = ("linear", "matmul", "index_scores", "gated_delta_rule")
 def scope_of(kind: str, flags: Mapping[str, Any], rate: Rate | None) -> str:
     """Which fitted coefficients an op goes by: kernels of other kinds or dtypes have others."""
     if kind == COLLECTIVE:
-        return f"{COLLECTIVE}.{flags['library']}"
+        # the way between nodes has coefficients of its own, which nothing measured inside one speaks of
+        return f"{COLLECTIVE}.{flags['library']}" + (".network" if flags.get("fabric") == ACROSS_NODES else "")
     if rate is None:
         return "streaming"
     if kind == "attention":

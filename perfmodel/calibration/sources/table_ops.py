@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.calibration.measurements import ACROSS_NODES, Array
+from perfmodel.calibration.measurements import Array
 from perfmodel.calibration.shapes import (
     Arguments,
     Operand,
@@ -19,7 +19,7 @@ from perfmodel.calibration.shapes import (
     w,
     x,
 )
-from perfmodel.costs.collective import COLLECTIVE, OPERATIONS
+from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE, OPERATIONS
 from perfmodel.costs.streaming import NORMALIZATION_FLOPS
 from perfmodel.precisions import Scheme
 from perfmodel.sizes import parse_size

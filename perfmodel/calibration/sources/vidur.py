@@ -16,7 +16,7 @@ from pathlib import PurePath
 
 import numpy as np
 
-from perfmodel.calibration.measurements import ACROSS_NODES, Array, Imported, OpRows
+from perfmodel.calibration.measurements import Array, Imported, OpRows
 from perfmodel.calibration.shapes import Arguments, Operand, embedding_arguments, op_arguments, w, x
 from perfmodel.calibration.sources.columns import Columns
 from perfmodel.calibration.sources.rows import (
@@ -29,7 +29,7 @@ from perfmodel.calibration.sources.rows import (
     size_checks,
     time_checks,
 )
-from perfmodel.costs.collective import COLLECTIVE
+from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE
 from perfmodel.types import Hardware
 
 NAME = "vidur"
