@@ -28,18 +28,11 @@ def answer(
     Raises:
         PerfmodelError: anything but a refusal of the chip.
     """
-    from perfmodel.predict import explain, predict, prepare
+    from perfmodel.predict import explain, predict
     from perfmodel.report.answers import Answer
 
     try:
-        prepared = prepare(
-            cell.model,
-            cell.hardware,
-            precision=cell.precision,
-            runtime=cell.runtime,
-            cache_precision=grid.cache_precision,
-            specs=grid.specs,
-        )
+        prepared = _prepared(grid, cell)
     except UnsupportedError as error:
         return Answer(request=_refused_request(grid, cell), error=str(error))
     prediction = (explain if with_ops else predict)(
@@ -97,6 +90,19 @@ def _limits(prepared: Prepared, cell: Combination, *, max_batch: bool, max_conte
     return {name: None if limit >= MAX_COUNT else limit for name, limit in found.items()}
 
 
+def _prepared(grid: Grid, cell: Combination) -> Prepared:
+    from perfmodel.predict import prepare
+
+    return prepare(
+        cell.model,
+        cell.hardware,
+        precision=cell.precision,
+        runtime=cell.runtime,
+        cache_precision=grid.cache_precision,
+        specs=grid.specs,
+    )
+
+
 def _refused_request(grid: Grid, cell: Combination) -> Request:
     """What was asked of a chip that refuses, with the same defaults as a prediction."""
     from perfmodel.predict import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS
@@ -123,20 +129,13 @@ def explanation(grid: Grid, cell: Combination, explained: Answer, *, symbolic: b
         explained: an answer with a row per op. symbolic: with closed forms.
     """
     from perfmodel.closed_form import bound_changes, phase_form
-    from perfmodel.predict import phase_sizes, prepare
+    from perfmodel.predict import phase_sizes
     from perfmodel.report.answers import Explanation
     from perfmodel.report.words import phase_sentences
 
     assert explained.prediction is not None
     request = explained.request
-    prepared = prepare(
-        cell.model,
-        cell.hardware,
-        precision=cell.precision,
-        runtime=cell.runtime,
-        cache_precision=grid.cache_precision,
-        specs=grid.specs,
-    )
+    prepared = _prepared(grid, cell)
     changes, sentences = {}, {}
     for name, program in prepared.programs.items():
         sizes = phase_sizes(name, request.batch, request.input_tokens, request.output_tokens)
