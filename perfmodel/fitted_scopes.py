@@ -6,7 +6,7 @@
 kernels, an architecture family, a device or a series (a kernel on a device) adds. A chip stands on the effects that are
 known of it. An interval is a conformal quantile of |log(predicted/measured)| among rows that stood on the same level.
 
-May import: coefficients, types. `calibration.fit` makes these values, `coefficient_files` reads them.
+May import: coefficients, identity_cache, types. `calibration.fit` makes these values, `coefficient_files` reads them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from perfmodel.coefficients import Coefficient, Prior
+from perfmodel.identity_cache import identity_cache
 from perfmodel.types import Hardware
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -59,11 +60,13 @@ class Widths:
     correlation: float
     model_scale: Array = field(default_factory=lambda: np.ones(len(SHARES)))
 
+    @identity_cache(256)
     def scale(self, share: float) -> float:
         """The factor on the half-widths of whole models."""
         known = [half_normal_quantile(kept) for kept in SHARES]
         return float(np.interp(half_normal_quantile(share), known, self.model_scale))
 
+    @identity_cache(256)
     def at(self, share: float) -> Array:
         """Half-widths of the regimes for a share of unseen cases; Gaussian between and beyond the shares kept.
 
