@@ -51,8 +51,9 @@ _EXPERTS = (
     "experts.launch_seconds", "experts.compute_efficiency", "experts.memory_efficiency", "experts.tile_rows",
     "experts.fill_bytes", "experts.token_passes", "cache.usable_share", "cache.bytes_per_core_cycle",
 )  # fmt: skip
+# without launches, which a host's gaps hide: held at their prior, elementwise ops left out are 7.6 instead of 9.2 % off
 _STREAMING = (
-    "memory_bound.launch_seconds", "pointwise.memory_efficiency", "copy.memory_efficiency",
+    "pointwise.memory_efficiency", "copy.memory_efficiency",
     "dropout.memory_efficiency", "memory_bound.ecc_efficiency",
     "memory_bound.vector_efficiency", "softmax.element_flops", "softmax.block_element_flops",
     "normalization.element_flops", "normalization.row_cycles", "normalization.rows_in_flight",
