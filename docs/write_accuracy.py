@@ -169,7 +169,7 @@ def _row(group: Group, by: Sequence[str], poor: list[Poor], title: str) -> str:
 def _poor(found: Sequence[Poor]) -> str:
     heads = {
         "off": f"Median error above {POOR_MEDIAN:.0%}",
-        "narrow": f"Intervals too narrow: fewer than {COVERED[0]:.0%} of the rows of a device left out inside",
+        "narrow": f"Intervals too narrow: fewer than {COVERED[0]:.0%} of a device's rows inside",
         "wide": f"Intervals wider than need be: more than {COVERED[1]:.0%} inside",
     }
     lines = ["## Where perfmodel is poor", ""]

@@ -25,7 +25,7 @@ def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[
     hardware = device.hardware
     levels = {scope: _level(scope, fitted, hardware) for scope in shares}
     coverage = {
-        scope: (levels[scope], float(fitted[scope].errors.get("coverage", 0.0))) if scope in device.widths else None
+        scope: float(fitted[scope].errors.get("coverage", 0.0)) if scope in device.widths else None
         for scope in _noticed(shares)
     }
     figures = {
@@ -34,7 +34,7 @@ def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[
     return {
         "level": weakest_level(shares, fitted, hardware),
         "levels": levels,
-        "interval": interval_sentence(coverage),
+        "interval": interval_sentence(coverage, levels),
         "coverage": coverage,
         "hardware": hardware.path or hardware.id,
         "hardware_sources": figures,
@@ -63,27 +63,28 @@ def _level(scope: str, fitted: Mapping[str, FittedScope], hardware: Hardware) ->
     return fitted[scope].level(hardware) if scope in fitted else LEVELS[0]
 
 
-def interval_sentence(coverage: Mapping[str, tuple[str, float] | None]) -> str:
+def interval_sentence(coverage: Mapping[str, float | None], levels: Mapping[str, str]) -> str:
     """Where intervals come from.
 
     Args:
-        coverage: by scope its level, and the share of rows of devices left out that lay in their interval; None where
-            only the spread of the priors gives one.
+        coverage: by scope the share of rows of devices left out that lay in their 80 % interval, whatever share is
+            asked for; None where only the spread of the priors gives one. levels: by scope.
 
-    >>> interval_sentence({"gemm.bf16": ("device", 0.86), "streaming": ("family", 0.82), "gemm.bf16.w4": None})
-    'errors on the chip itself (gemm.bf16), errors on devices left out (streaming: held 82 %), priors, unchecked \
-(gemm.bf16.w4)'
+    >>> levels = {"gemm.bf16": "device", "streaming": "family", "gemm.bf16.w4": "datasheet"}
+    >>> interval_sentence({"gemm.bf16": 0.86, "streaming": 0.82, "gemm.bf16.w4": None}, levels)
+    'errors on the chip itself (gemm.bf16), errors on devices left out (streaming: 80 % ones held 82 %), priors, \
+unchecked (gemm.bf16.w4)'
     """
-    known = {scope: own for scope, own in coverage.items() if own is not None}
-    own = sorted(scope for scope, (level, _) in known.items() if level == LEVELS[-1])
+    known = {scope: held for scope, held in coverage.items() if held is not None}
+    own = sorted(scope for scope in known if levels[scope] == LEVELS[-1])
     unseen = sorted(known.keys() - set(own))
     guessed = sorted(coverage.keys() - known.keys())
     if not known:
         return "spread of the priors; not yet checked against measurements"
     parts = [f"errors on the chip itself ({', '.join(own)})"] if own else []
     if unseen:
-        held = _range([known[scope][1] for scope in unseen])
-        parts.append(f"errors on devices left out ({', '.join(unseen)}: held {held})")
+        held = _range([known[scope] for scope in unseen])
+        parts.append(f"errors on devices left out ({', '.join(unseen)}: 80 % ones held {held})")
     if guessed:
         parts.append(f"priors, unchecked ({', '.join(guessed)})")
     return ", ".join(parts)

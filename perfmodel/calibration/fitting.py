@@ -162,8 +162,9 @@ def fit_one(
         The fits by scope, and the unit's models as they were predicted without their device.
     """
     fitted = fit_unit(unit, chips)
-    by_model = left_out_fits(unit, chips, "model", progress) if leave_out == "model" else {}
-    leave_out = "hardware" if leave_out == "model" else leave_out
+    by_what = leave_out
+    by_model = left_out_fits(unit, chips, "model", progress) if by_what == "model" else {}
+    leave_out = "hardware" if by_what == "model" else by_what
     others = left_out_fits(unit, chips, leave_out, progress)
     unseen = {known: score_left_out(unit, others, chips, leave_out, engine_known=known) if others else {}
               for known in (False, True)}  # fmt: skip
@@ -180,7 +181,7 @@ def fit_one(
             for share in SHARES
         ])  # fmt: skip
         finished = {name: _scaled(scope, scale) for name, scope in finished.items()}
-    if by_model:
+    if by_what == "model":
         models, _ = score_models_left_out(unit, by_model, {}, chips, SHARE, "model")
     return finished, models
 

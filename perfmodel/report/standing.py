@@ -29,19 +29,21 @@ def _intervals(predictions: Sequence[Prediction]) -> Iterator[str]:
     if len(found) == 1:
         yield from found
         return
-    anchored = {way: own for way, own in found.items() if own[0].provenance["level"] == "anchored"}
+    anchored = {way: own for way, own in found.items() if "anchors" in own[0].provenance}
     for way, own in anchored.items():
         yield f"{_subjects(own, predictions)}: {way}"
     rest = [one for way, own in found.items() if way not in anchored for one in own]
-    measured: dict[str, dict[str, tuple[str, float] | None]] = {}
+    measured: dict[str, dict[str, float | None]] = {}
     guessed: dict[str, list[Prediction]] = {}
     for prediction in rest:
         for scope, held in prediction.provenance["coverage"].items():
             if held is None:
                 guessed.setdefault(scope, []).append(prediction)
             else:
-                measured.setdefault(held[0], {})[scope] = held
-    yield from dict.fromkeys(interval_sentence(own) for own in measured.values())
+                measured.setdefault(prediction.provenance["levels"][scope], {})[scope] = held
+    yield from dict.fromkeys(
+        interval_sentence(coverage, dict.fromkeys(coverage, level)) for level, coverage in measured.items()
+    )
     if guessed:
         whom = {scope: _subjects(own, predictions) for scope, own in guessed.items()}
         chips: dict[str, list[str]] = {}

@@ -9,14 +9,15 @@ from perfmodel.report.standing import standing_sentences
 from perfmodel.types import Prediction
 from report.answering import answer
 
-Held = tuple[str, float] | None
 
-
-def prediction(hardware: str, precision: str, coverage: dict[str, Held], level: str = "device") -> Prediction:
+def prediction(
+    hardware: str, precision: str, coverage: dict[str, float | None], level: str = "device", **more: Any
+) -> Prediction:
     made = answer(hardware=hardware, precision=precision).prediction
     assert made is not None
     interval: Any = f"{coverage}"
-    return replace(made, provenance=made.provenance | {"level": level, "coverage": coverage, "interval": interval})
+    own = {"level": level, "levels": dict.fromkeys(coverage, level), "coverage": coverage, "interval": interval}
+    return replace(made, provenance=made.provenance | own | more)
 
 
 def test_one_answer_is_told_as_it_is() -> None:
@@ -27,17 +28,17 @@ def test_one_answer_is_told_as_it_is() -> None:
 
 
 def test_several_answers_share_their_sentences() -> None:
-    measured, family = ("device", 0.86), ("family", 0.86)
     first, second = standing_sentences(
         [
-            prediction("a", "bf16", {"gemm.bf16": measured}),
+            prediction("a", "bf16", {"gemm.bf16": 0.86}),
             prediction("a", "w4a16", {"gemm.bf16.w4": None}, "datasheet"),
-            prediction("b", "bf16", {"gemm.bf16": family}, "family"),
+            prediction("b", "bf16", {"gemm.bf16": 0.86}, "family"),
             prediction("b", "w4a16", {"gemm.bf16.w4": None}, "datasheet"),
         ]
     )
     assert first == (
-        "Intervals (80 %): errors on the chip itself (gemm.bf16); errors on devices left out (gemm.bf16: held 86 %); "
+        "Intervals (80 %): errors on the chip itself (gemm.bf16); "
+        "errors on devices left out (gemm.bf16: 80 % ones held 86 %); "
         "priors, unchecked (gemm.bf16.w4 on w4a16)."
     )
     assert second == "Level: device for a (bf16); datasheet for w4a16; family for b (bf16). Engine: none."
@@ -45,3 +46,10 @@ def test_several_answers_share_their_sentences() -> None:
 
 def test_no_answer_no_sentence() -> None:
     assert list(standing_sentences([])) == []
+
+
+def test_anchors_are_told_though_none_is_of_the_chip() -> None:
+    plain = prediction("a", "bf16", {"gemm.bf16": 0.86})
+    anchors: Any = {"anchors": {"runs": 2, "of_this_chip": 0}, "interval": "narrowed by 2 measured runs"}
+    first, _ = standing_sentences([plain, prediction("b", "bf16", {"gemm.bf16": 0.86}, "family", **anchors)])
+    assert first == "Intervals (80 %): b: narrowed by 2 measured runs; errors on the chip itself (gemm.bf16)."
