@@ -152,11 +152,11 @@ def _nccl(buffer: Array, n: Array, links: Links, operation: str, cost: OpCost, d
     launching = launch.value * scale + 0 * buffer
     # a single message between two devices has no pipeline to fill: nothing is reduced or passed on
     filling = (operation != "send_recv") * pipeline.value * scale * buffer / (buffer + half.value)
-    share, shares = _efficiency(links, device)
+    rate, shares = _rate(links, device)
     own = device[OWN_SHARE]
     sent = np.asarray(cost.link_bytes, dtype=float)
     own_bytes = own.value * buffer / n if operation in PASSES else 0 * sent
-    transfer = (sent + own_bytes) / (links.bytes_per_second * share)
+    transfer = (sent + own_bytes) / rate
     return _Way(
         launching + filling + sum(seconds for _, seconds in steps),
         transfer,
@@ -165,7 +165,7 @@ def _nccl(buffer: Array, n: Array, links: Links, operation: str, cost: OpCost, d
             *steps,
             (pipeline, filling),
             (half, filling * half.value / (buffer + half.value)),
-            (own, own_bytes / (links.bytes_per_second * share)),
+            (own, own_bytes / rate),
             *((coefficient, transfer * weight) for coefficient, weight in shares),
         ),
     )
@@ -187,26 +187,35 @@ def _steps(operation: str, links: Links, device: Device) -> list[tuple[Coefficie
     ]
 
 
-def _efficiency(links: Links, device: Device) -> tuple[Array, list[tuple[Coefficient, Array]]]:
-    """Share of the peak rate of the links, and ∂log(share)/∂log of the coefficients it depends on."""
+def _rate(links: Links, device: Device) -> tuple[Array, list[tuple[Coefficient, Array]]]:
+    """Bytes a second that a device sends, and |∂log/∂log| of the coefficients it depends on.
+
+    A ring across nodes also passes through each of them, and goes at the pace of the slower way.
+    """
+    rate, weights = _rate_inside(links, device)
     across = links.nodes > 1
-    host = ~across & ~links.direct
-    share = np.zeros_like(links.inside)
-    shares = []
-    for mask, efficiency in (
-        (~across & links.direct, LINK_EFFICIENCY),
-        (host, HOST_EFFICIENCY),
-        (across, NETWORK_EFFICIENCY),
-    ):
-        if np.any(mask):
-            coefficient = device[efficiency]
-            share = share + np.where(mask, min(coefficient.value, 1.0), 0.0)
-            shares.append((coefficient, np.where(mask, 1.0, 0.0)))
-    if np.any(host):
-        contention, crowd = device[HOST_CONTENTION], np.where(host, np.maximum(links.inside / 2, 1.0), 1.0)
-        share = share / crowd**contention.value
-        shares.append((contention, contention.value * np.log(crowd)))
-    return share, shares
+    if not np.any(across):  # a coefficient that does not act is not read, so that provenance does not name it
+        return rate, weights
+    network = device[NETWORK_EFFICIENCY]
+    by_network = across & (links.bytes_per_second * min(network.value, 1.0) < np.where(links.inside > 1, rate, np.inf))
+    rate = np.where(by_network, links.bytes_per_second * min(network.value, 1.0), rate)
+    weights = [(coefficient, np.where(by_network, 0.0, weight)) for coefficient, weight in weights]
+    return rate, [*weights, (network, np.where(by_network, 1.0, 0.0))]
+
+
+def _rate_inside(links: Links, device: Device) -> tuple[Array, list[tuple[Coefficient, Array]]]:
+    """As `_rate`, to another device of the node."""
+    rate, weights = links.inside_bytes_per_second, []
+    if np.any(links.direct):
+        own = device[LINK_EFFICIENCY]
+        rate = np.where(links.direct, rate * min(own.value, 1.0), rate)
+        weights.append((own, np.where(links.direct, 1.0, 0.0)))
+    if not np.all(links.direct):
+        host, contention = device[HOST_EFFICIENCY], device[HOST_CONTENTION]
+        crowd = np.where(links.direct, 1.0, np.maximum(links.inside / 2, 1.0))
+        rate = np.where(links.direct, rate, rate * min(host.value, 1.0) / crowd**contention.value)
+        weights += [(host, np.where(links.direct, 0.0, 1.0)), (contention, contention.value * np.log(crowd))]
+    return rate, weights
 
 
 def _direct(buffer: Array, n: Array, links: Links, device: Device) -> _Way:

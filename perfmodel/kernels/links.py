@@ -28,11 +28,13 @@ class Links:
     """What joins the devices of collectives, arrays of one shape.
 
     Args:
-        bytes_per_second: the most a device can send. inside: devices of one node that take part. nodes: how many.
+        bytes_per_second: the most a device can send; inside_bytes_per_second: to another one of its node.
+        inside: devices of one node that take part. nodes: how many.
         direct: the devices of a node are joined by links of their own, not through the host.
     """
 
     bytes_per_second: Array
+    inside_bytes_per_second: Array
     inside: Array
     nodes: Array
     direct: np.ndarray[Any, np.dtype[np.bool_]]
@@ -60,7 +62,8 @@ def links_between(hardware: Hardware, devices: Array, devices_per_node: Array) -
         raise UnsupportedError(
             f"{hardware.id}: its profile gives no bandwidth between {between} (links.{figure}); a collective needs it."
         )
-    return Links(np.where(rate > 0, rate, np.inf), inside, nodes, direct)
+    rate, rate_inside = (np.where(own > 0, own, np.inf) for own in (rate, rate_inside))
+    return Links(rate, rate_inside, inside, nodes, direct)
 
 
 def link_bound_seconds(hardware: Hardware, sizes: Mapping[str, Any], operation: str, cost: OpCost) -> Array:
