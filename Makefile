@@ -32,4 +32,6 @@ clean:
 
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	# timm asks for torchvision, of which it needs nothing to build its models
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'timm>=1.0.20'
 	touch .venv/core.stamp $@
