@@ -25,8 +25,8 @@ def load_model(source: str, *, specs: str | None = None, image_size: int = 0, lo
     """Load a model from wherever it is described.
 
     Args:
-        source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, `torch:file.py:factory`,
-            or a YAML graph or model spec.
+        source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, `timm:resnet50`,
+            `torch:file.py:factory`, or a YAML graph or model spec.
         specs: a folder of own specs that is searched first.
         image_size: pixels of an image's side for vision configs; 0 for the size they were trained with.
         logits: of the last token, or of all of them (as in training); for configs.
@@ -46,6 +46,10 @@ def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Mo
         from perfmodel.graphs.torch_module import load_factory
 
         return load_factory(source.removeprefix("torch:"))
+    if source.startswith("timm:"):
+        from perfmodel.graphs.timm_models import load_timm
+
+        return load_timm(source, image_size)
     path = Path(source)
     if path.suffix.lower() in (".yaml", ".yml"):
         return _load_yaml_model(path, image_size, logits)
@@ -56,7 +60,7 @@ def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Mo
     if path.is_file():
         raise ModelError(
             f"{source}: not a model format that is understood; give a config.json, its folder, a graph .yaml, "
-            "torch:file.py:factory, or a catalog name"
+            "timm:NAME, torch:file.py:factory, or a catalog name"
         )
     return _from_spec(model_spec(source, specs=specs), image_size, logits)
 
