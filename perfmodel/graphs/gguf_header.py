@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 from perfmodel.errors import ModelError
 from perfmodel.graphs.gguf_types import GGML_TYPES, REMOVED_TYPES
 from perfmodel.graphs.stored_weights import StoredTensor
-from perfmodel.precisions import storage_bytes
+from perfmodel.precisions import StorageFormat
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
@@ -152,9 +152,9 @@ class _Reader:
         tensor = StoredTensor(name, tuple(reversed(inside_out)), dtype.name)
         if inside_out[0] % (dtype.block_in or 1):
             raise self._wrong(f"tensor '{name}' has rows of {inside_out[0]}, no multiple of {dtype.block_in}")
-        return tensor, int(float(str(storage_bytes(tensor.shape, dtype.name))))
+        return tensor, tensor.bytes
 
-    def _dtype(self, name: str) -> Any:
+    def _dtype(self, name: str) -> StorageFormat:
         number = self._scalar("I")
         if number not in GGML_TYPES:
             reason = REMOVED_TYPES.get(number, "it is newer than this reader, or the file is damaged")

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from perfmodel.errors import ModelError
+from perfmodel.precisions import storage_bytes
 from perfmodel.sizes import Dim, product
 from perfmodel.types import Graph, Tensor, TensorKind
 
@@ -31,6 +32,11 @@ class StoredTensor:
     def elements(self) -> int:
         """How many values it holds."""
         return int(str(product(self.shape)))
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in the file, scales included."""
+        return int(float(str(storage_bytes(self.shape, self.dtype))))
 
 
 @dataclass(frozen=True, slots=True)
