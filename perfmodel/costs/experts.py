@@ -7,7 +7,16 @@ per token. The router's own linear layer and top-k are ops of their own.
 from __future__ import annotations
 
 from perfmodel.arithmetic import Number
-from perfmodel.costs.registry import Arguments, Operands, element_bytes, elements, formula, stacked_pieces, stacked_rows, weight_bytes
+from perfmodel.costs.registry import (
+    Arguments,
+    Operands,
+    element_bytes,
+    elements,
+    formula,
+    stacked_pieces,
+    stacked_rows,
+    weight_bytes,
+)
 from perfmodel.costs.routing import expert_load
 from perfmodel.sizes import product
 from perfmodel.types import OpCost

@@ -162,7 +162,9 @@ def gguf_config(metadata: Mapping[str, Any], shapes: Shapes, where: str) -> Conf
     if name not in ARCHITECTURES:
         raise _unknown(name, where)
     known = ARCHITECTURES[name]
-    own = {key.removeprefix(f"{name}."): _uniform(value) for key, value in metadata.items() if key.startswith(f"{name}.")}
+    own = {
+        key.removeprefix(f"{name}."): _uniform(value) for key, value in metadata.items() if key.startswith(f"{name}.")
+    }
     fields = Fields(own, f"{where}: metadata under '{name}.'")
     model_type = "mixtral" if known.model_type == "llama" and own.get("expert_count") else known.model_type
     config = {"model_type": model_type, **_sizes(fields, shapes), **_heads(fields), **known.more(fields, shapes)}

@@ -33,8 +33,8 @@ _QUANTIZED = "float16"  # what llama.cpp keeps its cache in, and multiplies prom
 _PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
 _MAX_PARTS = 1000
 _UNPACKED = (
-    "weights are taken to be unpacked inside kernels as good as those of 4-bit serving engines; llama.cpp's own kernels "
-    "were not measured"
+    "weights are taken to be unpacked inside kernels as good as those of 4-bit serving engines; llama.cpp's own "
+    "kernels were not measured"
 )
 
 
@@ -63,7 +63,9 @@ def read_gguf(path: str | Path, *, logits: Logits = "last") -> Model:
         raise ModelError(text if text.startswith(str(file)) else f"{file}: {text}") from None
     share = {dtype: elements / sum(formats.values()) for dtype, elements in formats.items()}
     shares = ", ".join(f"{dtype} {own:.1%}" for dtype, own in sorted(share.items(), key=lambda pair: -pair[1]))
-    return replace(model, facts={**model.facts, "weight_formats": shares}, notes=(*model.notes, *_notes(headers, precision)))
+    return replace(
+        model, facts={**model.facts, "weight_formats": shares}, notes=(*model.notes, *_notes(headers, precision))
+    )
 
 
 def _headers(file: Path) -> tuple[GgufHeader, ...]:

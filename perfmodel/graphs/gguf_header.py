@@ -100,9 +100,7 @@ class _Reader:
             raise self._wrong(f"general.alignment must be a power of two from 8 on, is {alignment!r}")
         tensors, data_bytes = self._tensors(tensor_count, alignment)
         held = max(self._size - _padded(self._position, alignment), 0)
-        return GgufHeader(
-            version=version, metadata=metadata, tensors=tensors, data_bytes=data_bytes, held_bytes=held
-        )
+        return GgufHeader(version=version, metadata=metadata, tensors=tensors, data_bytes=data_bytes, held_bytes=held)
 
     def _version(self) -> int:
         if self._size == 0:
@@ -111,7 +109,7 @@ class _Reader:
         if magic != MAGIC:
             old = "; it is of an older ggml format: convert it to GGUF" if magic in _OLD_MAGICS else ""
             raise ModelError(f"{self._where}: is no GGUF file: it begins with {magic!r}, not {MAGIC!r}{old}")
-        version = self._scalar("I")
+        version = int(self._scalar("I"))
         if version in VERSIONS:
             return version
         what = f"GGUF version {version} is not understood, only {' and '.join(map(str, VERSIONS))}"

@@ -1,6 +1,7 @@
 """Whole layers: feed-forwards and mixtures of experts, the residual stream, and layers of one kind as one block.
 
-May import: sizes, builder, quantization_config, stored_weights, transformer_block, transformer_mixers, transformer_settings.
+May import: sizes, builder, quantization_config, stored_weights, transformer_block, transformer_mixers,
+transformer_settings.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class LayerKind:
     repeat: int
     layer: Layer
     storages: Mapping[str, Storage]
-    stored: StoredPart = StoredPart()
+    stored: StoredPart
 
 
 def group_layers(
@@ -79,7 +80,7 @@ def group_layers(
     """
     storages = _storages_of_layers(len(layers), quantization)
     counts: dict[tuple[Layer, tuple[tuple[str, Storage], ...], StoredPart], int] = {}
-    for alike in zip(layers, storages, stored or (StoredPart(),) * len(layers), strict=True):
+    for alike in zip(layers, storages, stored or [StoredPart()] * len(layers), strict=True):
         counts[alike] = counts.get(alike, 0) + 1
     mixers = {_mixer_word(layer.mixer) for layer, *_ in counts}
     channels = {_channels_word(layer.channels) for layer, *_ in counts}

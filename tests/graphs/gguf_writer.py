@@ -2,8 +2,8 @@
 
 gguf_bytes({"general.architecture": "llama", ...}, [("token_embd.weight", (1000, 64), 12), ...])
 
-Tensors are (name, shape (out, in), ggml type). Lists of tensors of a few architectures are made from a config.json, with
-the names that llama.cpp gives them.
+Tensors are (name, shape (out, in), ggml type). Lists of tensors of a few architectures are made from a config.json,
+with the names that llama.cpp gives them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def data_bytes(tensors: Sequence[Tensor]) -> int:
     return sum(tensor_bytes(tensor) for tensor in tensors)
 
 
-def gguf_bytes(metadata: Mapping[str, Any], tensors: Sequence[Tensor], *, version: int = 3, data: bool = False) -> bytes:
+def gguf_bytes(
+    metadata: Mapping[str, Any], tensors: Sequence[Tensor], *, version: int = 3, data: bool = False
+) -> bytes:
     """A file. `data`: with zeros behind the header, padded as the format wants."""
     parts = [b"GGUF", struct.pack("<IQQ", version, len(tensors), len(metadata))]
     parts += [text(key) + value(content) for key, content in metadata.items()]
@@ -69,8 +71,9 @@ def gguf_bytes(metadata: Mapping[str, Any], tensors: Sequence[Tensor], *, versio
 def metadata_of(architecture: str, config: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     """The metadata llama.cpp's converter writes for the sizes of a config.json."""
     keys = {
-        "hidden_size": "embedding_length", "num_hidden_layers": "block_count", "intermediate_size": "feed_forward_length",
-        "num_attention_heads": "attention.head_count", "num_key_value_heads": "attention.head_count_kv",
+        "hidden_size": "embedding_length", "num_hidden_layers": "block_count",
+        "num_attention_heads": "attention.head_count", "intermediate_size": "feed_forward_length",
+        "num_key_value_heads": "attention.head_count_kv",
         "max_position_embeddings": "context_length", "num_experts": "expert_count",
         "num_local_experts": "expert_count", "n_routed_experts": "expert_count",
         "num_experts_per_tok": "expert_used_count", "moe_intermediate_size": "expert_feed_forward_length",
@@ -109,7 +112,9 @@ def all_in(kind: int) -> Types:
     return lambda name: F32 if name.endswith(("norm.weight", ".bias", "gate_inp.weight", "sinks.weight")) else kind
 
 
-def llama_tensors(config: Mapping[str, Any], types: Types, *, layer: Sequence[tuple[str, tuple[int, ...]]] = ()) -> list[Tensor]:
+def llama_tensors(
+    config: Mapping[str, Any], types: Types, *, layer: Sequence[tuple[str, tuple[int, ...]]] = ()
+) -> list[Tensor]:
     """Tensors of a llama-like decoder; `layer`: what each layer holds instead of norms, attention and feed-forward."""
     hidden = config["hidden_size"]
     size = config.get("head_dim") or hidden // config["num_attention_heads"]
@@ -141,7 +146,11 @@ def query_key_norm_shapes(size: int) -> list[tuple[str, tuple[int, ...]]]:
 
 def feed_forward_shapes(config: Mapping[str, Any]) -> list[tuple[str, tuple[int, ...]]]:
     hidden, width = config["hidden_size"], config["intermediate_size"]
-    return [("ffn_gate.weight", (width, hidden)), ("ffn_up.weight", (width, hidden)), ("ffn_down.weight", (hidden, width))]
+    return [
+        ("ffn_gate.weight", (width, hidden)),
+        ("ffn_up.weight", (width, hidden)),
+        ("ffn_down.weight", (hidden, width)),
+    ]
 
 
 def experts_shapes(hidden: int, experts: int, width: int) -> list[tuple[str, tuple[int, ...]]]:
