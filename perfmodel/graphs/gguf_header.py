@@ -30,6 +30,7 @@ _MAX_KEYS, _MAX_TENSORS = 65_536, 65_536
 _MAX_KEY_BYTES, _MAX_TEXT_BYTES = 65_535, 1 << 24
 _MAX_STRINGS = 4_000_000  # of all arrays together
 _KEPT_ITEMS, _KEPT_BYTES = 4096, 65_536  # arrays and texts up to here are kept, longer ones stepped over
+_CHUNK_BYTES = 1 << 20
 _MAX_DIMENSIONS, _MAX_ELEMENTS = 4, 2**53
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
@@ -184,9 +185,23 @@ class _Reader:
         self._strings += length
         self._check_count(f"texts under '{key}'", length, 8, _MAX_STRINGS)
         self._check_count("texts in all arrays", self._strings, 0, _MAX_STRINGS)
-        for _ in range(length):
-            self._skip(self._length(f"a text under '{key}'", _MAX_TEXT_BYTES))
+        self._skip_texts(length, key)
         return LongArray(length)
+
+    def _skip_texts(self, count: int, key: str) -> None:
+        """Step over texts, a chunk of the file at a time: a vocabulary has hundreds of thousands of them."""
+        place = start = self._position
+        chunk = b""
+        for _ in range(count):
+            if place + 8 > start + len(chunk):
+                self._file.seek(place)
+                chunk, start = self._file.read(_CHUNK_BYTES), place
+            length = int.from_bytes(chunk[place - start : place - start + 8], "little")
+            place += 8 + length
+            if length > _MAX_TEXT_BYTES or place > self._size:
+                raise self._wrong(f"a text under '{key}' has a length of {length} bytes, or is cut off")
+        self._file.seek(place)
+        self._position = place
 
     def _text(self, key: str) -> str:
         length = self._length(f"the text under '{key}'", _MAX_TEXT_BYTES)

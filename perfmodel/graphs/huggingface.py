@@ -123,17 +123,17 @@ def read_config_file(path: str | Path, *, image_size: int = 0, logits: Logits = 
     )
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path, largest_bytes: int = MAX_FILE_BYTES) -> dict[str, Any]:
     """The object a JSON file holds.
 
     Raises:
-        ModelError: the file cannot be read, or is larger than 10 MB.
+        ModelError: the file cannot be read, or is larger than it may be.
         SpecError: it is no JSON, cut off, or holds something else than an object.
     """
     try:
         size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(f"{path}: {size} bytes are too many for a config; the limit is {MAX_FILE_BYTES}")
+        if size > largest_bytes:
+            raise ModelError(f"{path}: {size} bytes are too many for such a file; the limit is {largest_bytes}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; give a config.json or the folder that holds it") from None

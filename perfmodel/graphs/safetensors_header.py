@@ -29,6 +29,7 @@ MAX_HEADER_BYTES = 32 * 1024 * 1024  # that of a shard has some hundred kilobyte
 MAX_SHARDS = 4096
 _LARGEST, _MAX_DIMENSIONS = 2**53, 16
 _SHARD = re.compile(r"(.*-)\d{5}(-of-\d{5}\.safetensors)", re.DOTALL)
+_LFS_POINTER = b"version "
 _INDEX = ".safetensors.index.json"
 
 
@@ -92,7 +93,7 @@ def _files(path: Path) -> list[Path]:
 
 def _indexed(index: Path) -> list[Path]:
     """The shards that an index names."""
-    shards = read_json_object(index).get("weight_map")
+    shards = read_json_object(index, MAX_HEADER_BYTES).get("weight_map")
     if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
         raise ModelError(f"{index}: needs weight_map, an object with the file of every tensor")
     names = sorted(set(shards.values()))
@@ -112,7 +113,12 @@ def read_safetensors_header(path: Path) -> tuple[FileTensor, ...]:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
+            first = file.read(8)
+            if first == _LFS_POINTER:
+                raise ModelError(
+                    f"{path}: is a Git LFS pointer, not the file itself; fetch it, or give config.json alone"
+                )
+            length = int.from_bytes(first, "little")
             _check_length(path, length, size)
             data = file.read(length)
     except OSError as error:

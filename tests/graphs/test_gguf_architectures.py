@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+
 from graphs.gguf_writer import (
     BF16,
     F32,
@@ -24,15 +25,14 @@ from graphs.gguf_writer import (
     q4_k_m,
     query_key_norm_shapes,
 )
-
 from perfmodel.costs import cost_graph
 from perfmodel.errors import ModelError
 from perfmodel.graphs import load_model, model_spec
 from perfmodel.graphs.checks import check_graph
 from perfmodel.graphs.decoder_dialects import DIALECTS
 from perfmodel.graphs.gguf_architectures import ARCHITECTURES, gguf_config
-from perfmodel.types import Hardware
 from perfmodel.memory import memory_need
+from perfmodel.types import Hardware
 
 Config: TypeAlias = dict[str, Any]
 SIZES = {"batch": 2, "tokens": 96, "context": 160}
@@ -239,7 +239,7 @@ def test_layers_that_predict_further_tokens_are_not_counted() -> None:
 
 
 def test_newer_files_keep_the_sizes_of_latent_heads_apart() -> None:
-    """convert_hf_to_gguf.py since April 2025: key_length is that of the cached latent, key_length_mla that of a head."""
+    """Since April 2025 key_length is that of the cached latent, and key_length_mla that of a head."""
     sizes = {"embedding_length": 7168, "block_count": 61, "feed_forward_length": 18432, "attention.head_count": 128,
              "attention.head_count_kv": 1, "vocab_size": 129280, "attention.q_lora_rank": 1536,
              "attention.kv_lora_rank": 512, "rope.dimension_count": 64, "attention.key_length": 576,

@@ -7,10 +7,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from graphs.gguf_writer import F32, Q4_0, Q4_K, Q6_K, data_bytes, gguf_bytes, text, value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphs.gguf_writer import F32, Q4_0, Q4_K, Q6_K, data_bytes, gguf_bytes, text, value
 from perfmodel.errors import ModelError
 from perfmodel.graphs.gguf_header import LongArray, read_gguf_header
 from perfmodel.graphs.gguf_types import FILE_TYPES, GGML_TYPES
@@ -125,9 +125,7 @@ def test_unknown_types(path: Path) -> None:
     assert "'a.key' has a value of the unknown type 77" in refused(path, key + struct.pack("<I", 77) + bytes(9))
     nested = key + struct.pack("<IIQ", 9, 9, 1) + bytes(30)
     assert "'a.key' has an array of the unknown type 9" in refused(path, nested)
-    assert "is not text in UTF-8" in refused(
-        path, b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2) + b"\xff\xfe" + bytes(20)
-    )
+    assert "is not text in UTF-8" in refused(path, b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 2) + b"\xff\xfe" + bytes(20))
 
 
 HUGE = 2**63
