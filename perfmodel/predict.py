@@ -28,7 +28,7 @@ from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
 from perfmodel.phases import phase_prediction, unmodelled_shares
-from perfmodel.precisions import find_format, find_scheme
+from perfmodel.precisions import find_format, find_scheme, own_scheme
 from perfmodel.program import Program, compile_graph, time_program
 from perfmodel.provenance import standing
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
@@ -166,7 +166,7 @@ def _as_it_is(graph: Graph) -> Graph:
 def _in_precision(model: Model, precision: str | None, cache_precision: str | None) -> Model:
     phases = dict(model.phases)
     if precision is not None and precision != model.precision:
-        own, wanted = find_scheme(model.precision), find_scheme(precision)
+        own, wanted = own_scheme(model.precision), find_scheme(precision)
         phases = {name: quantize(graph, own, wanted) for name, graph in phases.items()}
     if cache_precision is not None:
         find_format(cache_precision)

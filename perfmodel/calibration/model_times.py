@@ -22,7 +22,7 @@ from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import quantize
 from perfmodel.graphs.training import training_step
 from perfmodel.kernels import Device
-from perfmodel.precisions import find_scheme
+from perfmodel.precisions import find_scheme, own_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.types import Graph, Model
 
@@ -95,7 +95,7 @@ def _graph(
     model = _model(name, logits, image_size)
     graph = _phase(model, phase)
     if precision != model.precision:
-        graph = quantize(graph, find_scheme(model.precision), find_scheme(precision))
+        graph = quantize(graph, own_scheme(model.precision), find_scheme(precision))
     training = phase == "training"
     if attention == "eager" or training:
         graph = eager_graph(graph, family_of(str(model.facts.get("model_type", ""))), training=training)

@@ -23,6 +23,7 @@ from perfmodel.graphs.decoder_dialects import DIALECTS, llama
 from perfmodel.graphs.encoder import ENCODERS, encoder_model, with_image_size
 from perfmodel.graphs.encoder_decoder import EncoderDecoder, encoder_decoder_model, read_t5
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
+from perfmodel.graphs.stored_weights import StoredWeights
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
 from perfmodel.types import Model
@@ -51,6 +52,7 @@ def load_config(
     hf_quant_config: Mapping[str, Any] | None = None,
     logits: Logits = "last",
     image_size: int = 0,
+    stored: StoredWeights | None = None,
 ) -> Model:
     """The model that a config describes.
 
@@ -59,6 +61,7 @@ def load_config(
         hf_quant_config: the parsed hf_quant_config.json that lies beside it.
         logits: prefill computes those of the last position, or of all; with "all" a BERT gets its pretraining head.
         image_size: pixels of an image's side for vision models, 0 for the size they were trained with.
+        stored: how a weight file keeps the weights of a decoder.
 
     Raises:
         ModelError: an unknown architecture, fields that are missing or make no sense (all of them named), a
@@ -82,7 +85,9 @@ def load_config(
     if image_size and isinstance(settings, VisionEncoder):
         settings = with_image_size(settings, image_size)
     if isinstance(settings, Decoder):
-        build: Callable[..., Model] = partial(decoder_model, settings, precision, quantization, logits=logits)
+        build: Callable[..., Model] = partial(
+            decoder_model, settings, precision, quantization, logits=logits, stored=stored
+        )
     elif isinstance(settings, EncoderDecoder):
         build = partial(encoder_decoder_model, settings, precision)
     else:
@@ -118,17 +123,17 @@ def read_config_file(path: str | Path, *, image_size: int = 0, logits: Logits = 
     )
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path, largest_bytes: int = MAX_FILE_BYTES) -> dict[str, Any]:
     """The object a JSON file holds.
 
     Raises:
-        ModelError: the file cannot be read, or is larger than 10 MB.
+        ModelError: the file cannot be read, or is larger than it may be.
         SpecError: it is no JSON, cut off, or holds something else than an object.
     """
     try:
         size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(f"{path}: {size} bytes are too many for a config; the limit is {MAX_FILE_BYTES}")
+        if size > largest_bytes:
+            raise ModelError(f"{path}: {size} bytes are too many for such a file; the limit is {largest_bytes}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; give a config.json or the folder that holds it") from None
