@@ -25,8 +25,8 @@ def load_model(source: str, *, specs: str | None = None, image_size: int = 0, lo
     """Load a model from wherever it is described.
 
     Args:
-        source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, `torch:file.py:factory`,
-            or a YAML graph or model spec.
+        source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, the folder of a
+            diffusers pipeline, `torch:file.py:factory`, or a YAML graph or model spec.
         specs: a folder of own specs that is searched first.
         image_size: pixels of an image's side for vision configs; 0 for the size they were trained with.
         logits: of the last token, or of all of them (as in training); for configs.
@@ -50,6 +50,10 @@ def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Mo
     if path.suffix.lower() in (".yaml", ".yml"):
         return _load_yaml_model(path, image_size, logits)
     if path.suffix.lower() == ".json" or path.is_dir():
+        from perfmodel.graphs.diffusion_files import is_pipeline, read_pipeline
+
+        if is_pipeline(path):
+            return read_pipeline(path, image_size=image_size)
         from perfmodel.graphs.huggingface import read_config_file
 
         return read_config_file(path, image_size=image_size, logits=logits)
