@@ -225,7 +225,7 @@ def _roberta(fields: Fields) -> Encoder:
 
 def _clip_text(fields: Fields) -> Encoder:
     encoder = _bert(fields, types=False, pooler=False)
-    projected = any("WithProjection" in str(name) for name in fields.get("architectures") or ())
+    projected = any("WithProjection" in name for name in _architectures(fields))
     width = fields.size("projection_dim", default=512)
     return replace(encoder, structure=_BEFORE, causal=True, embedding_norm=False, final_norm=True,
                    projection=width if projected else 0)  # fmt: skip
@@ -239,8 +239,8 @@ def _vit(fields: Fields, extra_tokens: int = 1) -> VisionEncoder:
         fields.wrong(f"image_size {image} must be a multiple of patch_size {patch}")
     names = fields.get("id2label")
     listed = len(names) if isinstance(names, Mapping | list) else 0
-    architectures = fields.get("architectures") or ()
-    classifies = fields.has("num_labels", "id2label") or any("Classification" in str(name) for name in architectures)
+    classified = any("Classification" in name for name in _architectures(fields))
+    classifies = fields.has("num_labels", "id2label") or classified
     pooler = 0 if classifies else fields.size("pooler_output_size", default=hidden)
     return VisionEncoder(
         hidden=hidden,
@@ -254,6 +254,12 @@ def _vit(fields: Fields, extra_tokens: int = 1) -> VisionEncoder:
         classes=fields.size("num_labels", default=listed or 2) if classifies else 0,
         pooler_size=pooler,
     )
+
+
+def _architectures(fields: Fields) -> tuple[str, ...]:
+    """Names of the classes a checkpoint was saved from."""
+    names = fields.get("architectures")
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
 def _pair(fields: Fields, name: str, purpose: str) -> tuple[int, int]:

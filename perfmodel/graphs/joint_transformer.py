@@ -29,12 +29,12 @@ from perfmodel.graphs.diffusion_blocks import (
     unpatchify,
 )
 from perfmodel.graphs.transformer_block import Block, Precision
-from perfmodel.graphs.transformer_settings import Norm
 from perfmodel.sizes import Dim
 from perfmodel.types import Graph
 
-_RMS = Norm("rms")
+_MAX_LAYERS = 1000  # of SD3: layers that take turns in kind are ops of their own
 FLUX_SAMPLE_SIZE = 128  # latents of an image's side: the files of FLUX do not say, its pipeline does
+_ANGLE_KERNELS = 48  # that compute cosines and sines of all positions, anew in every step
 FLUX_PACK = 2  # latents of 2 x 2 are packed into channels before the first step
 
 
@@ -91,7 +91,7 @@ def read_sd3(fields: Fields) -> JointTransformer:
         patch=patch,
         hidden=hidden,
         heads=heads,
-        double=fields.size("num_layers", purpose="number of layers", high=MAX_LAYERS),
+        double=fields.size("num_layers", purpose="number of layers", high=_MAX_LAYERS),
         single=0,
         text=fields.size("joint_attention_dim", purpose="width of the text's embeddings"),
         pooled=fields.size("pooled_projection_dim", purpose="width of the pooled text"),
@@ -172,6 +172,9 @@ def _image(block: Block, model: JointTransformer, step: Evaluation) -> str:
         return block.copy("pos_embed.contiguous", "contiguous", (x,), block.shape(x))
     tokens = (step.height // FLUX_PACK) * (step.width // FLUX_PACK)
     packed = block.tensor("latents", (step.batch, tokens, model.in_channels), "input")
+    positions = block.tensor("position_ids", (step.text_tokens + tokens, 3), "input", "fp32")
+    angles = block.tensor("pos_embed.out", (step.text_tokens + tokens, model.hidden // model.heads), dtype="fp32")
+    block.op("pos_embed", "pointwise", (positions,), (angles,), {"function": "sin", "launches": _ANGLE_KERNELS})
     return block.linear("x_embedder", packed, model.hidden, bias=True)
 
 
