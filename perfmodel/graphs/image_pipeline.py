@@ -113,20 +113,13 @@ def pipeline_model(config: Mapping[str, Any], *, name: str, source: str, image_s
     steps, steps_note = _steps(config, kind)
     facts = {"steps": steps, "guided": guided, "denoiser": denoiser.class_name,
              "denoiser_parameters": count_parameters(evaluation), "latent_side": latents}  # fmt: skip
-    return diffusers_model(
-        name,
-        source,
-        {
-            phase: joined(f"{name} {phase}", parts, source=source, symbols=("batch",))
-            for phase, parts in phases.items()
-            if parts
-        },
-        dtype,
-        side,
-        facts,
-        (steps_note, *_notes(config, vae, guided=guided), *dtype_notes, *text_notes, *denoiser.notes,
-         *autoencoder.notes),
-    )  # fmt: skip
+    graphs = {
+        phase: joined(f"{name} {phase}", parts, source=source, symbols=("batch",))
+        for phase, parts in phases.items()
+        if parts
+    }
+    notes = (steps_note, *_notes(config, vae, guided=guided), *dtype_notes, *text_notes, *denoiser.notes)
+    return diffusers_model(name, source, graphs, dtype, side, facts, (*notes, *autoencoder.notes))
 
 
 def _notes(config: Mapping[str, Any], autoencoder: Autoencoder, *, guided: bool) -> list[str]:
