@@ -65,6 +65,12 @@ class Prepared:
         return "decode" in self.programs
 
     @property
+    def denoising_steps(self) -> int:
+        """Steps that an image pipeline takes unless told; 0 for other models."""
+        stated = self.model.facts.get("steps", 1)
+        return (stated if type(stated) is int and stated > 0 else 1) if "denoise" in self.programs else 0
+
+    @property
     def example_sizes(self) -> dict[str, int]:
         """Sizes that a traced module declared beside batch and tokens, at their values in its example."""
         return dict(self.model.facts.get("example_sizes", {}))
@@ -185,6 +191,7 @@ def predict(
     runtime: str | None = None,
     cache_precision: str | None = None,
     image_size: int = 0,
+    steps: int | None = None,
     level: float = 0.8,
     strict: bool = False,
     specs: str | None = None,
@@ -193,12 +200,14 @@ def predict(
     """Predict the latency of a model on a chip.
 
     A model with a KV cache has two phases: `prefill` (the whole prompt of every sequence) and `decode` (one step that
-    makes one token per sequence, at the mean context input_tokens + output_tokens/2). Others have one, `forward`.
+    makes one token per sequence, at the mean context input_tokens + output_tokens/2). An image pipeline has
+    `encode_text` (where it takes text), `denoise` (one step) and `decode_image`. Others have one, `forward`.
 
     Args:
         model, hardware, precision, runtime, cache_precision, image_size, specs: as `prepare`.
         batch: sequences or samples computed together.
         input_tokens, output_tokens: per sequence; 512 and 128 by default where the model has such sizes.
+        steps: denoising steps of an image pipeline; None for the pipeline's own number.
         level: share of unseen cases that the interval is meant to hold.
         strict: refuse ops without a formula.
         anchors: measured runs, as a file in any format that `perfmodel validate` reads, or as values; they shift the
@@ -221,7 +230,7 @@ def predict(
         specs=specs,
     )
     given = _read_anchors(anchors, specs)
-    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, given, with_ops=False)
+    return _predict(prepared, batch, input_tokens, output_tokens, steps, level, strict, given, with_ops=False)
 
 
 def explain(
@@ -235,6 +244,7 @@ def explain(
     runtime: str | None = None,
     cache_precision: str | None = None,
     image_size: int = 0,
+    steps: int | None = None,
     level: float = 0.8,
     strict: bool = False,
     specs: str | None = None,
@@ -251,7 +261,7 @@ def explain(
         specs=specs,
     )
     given = _read_anchors(anchors, specs)
-    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, given, with_ops=True)
+    return _predict(prepared, batch, input_tokens, output_tokens, steps, level, strict, given, with_ops=True)
 
 
 def predict_arrays(
@@ -311,6 +321,7 @@ def _predict(
     batch: int,
     input_tokens: int | None,
     output_tokens: int | None,
+    steps: int | None,
     level: float,
     strict: bool,
     anchors: Sequence[Anchor],
@@ -320,6 +331,7 @@ def _predict(
     tokens_in, tokens_out = _lengths(prepared, input_tokens, output_tokens)
     _check_count("batch", batch)
     _check_level(level)
+    repeats = {"decode": tokens_out - 1, "denoise": _steps(prepared, steps)}
     phases: dict[str, PhasePrediction] = {}
     unmodelled: dict[str, float] = {}
     shares: dict[str, float] = {}
@@ -341,7 +353,7 @@ def _predict(
         )
     need = prepared.memory.evaluate(_peak_values(prepared, batch, tokens_in, tokens_out))
     need["capacity"] = prepared.hardware.memory_bytes
-    seconds = sum(phase.time.seconds * _steps(name, tokens_out) for name, phase in phases.items())
+    seconds = sum(phase.time.seconds * repeats.get(name, 1) for name, phase in phases.items())
     return Prediction(
         request=Request(
             model=prepared.model.name,
@@ -353,6 +365,7 @@ def _predict(
             runtime=prepared.runtime,
             level=level,
             image_size=max(prepared.model.facts.get("image_size", (0,))),
+            steps=repeats["denoise"],
         ),
         phases=phases,
         memory_bytes={name: float(value) for name, value in need.items()},
@@ -399,8 +412,14 @@ def _peak_values(prepared: Prepared, batch: Any, tokens_in: Any, tokens_out: Any
     return prepared.example_sizes | {"batch": batch, "tokens": tokens_in, "context": context}
 
 
-def _steps(phase: str, tokens_out: int) -> int:
-    return tokens_out - 1 if phase == "decode" else 1
+def _steps(prepared: Prepared, steps: int | None) -> int:
+    """Denoising steps; 0 for a model that has none."""
+    if steps is None:
+        return prepared.denoising_steps
+    if not prepared.denoising_steps:
+        raise InputError(f"{prepared.model.name} has no denoising steps: leave out steps (--steps)")
+    _check_count("steps", steps)
+    return steps
 
 
 def _throughput(
@@ -412,6 +431,8 @@ def _throughput(
             "prefill_tokens": batch * tokens_in / phases["prefill"].time.seconds,
             "decode_tokens": batch / phases["decode"].time.seconds,
         }
+    if prepared.denoising_steps:
+        return {"images": batch / seconds, "denoise_steps": 1 / phases["denoise"].time.seconds}
     per_second = {"samples": batch / seconds}
     return per_second | ({"tokens": batch * tokens_in / seconds} if prepared.has_tokens else {})
 

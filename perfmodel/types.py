@@ -111,7 +111,8 @@ def _bind_attributes(attributes: Mapping[str, Any], values: Mapping[str, int]) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model and its phases: {"prefill", "decode"} over a KV cache, or {"forward"}.
+    """A model and its phases: {"prefill", "decode"} over a KV cache, {"encode_text", "denoise", "decode_image"} of an
+    image pipeline (the first only where it takes text), or {"forward"}.
 
     Args:
         phases: graph of each phase; symbols are `batch`, `tokens` (queries of this step) and `context` (keys).
@@ -355,7 +356,7 @@ class Request:
 
     Args:
         precision: a precision name; the model's own when none was asked for.
-        input_tokens, output_tokens: 0 where the model has no such size.
+        input_tokens, output_tokens: 0 where the model has no such size. steps: of denoising, 0 where there are none.
         level: the share of unseen cases the interval is meant to hold.
     """
 
@@ -368,6 +369,7 @@ class Request:
     runtime: str
     level: float = 0.8
     image_size: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -397,7 +399,8 @@ class OpPrediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePrediction:
-    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), or `forward`.
+    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), `forward`, or an image
+    pipeline's `encode_text`, `denoise` (one step), `decode_image`.
 
     Args:
         cost: FLOPs and bytes of the phase (by `explain` only). bound_seconds: sum of the ops' physical bounds.
@@ -420,7 +423,8 @@ class Prediction:
     Args:
         memory_bytes: by part: weights, cache, activations, overhead, total; capacity is the device's.
         fits: total <= capacity.
-        throughput: per second, by name (requests, prefill_tokens, decode_tokens, samples, tokens).
+        throughput: per second, by name (requests, prefill_tokens, decode_tokens, samples, tokens, images,
+            denoise_steps).
         cost_usd, energy_joules: of the whole request on one device at list price and full board power; 0 if unknown.
         unmodelled: (op kind, share of the time) of ops without a formula.
         provenance: level, coefficients, hardware sources, notes.

@@ -42,6 +42,7 @@ def answer(
         batch=cell.batch,
         input_tokens=cell.input_tokens,
         output_tokens=cell.output_tokens,
+        steps=cell.steps,
         runtime=cell.runtime,
         cache_precision=grid.cache_precision,
         level=grid.level,
@@ -119,6 +120,8 @@ def _refused_request(grid: Grid, cell: Combination) -> Request:
         output_tokens=(cell.output_tokens or DEFAULT_OUTPUT_TOKENS) if generates else 0,
         runtime=cell.runtime or ("graphs" if generates else "eager"),
         level=grid.level,
+        image_size=max(cell.model.facts.get("image_size", (0,))),
+        steps=cell.steps or cell.model.facts.get("steps", 0),
     )
 
 

@@ -26,9 +26,9 @@ def load_model(source: str, *, specs: str | None = None, image_size: int = 0, lo
     """Load a model from wherever it is described.
 
     Args:
-        source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, a `model.gguf` or
-            `model.safetensors` (also in parts), `timm:resnet50`, `torch:file.py:factory`, or a YAML graph or model
-            spec.
+        source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, the folder of a
+            diffusers pipeline, a `model.gguf` or `model.safetensors` (also in parts), `timm:resnet50`,
+            `torch:file.py:factory`, or a YAML graph or model spec.
         specs: a folder of own specs that is searched first.
         image_size: pixels of an image's side for vision configs; 0 for the size they were trained with.
         logits: of the last token, or of all of them (as in training); for configs.
@@ -55,9 +55,15 @@ def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Mo
     path = Path(source)
     if path.suffix.lower() in (".yaml", ".yml"):
         return _load_yaml_model(path, image_size, logits)
+    folder_or_json = path.suffix.lower() == ".json" or path.is_dir()
+    if folder_or_json:
+        from perfmodel.graphs.diffusion_files import is_pipeline, read_pipeline
+
+        if is_pipeline(path):
+            return read_pipeline(path, image_size=image_size)
     if is_weight_file(path):
         return read_weight_file(path, image_size=image_size, logits=logits)
-    if path.suffix.lower() == ".json" or path.is_dir():
+    if folder_or_json:
         from perfmodel.graphs.huggingface import read_config_file
 
         return read_config_file(path, image_size=image_size, logits=logits)

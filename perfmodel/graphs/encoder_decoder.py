@@ -19,7 +19,7 @@ from perfmodel.graphs.decoder import BATCH, TOKENS, count_parameters
 from perfmodel.graphs.transformer_block import Block, Precision, Stream
 from perfmodel.graphs.transformer_layers import add_feed_forward
 from perfmodel.graphs.transformer_settings import FeedForward, Norm
-from perfmodel.types import Model
+from perfmodel.types import Graph, Model
 
 _FUNCTIONS = {
     "relu": (False, "relu"), "gelu": (False, "gelu"), "silu": (False, "silu"), "gated-gelu": (True, "gelu_tanh"),
@@ -103,6 +103,13 @@ def encoder_decoder_model(
         facts=facts,
         notes=(NOTE, *notes),
     )
+
+
+def t5_encoder_graph(settings: EncoderDecoder, precision: Precision, *, name: str, source: str) -> Graph:
+    """The encoder alone, as pipelines encode text with it; symbols `batch` and `tokens`."""
+    builder = GraphBuilder(name, source)
+    _stack(Block(builder, precision), settings, "encoder", settings.encoder_layers)
+    return builder.graph(("batch", "tokens"))
 
 
 def _stack(outside: Block, settings: EncoderDecoder, name: str, count: int, encoded: str = "") -> str:

@@ -20,6 +20,7 @@ from perfmodel.graphs.config_fields import Fields
 from perfmodel.graphs.decoder import Logits, decoder_model
 from perfmodel.graphs.decoder_configs import read_decoder
 from perfmodel.graphs.decoder_dialects import DIALECTS, llama
+from perfmodel.graphs.diffusion import diffusion_model, is_diffusion
 from perfmodel.graphs.encoder import ENCODERS, encoder_model, with_image_size
 from perfmodel.graphs.encoder_decoder import EncoderDecoder, encoder_decoder_model, read_t5
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
@@ -72,6 +73,8 @@ def load_config(
     >>> load_config({"model_type": "llama"} | sizes, name="llama-3.1-8b", source="example").parameters
     8030261248
     """
+    if is_diffusion(config):
+        return diffusion_model(config, name=name, source=source, image_size=image_size)
     text, notes = _language_part(config)
     model_type = _model_type(text, source)
     if model_type not in supported_model_types() and not _looks_like_decoder(text):

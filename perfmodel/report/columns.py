@@ -13,8 +13,11 @@ from perfmodel.report.answers import Answer
 from perfmodel.report.formats import format_bytes, format_interval, format_number, format_seconds
 
 NOTHING = "–"
-PHASE_TITLES = {"forward": "forward", "prefill": "prefill", "decode": "decode step"}
-THROUGHPUT_TITLES = {"decode_tokens": "tokens/s", "samples": "samples/s"}
+PHASE_TITLES = {
+    "forward": "forward", "prefill": "prefill", "decode": "decode step",
+    "encode_text": "encode text", "denoise": "denoise step", "decode_image": "decode image",
+}  # fmt: skip
+THROUGHPUT_TITLES = {"decode_tokens": "tokens/s", "samples": "samples/s", "images": "images/s"}
 LIMIT_TITLES = {"max_batch": "max batch", "max_context": "max context"}
 
 
@@ -40,6 +43,7 @@ ASKED = (
     Column("batch", lambda answer: str(answer.request.batch), heading=lambda text: f"batch {text}"),
     Column("in", lambda answer: _tokens(answer.request.input_tokens), heading=lambda text: f"{text} tokens in"),
     Column("out", lambda answer: _tokens(answer.request.output_tokens), heading=lambda text: f"{text} out"),
+    Column("steps", lambda answer: _tokens(answer.request.steps), heading=lambda text: f"{text} steps"),
 )
 RUNTIME = Column("runtime", lambda answer: answer.request.runtime, "left", lambda text: f"runtime {text}")
 
@@ -55,6 +59,8 @@ def result_columns(answers: Sequence[Answer], reasons: list[str], *, compact: bo
         if name in phases:
             columns.append(Column(title, lambda answer, name=name: _time_cell(answer, name, reasons)))  # type: ignore[misc]
             columns.append(Column("bound", lambda answer, name=name: _bound_cell(answer, name), "left"))  # type: ignore[misc]
+    if "images" in rates:
+        columns.append(Column("total", _total_cell))
     for name, title in THROUGHPUT_TITLES.items():
         if name in rates:
             columns.append(Column(title, lambda answer, name=name: _rate_cell(answer, name)))  # type: ignore[misc]
@@ -81,6 +87,11 @@ def _time_cell(answer: Answer, name: str, reasons: list[str]) -> str:
 def _bound_cell(answer: Answer, name: str) -> str:
     phase = answer.prediction.phases.get(name) if answer.prediction else None
     return phase.time.bound if phase else ""
+
+
+def _total_cell(answer: Answer) -> str:
+    pipeline = answer.prediction is not None and "images" in answer.prediction.throughput
+    return format_seconds(answer.prediction.seconds) if pipeline and answer.prediction else NOTHING
 
 
 def _rate_cell(answer: Answer, name: str) -> str:

@@ -20,7 +20,10 @@ from perfmodel.report.formats import (
 from perfmodel.types import Hardware, PhasePrediction, Prediction
 from perfmodel.units import format_quantity
 
-SUBJECTS = {"prefill": "Prefill", "decode": "A decode step", "forward": "A forward pass"}
+SUBJECTS = {
+    "prefill": "Prefill", "decode": "A decode step", "forward": "A forward pass",
+    "encode_text": "Encoding the text", "denoise": "A denoising step", "decode_image": "Decoding the image",
+}  # fmt: skip
 _SPENT = {"compute": "computing", "memory": "moving memory", "network": "the network", "overhead": "overhead"}
 _SIZES = {"tokens": "length"}
 

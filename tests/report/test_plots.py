@@ -56,6 +56,13 @@ def test_files(explained, tmp_path: Path) -> None:
     assert "matplotlib.pyplot" not in sys.modules
 
 
+def test_every_phase_has_a_colour(tmp_path: Path) -> None:
+    names = ("encode_text", "denoise", "decode_image")
+    image = answer(*(phase(name, time(0.012), op("linear", 0.001, 0.09)) for name in names))
+    save_roofline(str(tmp_path / "image.png"), image, gpu())
+    assert (tmp_path / "image.png").stat().st_size > 0
+
+
 def test_nothing_to_draw() -> None:
     empty = answer(phase("forward", time(0.001), op("copy", 0.001, 1.0, cost=COPY, compute="")))
     assert draw_roofline(empty, gpu()).axes
