@@ -10,6 +10,7 @@ May import: errors, sizes. To add a format or a scheme: one line in the table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from perfmodel.errors import UnknownNameError
 from perfmodel.sizes import Dim, product
@@ -182,6 +183,7 @@ def element_bytes(name: str) -> float:
     return find_format(name).bits / 8
 
 
+@lru_cache(maxsize=65536)
 def storage_bytes(shape: tuple[Dim, ...], name: str) -> float | Dim:
     """Bytes of a tensor, its scales and zero points included.
 

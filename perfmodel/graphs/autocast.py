@@ -28,19 +28,21 @@ WIDE = "fp32"
 WEIGHT_CAST = "weight_cast"  # function of the copy that casts a weight
 
 
-def autocast(graph: Graph, dtype: str) -> Graph:
+def autocast(graph: Graph, dtype: str, *, wide_norms: bool = True) -> Graph:
     """The graph with weights and inputs in fp32 and ops in the precision that autocast gives them.
 
     Args:
         dtype: the low precision, fp16 or bf16.
+        wide_norms: norms over rows compute in fp32, as autocast has it; timm's `fast_norm` casts down for them too.
     """
+    low_kinds = _LOW_KINDS if wide_norms else (*_LOW_KINDS, "normalization")
     cast_weights: dict[str, str] = {}
 
     def rule(op: Op, place: Place) -> bool:
         if op.kind == "view":
             _set_dtypes(place, op.outputs, place.dtype(op.inputs[0]))
             return False
-        if op.kind in _LOW_KINDS:
+        if op.kind in low_kinds and op.attributes.get("function") != "batch":
             return _recast(op, place, dtype, cast_weights)
         if op.kind in _WIDE_KINDS or op.attributes.get("function", "layer") in _WIDE_FUNCTIONS.get(op.kind, ()):
             return _recast(op, place, WIDE, {})
