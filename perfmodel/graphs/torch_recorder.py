@@ -2,7 +2,7 @@
 
 A tensor is recognised by its storage. A view costs nothing and keeps the name of what it looks at; a tied weight is
 one tensor; writing in place gives the storage a new name. Only `.shape`, `.dtype`, `.stride()` and the storage's
-identity of a tensor are looked at, never a value.
+identity of a tensor are looked at, never a value; so the tensors of `strided` are recorded just as well.
 
 May import: types, aten. Importing this file does not import torch.
 """
@@ -209,6 +209,7 @@ class Recorder:
         if found is None:
             torch_name = str(dtype).removeprefix("torch.")
             found = "fp8" if torch_name.startswith("float8") else _DTYPES.get(torch_name, "")
+            found = getattr(dtype, "storage_format", found)  # of a tensor that is not torch's
             if not found:
                 self.notes[f"dtype {torch_name} has no storage format; it is counted as one byte per element"] = None
                 return "uint8"
