@@ -1,8 +1,8 @@
 """Attention as exporters write it, found again: a product of queries and keys, softmax, a product with the values.
 
-Between the products may lie: scales (also before the first product), one mask, added or selected by Where, a cap (Tanh),
-casts, and the guard against rows that are masked altogether. A mask that follows from sizes alone and is a triangle makes
-the attention causal. Keys and values repeated for grouped queries count once.
+Between the products may lie: scales (also before the first product), one mask, added or selected by Where, a cap
+(Tanh), casts, and the guard against rows that are masked altogether. A mask that follows from sizes alone and is a
+triangle makes the attention causal. Keys and values repeated for grouped queries count once.
 
 May import: onnx_flow, onnx_program, onnx_shapes.
 """
@@ -18,7 +18,7 @@ from perfmodel.graphs.onnx_shapes import Level
 TRANSPOSED_KEY = "perfmodel.transposed_key"
 _PRODUCTS = ("MatMul", "com.microsoft.FusedMatMul")
 _BETWEEN = ("Mul", "Div", "Add", "Sub", "Max", "Min", "Tanh", "Clip", "Where")
-_TRIANGLES = ("Trilu", "Less", "LessOrEqual", "Greater", "GreaterOrEqual")
+_HIDDEN = -1e4  # what is added to scores that shall not count is below
 _MOST_STEPS = 10
 
 
@@ -36,8 +36,8 @@ def fuse_attention(flow: Flow, node: Node) -> Node | None:
                for name, shape in zip((query, key, value), shapes, strict=True))  # fmt: skip
     if not fits or product.attributes.get("transA") or node.attributes.get("transB"):
         return None
-    causal = bool(masks) and _is_causal(flow, masks[0])
-    inputs = (query, key, value, *(() if causal else masks))
+    causal, read = _read_mask(flow, masks[0]) if masks else (False, False)
+    inputs = (query, key, value, *(masks if read else ()))
     attributes = {"is_causal": causal, TRANSPOSED_KEY: transposed}
     return replace(node, op="Attention", inputs=inputs, attributes=attributes, version=0, proto=None)
 
@@ -105,8 +105,25 @@ def _ungrouped(flow: Flow, name: str) -> str:
     return narrow.input(0) if grouped and after[1] % before[1] == 0 else name
 
 
-def _is_causal(flow: Flow, mask: str) -> bool:
-    """Whether a mask is the triangle of earlier positions: it follows from sizes alone, by a comparison."""
-    if flow.values[mask].level == Level.DATA or flow.shape(mask)[-2:-1] in ((), (1,)):
-        return False
-    return any(node.op in _TRIANGLES for node in flow.ancestors(mask))
+def _read_mask(flow: Flow, mask: str) -> tuple[bool, bool]:
+    """(whether a mask is the triangle of earlier positions, whether it has to be read).
+
+    One that follows from sizes alone is known; where it is too large to have been computed, it is taken as a triangle
+    if one was cut out on the way (Trilu).
+    """
+    import numpy as np
+
+    value = flow.values[mask]
+    rows, columns = value.shape[-2:] if len(value.shape) > 1 else (1, 1)
+    if value.level == Level.DATA or rows == 1:
+        return False, True
+    if value.data is None:
+        causal = any(node.op == "Trilu" for node in flow.ancestors(mask))
+        return causal, not causal
+    seen = value.data if value.data.dtype == np.bool_ else value.data > _HIDDEN
+    seen = seen.reshape(-1, rows, columns)
+    triangle = np.tril(np.ones((rows, columns), dtype=bool), columns - rows)
+    if (seen == seen[0, 0, 0]).all():
+        return False, False
+    causal = bool((seen == triangle).all() or (seen != triangle).all())  # of a condition, true may mean hidden
+    return causal, not causal

@@ -15,7 +15,6 @@ from perfmodel.graphs.onnx_use import Step, Use, as_torch, computed, reshaped, u
 from perfmodel.graphs.strided import StridedTensor, contiguous
 
 
-
 def matmul(use: Use) -> Step:
     """MatMul as torch's: a linear layer where one side is a weight, else batched products (after copies that make the
     heads of each sequence lie together)."""

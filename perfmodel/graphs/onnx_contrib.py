@@ -70,9 +70,7 @@ def packed_attention(*, quantized: bool) -> Family:
         )
         projected = with_compute(projected, "int8") if quantized else projected
         starts = (0, sizes[0], sizes[0] + sizes[1])
-        query, key, value = (
-            heads(both.cut(2, start, size), count) for start, size in zip(starts, sizes, strict=True)
-        )
+        query, key, value = (heads(both.cut(2, start, size), count) for start, size in zip(starts, sizes, strict=True))
         mask = None if quantized else use.find(5)
         result = attended(use, query, key, value, mask, causal=bool(use.get("unidirectional", 0)))
         return Step((*projected.meanings, *result.meanings), result.outputs)

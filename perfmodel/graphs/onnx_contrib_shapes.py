@@ -1,4 +1,5 @@
-"""Output shapes of onnxruntime's own ops (domain com.microsoft), for which the onnx library has no shape inference.
+"""Output shapes of onnxruntime's own ops (domain com.microsoft), and of a few others, for which the onnx library has
+no shape inference.
 
 Letters: B batch, S query tokens, T key tokens, H heads, K kv heads, C channels of a head, N output features.
 May import: nothing. To add an op: a function and its names in `_SHAPES`.
@@ -101,11 +102,13 @@ def _global_pool(attributes: Attributes, inputs: Sequence[Any]) -> list[Type]:
 
 
 # names that the operator set has as well, where onnx knows the shapes
-_STANDARD = ("Gelu", "Attention", "RotaryEmbedding")
+_STANDARD = ("Gelu", "Attention")
+# of the operator set, but defined by a function that onnx does not look into
+_UNINFERRED = ("MeanVarianceNormalization", "GroupNormalization", "RMSNormalization", "Swish")
 _SHAPES: dict[str, Callable[[Attributes, Sequence[Any]], list[Type]]] = {
     **dict.fromkeys(
         ("Gelu", "FastGelu", "QuickGelu", "BiasGelu", "SimplifiedLayerNormalization", "RotaryEmbedding",
-         "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax"), _same,
+         "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", *_UNINFERRED), _same,
     ),
     **dict.fromkeys(("SkipLayerNormalization", "SkipSimplifiedLayerNormalization"), _skip_norm),
     "FusedMatMul": _product,

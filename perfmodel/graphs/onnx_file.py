@@ -67,7 +67,9 @@ def read_onnx_file(path: str | Path, *, image_size: int = 0) -> Model:
     check_graph(graph)
     notes = (*graph.notes, *sizes.notes, *_unused(program))
     graph = replace(graph, notes=notes)
-    buffers = {constant for node in program.nodes for place in _BUFFERS.get(node.op, ()) if (constant := node.input(place))}
+    buffers = {
+        constant for node in program.nodes for place in _BUFFERS.get(node.op, ()) if (constant := node.input(place))
+    }
     facts: dict[str, Any] = {
         "buffer_elements": sum(elements for constant, elements in weights.items() if constant in buffers),
         "example_sizes": {symbol: sizes.ranges[symbol].example for symbol in graph.symbols},

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from perfmodel.graphs.onnx_program import Node
+from perfmodel.graphs.onnx_program import FLOATING, Node
 from perfmodel.graphs.onnx_shapes import Level, Value
 
 _TRANSPARENT = ("Cast", "Identity", "Dropout")
@@ -36,7 +36,8 @@ class Flow:
     def is_vector(self, name: str, size: int) -> bool:
         """A weight of one element per channel."""
         value = self.values.get(name)
-        return bool(value and value.is_weight and value.level == Level.CONSTANT and prod(value.shape) == size)
+        is_constant = value is not None and value.level == Level.CONSTANT and value.element in FLOATING
+        return value is not None and is_constant and len(value.shape) > 0 and prod(value.shape) == size
 
     def plain(self, name: str) -> str:
         """The tensor behind casts."""

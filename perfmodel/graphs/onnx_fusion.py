@@ -1,8 +1,10 @@
 """Exported patterns put together again: what was one layer before an exporter took it apart becomes one node.
 
-    MatMul, scale, mask, Softmax, MatMul          -> Attention          x · (1 + Erf(x/√2)) / 2 and others -> Gelu
-    ReduceMean, Sub, Pow, ReduceMean, Sqrt, Div   -> LayerNormalization x · Sigmoid(x)                     -> Swish
-    MatMul, Add                                   -> MatMul with bias   Quantize, Dequantize, MatMul       -> MatMul in int8
+    MatMul, scale, mask, Softmax, MatMul          -> Attention
+    ReduceMean, Sub, Pow, ReduceMean, Sqrt, Div   -> LayerNormalization
+    x · (1 + Erf(x/√2)) / 2, x · Sigmoid(x), ...  -> Gelu, Swish, HardSwish, Mish
+    MatMul, Add                                   -> MatMul with a bias
+    QuantizeLinear, DequantizeLinear, MatMul      -> MatMul in int8
 
 A rule looks at the last node of a pattern and returns the one that stands for all; the others stay where something else
 reads them, and are dropped where nothing does. To add a rule: a function and its name in `_RULES`.
@@ -102,9 +104,9 @@ def _norm(flow: Flow, node: Node) -> Node | None:
         if not deviation or not _is_deviation(flow, deviation, y):
             continue
         centred = flow.maker(y, "Sub")
-        if centred and (mean := flow.maker(centred.input(1), "ReduceMean")):
-            if flow.is_same(mean.input(0), centred.input(0)):
-                return _made(node, "LayerNormalization", [flow.plain(centred.input(0))])
+        mean = flow.maker(centred.input(1), "ReduceMean") if centred else None
+        if centred and mean and flow.is_same(mean.input(0), centred.input(0)):
+            return _made(node, "LayerNormalization", [flow.plain(centred.input(0))])
         return _made(node, "RMSNormalization", [flow.plain(y)])
     return None
 
@@ -150,9 +152,9 @@ def _bias(flow: Flow, node: Node) -> Node | None:
         if product is None or product.op != "MatMul" or len(product.inputs) != 2:
             continue
         weight = flow.values.get(product.input(1))
-        if weight and weight.level == Level.CONSTANT and len(weight.shape) == 2:
-            if flow.is_vector(bias, weight.shape[1]):
-                return _made(node, "MatMul", [*product.inputs, bias], product.attributes)
+        matrix = weight is not None and weight.level == Level.CONSTANT and len(weight.shape) == 2
+        if weight and matrix and flow.is_vector(bias, weight.shape[1]):
+            return _made(node, "MatMul", [*product.inputs, bias], product.attributes)
     return None
 
 

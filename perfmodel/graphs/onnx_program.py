@@ -9,7 +9,7 @@ May import: errors. onnx is imported when a function is called.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -127,8 +127,18 @@ def read_program(path: Path) -> Program:
     Raises:
         ModelError: not an ONNX model, or one that contradicts itself: all mistakes, one on each line.
     """
-    onnx = import_onnx()
-    model = _parse(onnx, path)
+    model = _parse(import_onnx(), path)
+    try:
+        return _read(path, model)
+    except ModelError:
+        raise
+    except Exception as error:  # fields that are not what they should be, such as names that are no text
+        raise ModelError(
+            f"{path}: the file is damaged ({type(error).__name__}: {error}); export or download it again"
+        ) from None
+
+
+def _read(path: Path, model: Any) -> Program:
     problems = [*_missing_parts(model)] or [*_constant_problems(model.graph), *_graph_problems(model)]
     if problems:
         shown = problems[:_SHOWN] + ([f"... and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else [])
@@ -155,8 +165,6 @@ def read_nodes(graph: Any, opsets: Mapping[str, int]) -> tuple[Node, ...]:
 
 
 def _parse(onnx: Any, path: Path) -> Any:
-    from google.protobuf.message import DecodeError
-
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -165,7 +173,7 @@ def _parse(onnx: Any, path: Path) -> Any:
         raise ModelError(f"{path}: the file is empty; export or download the model again")
     try:
         model = onnx.ModelProto.FromString(content)
-    except (DecodeError, RuntimeError, ValueError):
+    except Exception:  # protobuf's own errors differ between its versions
         raise ModelError(
             f"{path}: not an ONNX model, or cut off: its {len(content)} bytes cannot be read as one; export or "
             "download it again"
@@ -270,15 +278,17 @@ def _module(node: Any) -> str:
 
 def _attribute(attribute: Any) -> Any:
     """A plain value."""
-    kinds = {1: "f", 2: "i", 5: "g", 6: "floats", 7: "ints"}
-    if attribute.type in (3, 8):
-        texts = [attribute.s] if attribute.type == 3 else attribute.strings
-        decoded = [text.decode("utf-8", "replace") for text in texts]
-        return decoded[0] if attribute.type == 3 else decoded
-    if attribute.type == 4:
-        return read_constant(attribute.t)
-    value = getattr(attribute, kinds[attribute.type]) if attribute.type in kinds else None
-    return list(value) if attribute.type in (6, 7) else value
+    readers: dict[int, Callable[[], Any]] = {
+        1: lambda: attribute.f,
+        2: lambda: attribute.i,
+        3: lambda: attribute.s.decode("utf-8", "replace"),
+        4: lambda: read_constant(attribute.t),
+        5: lambda: attribute.g,
+        6: lambda: list(attribute.floats),
+        7: lambda: list(attribute.ints),
+        8: lambda: [text.decode("utf-8", "replace") for text in attribute.strings],
+    }
+    return readers[attribute.type]() if attribute.type in readers else None
 
 
 def read_constant(tensor: Any) -> Constant:
@@ -301,9 +311,7 @@ def _values(tensor: Any) -> Any:
 def _declared(value: Any) -> Declared:
     tensor = value.type.tensor_type
     shape = tuple(dim.dim_value if dim.dim_value > 0 else dim.dim_param for dim in tensor.shape.dim)
-    return Declared(
-        name=value.name, shape=shape if tensor.HasField("shape") else None, element=tensor.elem_type
-    )
+    return Declared(name=value.name, shape=shape if tensor.HasField("shape") else None, element=tensor.elem_type)
 
 
 def listed(names: Sequence[str], most: int = _SHOWN) -> str:

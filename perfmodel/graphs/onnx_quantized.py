@@ -1,11 +1,11 @@
 """Quantised ONNX graphs: how their weights are stored, and ops over whole numbers.
 
 A weight behind DequantizeLinear is that weight in its storage format. The same goes for packed weights (MatMulNBits).
-Contractions over whole numbers run in int8; what turns activations into them is a cast, unless fusion (onnx_fusion) found
-that it belongs to the contraction.
+Contractions over whole numbers run in int8; what turns activations into them is a cast, unless fusion (onnx_fusion)
+found that it belongs to the contraction.
 
-May import: onnx_contractions, onnx_program, onnx_shapes, onnx_streaming, onnx_use, strided. To add an op that has quantised weights:
-a line in `_WEIGHT_INPUTS` and a family.
+May import: onnx_contractions, onnx_program, onnx_shapes, onnx_streaming, onnx_use, strided. To add an op that has
+quantised weights: a line in `_WEIGHT_INPUTS` and a family.
 """
 
 from __future__ import annotations

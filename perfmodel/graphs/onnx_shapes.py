@@ -1,8 +1,8 @@
 """Shapes of everything in an ONNX program at given input sizes, by one walk through its nodes.
 
 onnx's own shape inference gives the outputs of each node from the shapes of its inputs; where an output depends on
-values (the target of a Reshape), these are computed along the way, as far as they follow from sizes and small constants.
-Conditions that are known that way are followed.
+values (the target of a Reshape), these are computed along the way, as far as they follow from sizes and small
+constants. Conditions that are known that way are followed.
 
 May import: errors, onnx_program, onnx_contrib_shapes. onnx and numpy are imported when a function is called.
 """
@@ -106,19 +106,27 @@ class _Walk:
 
     def run(self, nodes: Sequence[Node]) -> None:
         for node in nodes:
-            if node.op in _LOOPS:
-                raise self.wrong(
-                    node, "how often it runs depends on values; unroll the loop when exporting, or export its body"
-                )
-            if node.op == "If":
-                self._follow(node)
-                continue
-            for name in node.inputs:
-                if name and name not in self.values:
-                    raise self.wrong(node, f"it reads '{name}', which nothing before it makes")
-            outputs = self._outputs(node)
-            self.values.update({name: value for name, value in zip(node.outputs, outputs, strict=True) if name})
-            self.nodes.append(node)
+            try:
+                self._run(node)
+            except ModelError:
+                raise
+            except Exception as error:  # a file may hold anything: missing attributes, inputs that do not fit
+                raise self.wrong(node, f"it is not as its op is defined ({type(error).__name__}: {error})") from None
+
+    def _run(self, node: Node) -> None:
+        if node.op in _LOOPS:
+            raise self.wrong(
+                node, "how often it runs depends on values; unroll the loop when exporting, or export its body"
+            )
+        if node.op == "If":
+            self._follow(node)
+            return
+        for name in node.inputs:
+            if name and name not in self.values:
+                raise self.wrong(node, f"it reads '{name}', which nothing before it makes")
+        outputs = self._outputs(node)
+        self.values.update({name: value for name, value in zip(node.outputs, outputs, strict=True) if name})
+        self.nodes.append(node)
 
     def wrong(self, node: Node, why: str) -> ModelError:
         return ModelError(f"{self.program.source}: node '{node.name}' ({node.op}): {why}")
@@ -201,7 +209,9 @@ class _Walk:
             return None
         if _unknown(types) and node.op not in _DATA_DEPENDENT:
             return None
-        return self._evaluate(node, {name: value.data for name, value in zip(node.inputs, inputs, strict=True) if value})
+        return self._evaluate(
+            node, {name: value.data for name, value in zip(node.inputs, inputs, strict=True) if value}
+        )
 
     def _evaluate(self, node: Node, feeds: Mapping[str, Any]) -> list[Any] | None:
         """Run one node in onnx's reference implementation; None if it cannot."""

@@ -14,7 +14,6 @@ from perfmodel.graphs.onnx_use import Family, Step, Use, as_torch, computed, res
 from perfmodel.graphs.strided import StridedTensor
 
 
-
 def pointwise(name: str, *, reads: int = 0) -> Family:
     """Element by element; the result lies in memory as the first input of its shape does.
 

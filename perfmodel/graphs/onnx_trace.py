@@ -1,8 +1,8 @@
 """One walk through an ONNX program at given input sizes, written down as a Graph with those sizes.
 
-Shapes are found (onnx_shapes), patterns put together (onnx_fusion), what nothing reads is dropped, and each node becomes
-ops (onnx_table) that the recorder of the torch front-end names and connects. What follows from constants alone is a
-constant, as runtimes compute it once when they load the model.
+Shapes are found (onnx_shapes), patterns put together (onnx_fusion), what nothing reads is dropped, and each node
+becomes ops (onnx_table) that the recorder of the torch front-end names and connects. What follows from constants alone
+is a constant, as runtimes compute it once when they load the model.
 
 May import: errors, torch_recorder, types, and the files named above.
 """
@@ -37,7 +37,11 @@ class Traced:
 
 
 def trace_program(
-    program: Program, shapes: Mapping[str, tuple[int, ...]], named: Mapping[str, int], name: str, runners: dict[str, Any]
+    program: Program,
+    shapes: Mapping[str, tuple[int, ...]],
+    named: Mapping[str, int],
+    name: str,
+    runners: dict[str, Any],
 ) -> Traced:
     """The program at given sizes; arguments as `shape_program`.
 
@@ -90,8 +94,7 @@ class _Run:
     def reserve(self, nodes: Sequence[Node]) -> None:
         """Constants keep their names; ops that are called like them get others."""
         read = {name for node in nodes for name in node.inputs if name}
-        constants = {name: [] for name in read if self.shaped.values[name].level < Level.DATA}
-        self.recorder._reserved.update(constants)
+        self.recorder._reserved.update(name for name in read if self.shaped.values[name].level < Level.DATA)
 
     def stored_shape(self, name: str) -> tuple[int, ...]:
         return self.stored[name].shape if name in self.stored else self.shaped.values[name].shape
@@ -111,8 +114,8 @@ class _Run:
             shapes = ", ".join(str(list(self.shaped.values[name].shape)) if name else "-" for name in node.inputs)
             reason = f"{type(error).__name__}: {error}"
             raise ModelError(
-                f"{self.program.source}: node '{node.name}' ({node.op}) over inputs of the shapes {shapes} is not as its "
-                f"op is defined ({reason})"
+                f"{self.program.source}: node '{node.name}' ({node.op}) over inputs of the shapes {shapes} is not as "
+                f"its op is defined ({reason})"
             ) from None
 
     def _record(self, node: Node, found: Step) -> None:
@@ -160,8 +163,8 @@ class _Run:
         return tensor
 
     def _constants(self, node: Node) -> Step | None:
-        """The step of a node over constants alone, unless it is a view: they are computed when the model is loaded. What
-        has as many elements as a weight is that weight, cast or scaled."""
+        """The step of a node over constants alone, unless it is a view: they are computed when the model is loaded.
+        What has as many elements as a weight is that weight, cast or scaled."""
         first = next((name for name in node.outputs if name), "")
         if self.shaped.values[first].level > Level.CONSTANT or node.op in (*VIEWS, "DequantizeLinear"):
             return None
@@ -170,7 +173,9 @@ class _Run:
         outputs = []
         for name in node.outputs:
             value = self.shaped.values.get(name)
-            source = next((each for each in weights if value and prod(self.shaped.values[each].shape) == prod(value.shape)), "")
+            source = next(
+                (each for each in weights if value and prod(self.shaped.values[each].shape) == prod(value.shape)), ""
+            )
             if value is None:
                 outputs.append(self._output(name))
             elif source:
