@@ -37,7 +37,7 @@ _WITH_ACTIVATION = {
     "FusedConv": "Conv", "FusedGemm": "Gemm", "QuantizeLinear": "QuantizeLinear",
     "DequantizeLinear": "DequantizeLinear",
 }  # fmt: skip
-_READ_ELEMENTS = 1 << 16  # whole numbers of constants up to this size are read
+_READ_ELEMENTS = 1 << 20  # whole numbers of constants up to this size are read
 _READ_FLOATS = 16
 _MAX_RANK = 64
 _SHOWN = 10

@@ -20,7 +20,8 @@ from perfmodel.graphs.onnx_contrib_shapes import contrib_shapes
 from perfmodel.graphs.onnx_program import FLOATING, Constant, Node, Program, import_onnx, read_constant, read_nodes
 
 Shape: TypeAlias = tuple[int, ...]
-_COMPUTED_ELEMENTS = 1 << 16  # values up to this size are computed
+_COMPUTED_ELEMENTS = 1 << 20  # values up to this size are computed, masks of a few hundred tokens among them
+_COMPUTED_TOTAL = 1 << 24  # of one walk
 _INFERRED_FROM = 1 << 10  # values up to this size are told to the shape inference
 _LOOPS = ("Loop", "Scan", "SequenceMap")
 _DATA_DEPENDENT = ("NonZero", "Compress", "Unique", "NonMaxSuppression", "StringSplit")
@@ -102,6 +103,7 @@ class _Walk:
     runners: dict[str, Any]
     values: dict[str, Value] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
+    computed: int = 0
     notes: dict[str, None] = field(default_factory=dict)
 
     def run(self, nodes: Sequence[Node]) -> None:
@@ -203,7 +205,7 @@ class _Walk:
         """The outputs' values, if the inputs' are known and all of it is small."""
         if any(value is not None and value.data is None for value in inputs) or "." in node.op or not node.proto:
             return None
-        if node.op in _RANDOM or not types or _many(inputs):
+        if node.op in _RANDOM or not types or _many(inputs) or self.computed > _COMPUTED_TOTAL:
             return None
         if any(shape is not None and None not in shape and prod(shape) > _COMPUTED_ELEMENTS for shape, _ in types):
             return None
@@ -225,7 +227,9 @@ class _Walk:
                 results = self.runners[key].run(None, feeds)
         except Exception:  # an op or a type that the reference does not have: the values stay unknown
             return None
-        return [np.asarray(result) for result in results]
+        arrays = [np.asarray(result) for result in results]
+        self.computed += sum(array.size for array in arrays)
+        return arrays
 
     def _stated_shape(self, node: Node, name: str, element: int, inputs: Sequence[Value | None]) -> tuple[Shape, int]:
         """The shape that the file states; for ops that nobody knows otherwise that of the first input."""

@@ -23,9 +23,11 @@ Y = "=> (float[batch, 4, seq, 16] y)"
          "b = Add(x, a) c = Clip(b, z, m) d = Mul(x, c) y = Div(d, m)", "hardswish"),
         ("s = Softplus(x) t = Tanh(s) y = Mul(x, t)", "mish"),
         ("r = Constant<value = float {1.414}>() o = Constant<value = float {1.0}>() "
-         "h = Constant<value = float {0.5}>() d = Div(x, r) e = Erf(d) a = Add(e, o) b = Mul(x, a) y = Mul(b, h)", "gelu"),
+         "h = Constant<value = float {0.5}>() d = Div(x, r) "
+         "e = Erf(d) a = Add(e, o) b = Mul(x, a) y = Mul(b, h)", "gelu"),
         ("r = Constant<value = float {0.707}>() o = Constant<value = float {1.0}>() "
-         "h = Constant<value = float {0.5}>() d = Mul(r, x) e = Erf(d) a = Add(o, e) b = Mul(h, x) y = Mul(a, b)", "gelu"),
+         "h = Constant<value = float {0.5}>() d = Mul(r, x) "
+         "e = Erf(d) a = Add(o, e) b = Mul(h, x) y = Mul(a, b)", "gelu"),
         ("o = Constant<value = float {1.0}>() h = Constant<value = float {0.5}>() t = Constant<value = float {3.0}>() "
          "c = Constant<value = float {0.0447}>() p = Pow(x, t) q = Mul(p, c) r = Add(x, q) s = Mul(r, h) u = Tanh(s) "
          "a = Add(u, o) b = Mul(x, a) y = Mul(b, h)", "gelu_tanh"),
