@@ -10,6 +10,7 @@ May import: onnx_flow, onnx_program, onnx_shapes.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from perfmodel.graphs.onnx_flow import Flow
 from perfmodel.graphs.onnx_program import Node
@@ -117,13 +118,23 @@ def _read_mask(flow: Flow, mask: str) -> tuple[bool, bool]:
     rows, columns = value.shape[-2:] if len(value.shape) > 1 else (1, 1)
     if value.level == Level.DATA or rows == 1:
         return False, True
-    if value.data is None:
+    data = _known_data(flow, mask)
+    if data is None:
         causal = any(node.op == "Trilu" for node in flow.ancestors(mask))
         return causal, not causal
-    seen = value.data if value.data.dtype == np.bool_ else value.data > _HIDDEN
-    seen = seen.reshape(-1, rows, columns)
-    triangle = np.tril(np.ones((rows, columns), dtype=bool), columns - rows)
-    if (seen == seen[0, 0, 0]).all():
+    seen = data if data.dtype == np.bool_ else data > _HIDDEN
+    if (seen == seen.reshape(-1)[0]).all():
         return False, False
+    triangle = np.tril(np.ones((rows, columns), dtype=bool), columns - rows)
     causal = bool((seen == triangle).all() or (seen != triangle).all())  # of a condition, true may mean hidden
     return causal, not causal
+
+
+def _known_data(flow: Flow, name: str) -> Any:
+    """The values of a tensor, or of the smaller one that it repeats or selects by; None if they are not known."""
+    while flow.values[name].data is None:
+        node = flow.maker(name, "Expand", "Where")
+        if node is None or (node.op == "Where" and not all(flow.is_scalar(each) for each in node.inputs[1:])):
+            return None
+        name = node.input(0)
+    return flow.values[name].data

@@ -14,7 +14,7 @@ from perfmodel.graphs.onnx_contractions import attended, heads
 from perfmodel.graphs.onnx_quantized import with_compute
 from perfmodel.graphs.onnx_streaming import elementwise
 from perfmodel.graphs.onnx_use import Family, Step, Use, computed
-from perfmodel.graphs.strided import StridedTensor, contiguous
+from perfmodel.graphs.strided import contiguous
 
 
 def skip_norm(function: str) -> Family:
@@ -79,21 +79,19 @@ def packed_attention(*, quantized: bool) -> Family:
 
 
 def multi_head(use: Use) -> Step:
-    """MultiHeadAttention: query, key, value beside each other or packed [B, S, H, 3, C]; an added bias."""
+    """MultiHeadAttention: query, key, value with heads beside each other, or all packed as [B, S, H, 3, C]."""
     query, key, value = use.input(0), use.find(1), use.find(2)
     count = use.get("num_heads")
+    causal = bool(use.get("unidirectional", 0))
     if query.dim() == 5:
-        query, key, value = (
-            StridedTensor.permute(query.cut(3, place, 1).reshape((*query.shape[:3], query.shape[4])) or query,
-                                  (0, 2, 1, 3))
-            for place in range(3)
-        )  # fmt: skip
-    elif key is None or value is None:
+        batch, tokens, _, _, channels = query.shape
+        parts = (query.cut(3, place, 1).reshape((batch, tokens, count, channels)) for place in range(3))
+        q, k, v = (part.permute((0, 2, 1, 3)) for part in parts if part is not None)
+        return attended(use, q, k, v, use.find(5), causal=causal)
+    if key is None or value is None:
         raise ValueError("keys packed with values are not understood")
-    else:
-        query = heads(query, count)
-        key, value = (heads(tensor, count) if tensor.dim() == 3 else tensor for tensor in (key, value))
-    return attended(use, query, key, value, use.find(5), causal=bool(use.get("unidirectional", 0)))
+    k, v = (heads(tensor, count) if tensor.dim() == 3 else tensor for tensor in (key, value))
+    return attended(use, heads(query, count), k, v, use.find(5), causal=causal)
 
 
 def grouped_query(use: Use) -> Step:

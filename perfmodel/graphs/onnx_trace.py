@@ -22,7 +22,7 @@ from perfmodel.graphs.onnx_shapes import Level, Shaped, Value, shape_program
 from perfmodel.graphs.onnx_table import VIEWS, step
 from perfmodel.graphs.onnx_use import Step, Use
 from perfmodel.graphs.strided import DTYPES, StridedTensor, contiguous
-from perfmodel.graphs.torch_recorder import Constant, Recorder, storage_key
+from perfmodel.graphs.torch_recorder import Recorder, storage_key
 from perfmodel.types import Graph
 
 _NOTHING = (0,)  # the shape of an output that is left out
@@ -94,7 +94,7 @@ class _Run:
     def reserve(self, nodes: Sequence[Node]) -> None:
         """Constants keep their names; ops that are called like them get others."""
         read = {name for node in nodes for name in node.inputs if name}
-        self.recorder._reserved.update(name for name in read if self.shaped.values[name].level < Level.DATA)
+        self.recorder.reserve(name for name in read if self.shaped.values[name].level < Level.DATA)
 
     def stored_shape(self, name: str) -> tuple[int, ...]:
         return self.stored[name].shape if name in self.stored else self.shaped.values[name].shape
@@ -157,8 +157,7 @@ class _Run:
         tensor = contiguous(shape, DTYPES[stored.format] if stored else self._dtype(value))
         if prod(shape) > 1 or stored:
             kind: Any = "weight" if stored or value.is_weight else "input"
-            self.recorder.constants[storage_key(tensor)] = [Constant(name, 0, shape, kind)]
-            self.recorder._keep(tensor)
+            self.recorder.add_constant(name, tensor, kind)
             self.roots[name] = roots if kind == "weight" else ()
         return tensor
 

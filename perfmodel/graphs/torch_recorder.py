@@ -9,7 +9,7 @@ May import: types, aten. Importing this file does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
@@ -82,6 +82,15 @@ class Recorder:
         """Declare an input of the module."""
         shape = tuple(tensor.shape)
         self._write(tensor, Value(self._add_tensor(name, shape, tensor.dtype, "input"), shape))
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Names of constants to come: ops that are called like them get others."""
+        self._reserved.update(names)
+
+    def add_constant(self, name: str, tensor: Any, kind: TensorKind) -> None:
+        """Declare a constant that nothing of this run writes."""
+        self._keep(tensor)
+        self.constants[storage_key(tensor)] = [Constant(name, tensor.storage_offset(), tuple(tensor.shape), kind)]
 
     def add_copy(self, copy: Any, original: Any) -> None:
         """`copy` has a storage of its own but stands for `original`."""

@@ -106,6 +106,18 @@ def test_a_triangle_makes_it_causal_and_no_mask_is_built(tmp_path: Path, mask: s
     assert ops(model)[0].attributes == {"causal": causal}
 
 
+def test_a_mask_too_large_to_compute_is_known_by_what_it_repeats(tmp_path: Path) -> None:
+    """[batch, 1, 600, 600]: at the sizes that are traced its values are known for some and for others not."""
+    body = (
+        f"{RANGES} b = Shape<start = 0, end = 1>(q) f = Constant<value_ints = [1, 600, 600]>() "
+        "w = Concat<axis = 0>(b, f) now = GreaterOrEqual(rows, columns) all = Expand(now, w) m = Where(all, zero, low) "
+        "u = Add(s, m) p = Softmax(u) y = MatMul(p, v)"
+    )
+    model = read(tmp_path, f"g {HEADS} {Y} {{ {MASKED} {body} }}".replace("seq", "600"))
+    assert model.phases["forward"].symbols == ("batch",)
+    assert ops(model)[0].attributes == {"causal": True}
+
+
 @pytest.mark.parametrize("body", ["u = Add(s, mask)", "u = Add(mask, s)"])
 def test_a_mask_from_outside_is_read(tmp_path: Path, body: str) -> None:
     inputs = HEADS.replace(")", ", float[batch, 1, seq, seq] mask)")

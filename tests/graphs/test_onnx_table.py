@@ -141,7 +141,12 @@ def test_ops_of_onnxruntime(tmp_path: Path, body: str, found: list[str], paramet
     model = read(tmp_path, f"g (float[batch, seq, 64] x) => (float[batch, seq, 64] y) {{ {body} }}", MICROSOFT)
     assert kinds(model) == found
     assert model.parameters == parameters
-    assert all(note.startswith("256 parameters") is False for note in model.notes)
+
+
+def test_packed_heads(tmp_path: Path) -> None:
+    text = "g (float[batch, seq, 4, 3, 16] x) => (float[] y) { y = com.microsoft.MultiHeadAttention<num_heads = 4>(x) }"
+    model = read(tmp_path, text)
+    assert shapes(model, ops(model)[0]) == [["batch", "4", "tokens", "16"]] * 3
 
 
 def test_grouped_heads_are_read_once(tmp_path: Path) -> None:
