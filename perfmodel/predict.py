@@ -98,7 +98,8 @@ def prepare(
         precision: a precision name; None for the model's own.
         runtime: eager, compiled or graphs; None for `graphs` with a KV cache and `eager` without.
         cache_precision: storage format of the KV cache; None for the precision's own.
-        image_size: pixels of an image's side for vision configs; 0 for the size they were trained with.
+        image_size: pixels of an image's side for vision configs and ONNX files that leave it open; 0 for the size they
+            were trained with.
         specs: a folder of own specs that is searched first.
 
     Raises:

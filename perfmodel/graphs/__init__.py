@@ -27,10 +27,11 @@ def load_model(source: str, *, specs: str | None = None, image_size: int = 0, lo
 
     Args:
         source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, the folder of a
-            diffusers pipeline, a `model.gguf` or `model.safetensors` (also in parts), `timm:resnet50`,
-            `torch:file.py:factory`, or a YAML graph or model spec.
+            diffusers pipeline, a `model.gguf` or `model.safetensors` (also in parts), an `.onnx` file,
+            `timm:resnet50`, `torch:file.py:factory`, or a YAML graph or model spec.
         specs: a folder of own specs that is searched first.
-        image_size: pixels of an image's side for vision configs; 0 for the size they were trained with.
+        image_size: pixels of an image's side for vision configs and ONNX files that leave it open; 0 for the size they
+            were trained with.
         logits: of the last token, or of all of them (as in training); for configs.
 
     Raises:
@@ -67,10 +68,14 @@ def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Mo
         from perfmodel.graphs.huggingface import read_config_file
 
         return read_config_file(path, image_size=image_size, logits=logits)
-    if path.is_file():
+    if path.suffix.lower() == ".onnx" or path.is_file():
+        from perfmodel.graphs.onnx_file import is_onnx_file, read_onnx_file
+
+        if is_onnx_file(path):
+            return read_onnx_file(path, image_size=image_size)
         raise ModelError(
             f"{source}: not a model format that is understood; give a config.json, its folder, a .gguf, a "
-            ".safetensors, a graph .yaml, timm:NAME, torch:file.py:factory, or a catalog name"
+            ".safetensors, an .onnx file, a graph .yaml, timm:NAME, torch:file.py:factory, or a catalog name"
         )
     return _from_spec(model_spec(source, specs=specs), image_size, logits)
 
