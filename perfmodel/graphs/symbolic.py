@@ -129,9 +129,12 @@ def trace_at_prime(trace: Trace, symbol: str) -> Graph:
         name: _with_shape(tensor, tuple(map(made_symbolic, tensor.shape))) for name, tensor in graph.tensors.items()
     }
     ops = tuple(
-        replace(op, attributes={
-            key: made_symbolic(value) if _is_count(value) else value for key, value in op.attributes.items()
-        })
+        replace(
+            op,
+            attributes={
+                key: made_symbolic(value) if _is_count(value) else value for key, value in op.attributes.items()
+            },
+        )
         if any(_is_count(value) and value >= _PRIME for value in op.attributes.values())
         else op
         for op in graph.ops

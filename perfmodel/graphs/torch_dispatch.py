@@ -189,12 +189,17 @@ def mode_class() -> type:
             if rule is None:
                 rule = rules[function] = _learn(function)
             kwargs = kwargs or {}
-            if rule.action == "decompose":
+            if rule.action == "decompose" or (rule.name == "linear" and _is_permuted(args[0])):
                 with self:
                     return function.decompose(*args, **kwargs)
             return run_op(self.recorder, self.stand_ins, self.shapes, rule, function, args, kwargs)
 
     return TraceMode
+
+
+def _is_permuted(x: Any) -> bool:
+    """Whether a linear layer has to copy its input first, as in mixers: torch's own code shows how."""
+    return bool(x.dim() > 2 and not x.is_contiguous())
 
 
 def run_op(
