@@ -58,9 +58,10 @@ def decoder_model(
     )
 
 
-def count_parameters(graph: Graph) -> int:
-    """Distinct weight elements of a graph, all copies."""
-    return sum(_elements(tensor) for tensor in graph.tensors.values())
+def count_parameters(*graphs: Graph) -> int:
+    """Distinct weight elements of graphs, all copies; a weight that several of them name is one."""
+    tensors = {name: tensor for graph in graphs for name, tensor in graph.tensors.items() if tensor.kind == "weight"}
+    return sum(_elements(tensor) for tensor in tensors.values())
 
 
 def _elements(tensor: Tensor) -> int:

@@ -21,7 +21,8 @@ from perfmodel.graphs.decoder import Logits, decoder_model
 from perfmodel.graphs.decoder_configs import read_decoder
 from perfmodel.graphs.decoder_dialects import DIALECTS, llama
 from perfmodel.graphs.encoder import ENCODERS, encoder_model, with_image_size
-from perfmodel.graphs.encoder_decoder import EncoderDecoder, encoder_decoder_model, read_t5
+from perfmodel.graphs.encoder_decoder import encoder_decoder_model
+from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDecoder
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
@@ -37,7 +38,6 @@ _PRETRAINING = ("ForMaskedLM", "ForPreTraining")
 _KV_HEADS = ("num_key_value_heads", "num_kv_heads", "multi_query", "kv_lora_rank")
 _ONE_KV_HEAD_EACH = ("opt", "gpt2", "gptj", "gpt_neox", "bloom", "gpt_bigcode")  # kinds from before grouped queries
 _INHERITED = ("tie_word_embeddings", "torch_dtype", "dtype", "quantization_config", "architectures")
-ENCODER_DECODERS = ("t5", "mt5")
 # multi-token prediction: layers that no ordinary step runs
 _MORE_TOKENS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", "num_mtp_layers",
                 "mtp_transformer_layers", "use_mtp", "mtp_use_dedicated_embeddings")  # fmt: skip
@@ -84,7 +84,7 @@ def load_config(
     if isinstance(settings, Decoder):
         build: Callable[..., Model] = partial(decoder_model, settings, precision, quantization, logits=logits)
     elif isinstance(settings, EncoderDecoder):
-        build = partial(encoder_decoder_model, settings, precision)
+        build = partial(encoder_decoder_model, settings, precision, logits=logits)
     else:
         build = partial(encoder_model, settings, precision, quantization, logits=logits)
     model = build(name=name, source=source, notes=notes)
@@ -246,7 +246,7 @@ def _read_settings(fields: Fields, model_type: str) -> Settings:
     if model_type in ENCODERS:
         return ENCODERS[model_type](fields)
     if model_type in ENCODER_DECODERS:
-        return read_t5(fields)
+        return ENCODER_DECODERS[model_type](fields)
     fields.get(*_MORE_TOKENS)
     return read_decoder(fields, DIALECTS.get(model_type, llama)(fields))
 
