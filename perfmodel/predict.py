@@ -420,9 +420,10 @@ def _throughput(
     prepared: Prepared, phases: Mapping[str, PhasePrediction], batch: int, tokens_in: int, seconds: float
 ) -> dict[str, float]:
     if prepared.generates:
+        first_token_seconds = sum(phase.time.seconds for name, phase in phases.items() if name != "decode")
         return {
             "requests": batch / seconds,
-            "prefill_tokens": batch * tokens_in / phases["prefill"].time.seconds,
+            "prefill_tokens": batch * tokens_in / first_token_seconds,
             "decode_tokens": batch / phases["decode"].time.seconds,
         }
     per_second = {"samples": batch / seconds}

@@ -114,7 +114,8 @@ class Model:
     """A model and its phases: {"prefill", "decode"} over a KV cache, or {"forward"}.
 
     Args:
-        phases: graph of each phase; symbols are `batch`, `tokens` (queries of this step) and `context` (keys).
+        phases: graph of each phase, in the order they run: "encode" and "encode_image" once, before the prefill. Their
+            symbols are `batch`, `tokens` (queries of this step) and `context` (keys).
         parameters: distinct weight elements.
         precision: the precision the model's own files state ("bf16" for most).
         max_context: longest context the model was trained for; 0 if it does not say.
@@ -397,7 +398,8 @@ class OpPrediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePrediction:
-    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), or `forward`.
+    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), `forward`, or one of those
+    that run once before the prefill (`encode`, `encode_image`).
 
     Args:
         cost: FLOPs and bytes of the phase (by `explain` only). bound_seconds: sum of the ops' physical bounds.
@@ -436,3 +438,13 @@ class Prediction:
     energy_joules: float = 0.0
     unmodelled: tuple[tuple[str, float], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def generates(self) -> bool:
+        """Whether there are prefill and decode phases."""
+        return "decode" in self.phases
+
+    @property
+    def first_token_seconds(self) -> float:
+        """Time to the first token: the prefill and what runs before it, each once."""
+        return sum(phase.time.seconds for name, phase in self.phases.items() if name != "decode")

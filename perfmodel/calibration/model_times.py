@@ -26,7 +26,7 @@ from perfmodel.precisions import find_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.types import Graph, Model
 
-PHASES = ("forward", "prefill", "decode", "training")
+PHASES = ("forward", "encode", "encode_image", "prefill", "decode", "training")
 RUNTIMES = ("eager", "compiled", "graphs")
 _KEPT = 128  # models and graphs; a graph has no chip in it and serves all of them
 
@@ -71,10 +71,10 @@ def model_program(measurement: Measurement, device: Device) -> tuple[Program, di
 
 def measured_sizes(measurement: Measurement) -> dict[str, int]:
     """Values of a graph's symbols: a decode step at the mean context of the answer, else the whole prompt."""
-    tokens, answer = measurement.input_tokens, measurement.output_tokens
-    decode = measurement.phase == "decode"
-    context = tokens + answer // 2 if decode else tokens
-    return {"batch": measurement.batch, "tokens": 1 if decode else tokens, "context": context}
+    batch, tokens, answer = measurement.batch, measurement.input_tokens, measurement.output_tokens // 2
+    if measurement.phase == "decode":
+        return {"batch": batch, "tokens": 1, "context": tokens + answer, "source": tokens, "answer": answer + 1}
+    return {"batch": batch, "tokens": tokens, "context": tokens}
 
 
 def time_measurement(measurement: Measurement, device: Device) -> PhaseTimes:
@@ -93,6 +93,8 @@ def _graph(
 ) -> Graph:
     """The graph of a phase with the kernels that a runtime starts."""
     model = _model(name, logits, image_size)
+    if "encode" in model.phases and phase in ("forward", "training"):
+        model = _model(name, "all", image_size)  # encoder and decoder as one
     graph = _phase(model, phase)
     if precision != model.precision:
         graph = quantize(graph, find_scheme(model.precision), find_scheme(precision))

@@ -13,7 +13,9 @@ from perfmodel.report.answers import Answer
 from perfmodel.report.formats import format_bytes, format_interval, format_number, format_seconds
 
 NOTHING = "–"
-PHASE_TITLES = {"forward": "forward", "prefill": "prefill", "decode": "decode step"}
+# in the order in which they run
+PHASE_TITLES = {"encode": "encode", "encode_image": "encode image", "forward": "forward", "prefill": "prefill",
+                "decode": "decode step"}  # fmt: skip
 THROUGHPUT_TITLES = {"decode_tokens": "tokens/s", "samples": "samples/s"}
 LIMIT_TITLES = {"max_batch": "max batch", "max_context": "max context"}
 

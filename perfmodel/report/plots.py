@@ -21,7 +21,9 @@ from perfmodel.types import Hardware, OpPrediction
 from perfmodel.units import format_quantity
 
 SUFFIXES = (".png", ".svg", ".pdf")
-COLOURS = {"prefill": "#0072b2", "decode": "#d55e00", "forward": "#0072b2"}  # told apart by the colour-blind, too
+# told apart by the colour-blind, too
+COLOURS = {"encode": "#009e73", "encode_image": "#009e73", "prefill": "#0072b2", "decode": "#d55e00",
+           "forward": "#0072b2"}  # fmt: skip
 MARKERS = {"compute": "s", "memory": "o", "overhead": "^", "network": "D"}
 DRAWN_SHARE = 0.001
 LABELLED_SHARE, LABELS_PER_PHASE = 0.03, 6

@@ -66,18 +66,22 @@ def _print_one(console: Console, answer: Answer) -> None:
     console.print()
     level = f"{100 * answer.request.level:g} % interval"
     table = make_table(("", "left"), ("time", "right"), (level, "right"), ("bound", "left"), ("throughput", "right"))
+    # what runs before the prefill has no rate of its own: prompts are counted until their first token
+    earlier = prediction.first_token_seconds > prediction.phases["prefill"].time.seconds if prediction.generates else 0
     per_phase = {"prefill": "prefill_tokens", "decode": "decode_tokens", "forward": "samples"}
     for name, phase in prediction.phases.items():
-        rate = per_phase[name]
-        unit = rate.removeprefix("prefill_").removeprefix("decode_")
+        rate = "" if earlier and name == "prefill" else per_phase.get(name, "")
         table.add_row(
             PHASE_TITLES[name],
             format_seconds(phase.time.seconds),
             f"{format_interval(phase.time.low, phase.time.high, phase.time.seconds)} "
             f"{format_seconds(phase.time.seconds).split()[1]}",
             phase.time.bound,
-            f"{format_number(prediction.throughput[rate])} {unit}/s",
+            _rate(prediction, rate),
         )
+    if earlier:
+        first = _rate(prediction, "prefill_tokens")
+        table.add_row("first token", format_seconds(prediction.first_token_seconds), "", "", first)
     if "requests" in prediction.throughput:
         rate_text = f"{format_number(prediction.throughput['requests'])} requests/s"
         table.add_row("whole request", format_seconds(prediction.seconds), "", "", rate_text)
@@ -94,6 +98,12 @@ def _print_one(console: Console, answer: Answer) -> None:
         costs.append(f"{usd} USD per million at the chip's hourly price")
     if costs:
         console.print(f"Per request: {', '.join(costs)}")
+
+
+def _rate(prediction: Prediction, name: str) -> str:
+    """A throughput with its unit; "" for none."""
+    unit = name.removeprefix("prefill_").removeprefix("decode_")
+    return f"{format_number(prediction.throughput[name])} {unit}/s" if name else ""
 
 
 def _memory_sentence(answer: Answer) -> str:

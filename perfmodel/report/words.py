@@ -20,7 +20,8 @@ from perfmodel.report.formats import (
 from perfmodel.types import Hardware, PhasePrediction, Prediction
 from perfmodel.units import format_quantity
 
-SUBJECTS = {"prefill": "Prefill", "decode": "A decode step", "forward": "A forward pass"}
+SUBJECTS = {"encode": "Encoding the source", "encode_image": "Encoding the images", "prefill": "Prefill",
+            "decode": "A decode step", "forward": "A forward pass"}  # fmt: skip
 _SPENT = {"compute": "computing", "memory": "moving memory", "network": "the network", "overhead": "overhead"}
 _SIZES = {"tokens": "length"}
 
