@@ -256,6 +256,7 @@ DIALECTS: Mapping[str, Callable[[Fields], Dialect]] = {
     "qwen2_5_vl_text": _qwen2,
     "qwen3": _qwen3,
     "qwen3_vl_text": _qwen3,
+    "qwen3_vl_moe_text": lambda fields: replace(_qwen3(fields), experts="own"),
     "qwen3_moe": lambda fields: replace(_qwen3(fields), experts="own"),
     "qwen3_next": lambda fields: replace(_qwen3_next(fields), experts="own", shared_gate=True),
     "qwen3_5_text": _qwen3_next,

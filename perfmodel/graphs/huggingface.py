@@ -23,6 +23,7 @@ from perfmodel.graphs.decoder_dialects import DIALECTS, llama
 from perfmodel.graphs.encoder import ENCODERS, encoder_model, with_image_size
 from perfmodel.graphs.encoder_decoder import encoder_decoder_model
 from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDecoder
+from perfmodel.graphs.multimodal import VISION_PART, has_vision_tower, read_tower, with_defaults, with_vision_tower
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
@@ -58,7 +59,7 @@ def load_config(
         config: the parsed config.json. name: what to call the model. source: where it came from, for messages.
         hf_quant_config: the parsed hf_quant_config.json that lies beside it.
         logits: prefill computes those of the last position, or of all; with "all" a BERT gets its pretraining head.
-        image_size: pixels of an image's side for vision models, 0 for the size they were trained with.
+        image_size: pixels of an image's side for models that take images, 0 for the size they were trained with.
 
     Raises:
         ModelError: an unknown architecture, fields that are missing or make no sense (all of them named), a
@@ -88,6 +89,8 @@ def load_config(
     else:
         build = partial(encoder_model, settings, precision, quantization, logits=logits)
     model = build(name=name, source=source, notes=notes)
+    if isinstance(settings, Decoder) and has_vision_tower(config):
+        model = with_vision_tower(model, read_tower(config, settings.hidden, image_size, source), precision)
     return replace(model, facts={**model.facts, "model_type": model_type})
 
 
@@ -163,20 +166,20 @@ def supported_model_types() -> tuple[str, ...]:
 
 
 def _language_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
-    """The language model's config of a multimodal one, and a note on the parts that are left out."""
+    """The language model's config of a multimodal one, and notes on the parts and fields that are left out."""
     part = next((name for name in _LANGUAGE_PARTS if isinstance(config.get(name), Mapping)), "")
+    counted = (part, "quantization_config", *([VISION_PART] if has_vision_tower(config) else []))
     others = [
         name
         for name, value in config.items()
-        if name.endswith("_config")
-        and name not in (part, "quantization_config")
-        and isinstance(value, Mapping)
-        and value
+        if name.endswith("_config") and name not in counted and isinstance(value, Mapping) and value
     ]
     notes = [f"only the language model is counted, not the parts under {', '.join(others)}"] if others else []
     if not part:
-        return {name: value for name, value in config.items() if name not in others}, notes
-    text = {name: config[name] for name in _INHERITED if name in config} | dict(config[part])
+        return {name: value for name, value in config.items() if name not in (*others, VISION_PART)}, notes
+    stated, defaulted = with_defaults(config[part], part)
+    notes += defaulted
+    text = {name: config[name] for name in _INHERITED if name in config} | stated
     outer = str(config.get("model_type", ""))
     text.setdefault("model_type", f"{outer}_text" if f"{outer}_text" in DIALECTS else outer)
     return text, notes

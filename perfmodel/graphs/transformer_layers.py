@@ -207,10 +207,15 @@ def add_layer(block: Block, stream: Stream, layer: Layer, structure: Structure, 
     norm = structure.norm
 
     def mix(x: str) -> str:
-        return add_mixer(block, x, layer.mixer, hidden, phase, norm)
+        return scale("attention", add_mixer(block, x, layer.mixer, hidden, phase, norm))
 
     def feed(x: str) -> str:
-        return add_channels(block, x, layer.channels, hidden)
+        return scale("mlp", add_channels(block, x, layer.channels, hidden))
+
+    def scale(name: str, x: str) -> str:
+        if not structure.scaled:
+            return x
+        return block.pointwise(f"{name}_scale", "mul", (x, block.weight(f"{name}_scale.weight", (hidden,))))
 
     if structure.placement == "after":
         residual = block.norm_of_sum("attention_norm", Stream(stream.residual, mix(stream.residual)), norm)

@@ -46,7 +46,12 @@ def add_attention(block: Block, x: str, attention: Attention, hidden: int, phase
     if phase.cached:
         key, value = block.append("attention.append", phase.context, key=key, value=value)
     sinks = [block.weight("attention.sinks", (heads,))] if attention.sinks else []
-    out = _attend(block, (query, key, value, *sinks), (batch, heads, tokens, size), phase, attention.window)
+    shape = (batch, heads, tokens, size)
+    if attention.piece:
+        shape = (batch * tokens // attention.piece, heads, attention.piece, size)
+        query, key, value = (block.view(f"attention.cut_{part}", x, out=shape)[0]
+                             for part, x in (("query", query), ("key", key), ("value", value)))  # fmt: skip
+    out = _attend(block, (query, key, value, *sinks), shape, phase, attention.window)
     (merged,) = block.view("attention.merge", out, out=(batch, tokens, heads * size))
     if gate:
         merged = block.pointwise("attention.gate", "sigmoid_mul", (merged, *gate))

@@ -22,6 +22,7 @@ class Attention:
         window: keys a query sees at most; 0 for all of them. chunked: the window is a fixed chunk, not a sliding one.
         sinks: a learned logit per head that takes part in the softmax.
         gated: a sigmoid gate on the output, from as many further channels of the query projection.
+        piece: tokens of the pieces that a sequence is cut into and that attend within themselves; 0 for no cut.
     """
 
     heads: int
@@ -35,6 +36,7 @@ class Attention:
     chunked: bool = False
     sinks: bool = False
     gated: bool = False
+    piece: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +144,13 @@ class Structure:
         placement: of the norms: "before" a branch, "around" it, on its "output" before the addition, or "after" the
             addition.
         parallel: both branches start from the same input: with one norm for both (1), with one each (2), or not (0).
+        scaled: each branch is multiplied by a learned factor per channel (with norms before the branches).
     """
 
     norm: Norm = Norm()
     placement: str = "before"
     parallel: int = 0
+    scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +202,15 @@ class VisionEncoder:
     """A vision transformer: an image cut into patches, a class token in front.
 
     Args:
-        image: height and width in pixels. patch: height and width of a patch. position_rows: of the learned table.
+        image: height and width in pixels. patch: height and width of a patch. channels: of a pixel.
+        position_rows: of the learned table, 0 without one.
         extra_tokens: class (and distillation) tokens in front of the patches.
         classes: outputs of the classifier on the first token, 0 for none. pooler_size: outputs of a pooler, 0 for none.
+        frames: pictures that a patch spans in time; a still image is repeated. flat: patches come as rows, and are
+            embedded by a linear layer. patch_bias: the embedding of patches has a bias.
+        first_norm: a norm before the first layer. final_norm: "all" after the last one, "first" of the first token
+            only, "" for none. pooling: attention of one learned query over all tokens, then a feed-forward.
+        unused: elements of weights that no step reads.
     """
 
     hidden: int
@@ -213,3 +223,21 @@ class VisionEncoder:
     extra_tokens: int = 1
     classes: int = 0
     pooler_size: int = 0
+    frames: int = 1
+    flat: bool = False
+    patch_bias: bool = True
+    first_norm: bool = False
+    final_norm: str = "all"
+    pooling: bool = False
+    unused: int = 0
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
+
+    @property
+    def tokens(self) -> int:
+        """Patches and extra tokens."""
+        rows, columns = self.grid
+        return rows * columns + self.extra_tokens

@@ -1,0 +1,371 @@
+"""The vision tower of a multimodal config: its encoder by the model_type of `vision_config`, and what leads from there
+to the language model's tokens by the model_type outside.
+
+To add a multimodal model_type: a line in `CONNECTORS`, one in `ENCODERS` if its encoder is new, and a case in
+tests/graphs/test_multimodal.py.
+
+May import: config_fields, decoder_configs, decoder_dialects, transformer_settings, vision_tower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from perfmodel.graphs.config_fields import MAX_LAYERS, Fields
+from perfmodel.graphs.decoder_configs import ACTIVATIONS
+from perfmodel.graphs.decoder_dialects import LAYER_NORM
+from perfmodel.graphs.transformer_settings import Attention, FeedForward, Layer, Norm, Structure, VisionEncoder
+from perfmodel.graphs.vision_tower import Activate, Drop, Merge, Normalize, Pool, Project, Stage, merged_side
+
+_LAYER, _RMS = Structure(norm=LAYER_NORM), Norm("rms")
+# pixels of a side where neither the config nor the user says: a multiple of all patches, merged patches and windows
+DEFAULT_IMAGE = 448
+_TILES = "a large image is cut into tiles of this size, each of which costs as much: one tile per sequence is counted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisionTower:
+    """A vision encoder and its connector.
+
+    Args:
+        connector: from the encoder's tokens to the language model's. taps: connectors alike, of earlier layers' tokens
+            (deepstack). tap_stages: theirs.
+        unused: elements of weights beside the encoder that no step reads.
+    """
+
+    encoder: VisionEncoder
+    connector: tuple[Stage, ...]
+    taps: int = 0
+    tap_stages: tuple[Stage, ...] = ()
+    unused: int = 0
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a reader has at hand: the outer fields, those of `vision_config`, the language model's width."""
+
+    outer: Fields
+    vision: Fields
+    hidden: int
+    model_type: str = ""
+    notes: list[str] = field(default_factory=list)
+
+
+def read_vision_tower(parts: Parts, side: int) -> VisionTower:
+    """The vision tower; mistakes are left in the fields.
+
+    Args:
+        side: pixels of an image's side; 0 for the config's.
+    """
+    encoder = ENCODERS.get(parts.model_type, _siglip)(parts, side)
+    tower = CONNECTORS[str(parts.outer.get("model_type"))](parts, encoder)
+    cut = merged_side(tower.connector)
+    if any(pixels % (patch * cut) for pixels, patch in zip(encoder.image, encoder.patch, strict=True)):
+        parts.vision.wrong(
+            f"an image of {encoder.image} pixels cannot be cut into patches of {encoder.patch} pixels, "
+            f"{cut} x {cut} of which become a token"
+        )
+    return replace(tower, notes=(*tower.notes, *parts.notes))
+
+
+# ------------------------------------------------------------------------------------------------------ the encoders
+
+
+def _vit(
+    parts: Parts,
+    side: int,
+    *,
+    width: tuple[str, ...] = ("hidden_size", "vt_hidden_size"),
+    bias: bool = True,
+    gated: bool = False,
+    rotary: bool = False,
+    structure: Structure = _LAYER,
+    mlp_bias: bool = True,
+    function: str = "gelu",
+) -> VisionEncoder:
+    """What all of them have in common, without positions, extra tokens or further norms."""
+    vision = parts.vision
+    hidden = vision.size(*width, purpose="width of the residual stream")
+    count = vision.size("num_hidden_layers", "depth", "vt_num_hidden_layers", purpose="number of layers",
+                        high=MAX_LAYERS)  # fmt: skip
+    heads = vision.size("num_attention_heads", "num_heads", "vt_num_attention_heads", purpose="number of heads")
+    if hidden % heads:
+        vision.wrong(f"the width ({hidden}) must be a multiple of the number of heads ({heads})")
+    ratio = vision.get("mlp_ratio")
+    default = {"default": int(ratio * hidden)} if isinstance(ratio, int | float) else {}
+    size = vision.size("intermediate_size", "vt_intermediate_size", purpose="width of the feed-forward", **default)
+    activation = vision.choice("hidden_act", known=ACTIVATIONS, default=function)
+    attention = Attention(heads=heads, kv_heads=heads, head_size=max(hidden // heads, 1), qkv_bias=bias,
+                          output_bias=bias, rotary=rotary)  # fmt: skip
+    channels = FeedForward(size=size, gated=gated, function=activation, bias=mlp_bias)
+    image = (side, side) if side else _pair(vision, "image_size", DEFAULT_IMAGE)
+    return VisionEncoder(
+        hidden=hidden,
+        layers=(Layer(attention, channels),) * count,
+        structure=structure,
+        image=image,
+        patch=_pair(vision, "patch_size", 0),
+        position_rows=0,
+        channels=vision.size("num_channels", "in_channels", "in_chans", default=3),
+        extra_tokens=0,
+    )
+
+
+def _pair(fields: Fields, name: str, default: int) -> tuple[int, int]:
+    value = fields.get(name)
+    if isinstance(value, list | tuple) and len(value) == 2 and all(type(one) is int and one > 0 for one in value):
+        return value[0], value[1]
+    only = fields.size(name, purpose="pixels of a side", **({"default": default} if default else {}))
+    return only, only
+
+
+def _table_rows(parts: Parts, encoder: VisionEncoder, extra: int) -> int:
+    """Rows of the position table: of the size that the encoder was trained with."""
+    image = _pair(parts.vision, "image_size", DEFAULT_IMAGE)
+    return (image[0] // encoder.patch[0]) * (image[1] // encoder.patch[1]) + extra
+
+
+def _clip(parts: Parts, side: int) -> VisionEncoder:
+    parts.vision.get("projection_dim", "vocab_size")  # of the text encoder it was trained with
+    plain = _vit(parts, side)
+    rows = _table_rows(parts, plain, 1)
+    return replace(plain, patch_bias=False, extra_tokens=1, position_rows=rows, first_norm=True, final_norm="first")
+
+
+def _siglip(parts: Parts, side: int) -> VisionEncoder:
+    parts.vision.get("projection_dim", "num_image_tokens", "projector_hidden_act")
+    plain = _vit(parts, side, function="gelu_tanh")
+    pooling = parts.model_type == "siglip_vision_model" and parts.vision.flag("vision_use_head", default=True)
+    return replace(plain, position_rows=_table_rows(parts, plain, 0), pooling=pooling)
+
+
+def _pixtral(parts: Parts, side: int) -> VisionEncoder:
+    parts.vision.get("head_dim")
+    plain = _vit(parts, side, bias=False, gated=True, rotary=True, structure=Structure(), mlp_bias=False)
+    return replace(plain, patch_bias=False, first_norm=True, final_norm="")
+
+
+def _internvl(parts: Parts, side: int) -> VisionEncoder:
+    vision = parts.vision
+    norm = vision.choice("norm_type", known={"layer_norm": "layer", "rms_norm": "rms"}, default="layer")
+    structure = Structure(norm=Norm(norm, bias=norm == "layer"), scaled=True)
+    vision.get("layer_scale_init_value", "initializer_factor", "use_flash_attn", "drop_path_rate", "norm_type")
+    plain = _vit(parts, side, structure=structure)
+    layer = plain.layers[0]
+    assert isinstance(layer.mixer, Attention)
+    mixer = replace(
+        layer.mixer,
+        qkv_bias=vision.flag("attention_bias", "qkv_bias"),
+        query_key_norm="full" if vision.flag("use_qk_norm", "qk_normalization") else "",
+    )
+    mean = vision.flag("use_mean_pooling", default=True)
+    return replace(
+        plain,
+        layers=(replace(layer, mixer=mixer),) * len(plain.layers),
+        extra_tokens=1,
+        position_rows=_table_rows(parts, plain, 1)
+        if vision.flag("use_absolute_position_embeddings", default=True)
+        else 0,
+        final_norm="" if mean else "all",
+        unused=plain.hidden if vision.flag("use_mask_token") else 0,
+    )
+
+
+def _llama4(parts: Parts, side: int) -> VisionEncoder:
+    plain = _vit(parts, side, rotary=True)
+    rows = _table_rows(parts, plain, 1)
+    return replace(plain, flat=True, patch_bias=False, extra_tokens=1, position_rows=rows, first_norm=True)
+
+
+def _kimi(parts: Parts, side: int) -> VisionEncoder:
+    vision = parts.vision
+    rows = (vision.size(f"init_pos_emb_{name}", f"pos_emb_{name}", default=64) for name in ("height", "width"))
+    height, width = rows
+    # times are added without a table; the connector's fields are read there
+    vision.get("init_pos_emb_time", "pos_emb_time", "pos_emb_type", "video_attn_type", "mm_hidden_size",
+               "text_hidden_size", "mm_projector_type", "merge_type", "projector_hidden_act", "projector_ln_eps",
+               "merge_kernel_size")  # fmt: skip
+    plain = _vit(parts, side, rotary=True, function="gelu_tanh")
+    return replace(plain, position_rows=height * width)
+
+
+def _qwen2(parts: Parts, side: int) -> VisionEncoder:
+    plain = _vit(parts, side, width=("embed_dim",), rotary=True, function="silu")
+    parts.vision.get("hidden_size", "spatial_patch_size")  # the width of the language model; patch_size once more
+    return replace(_frames(parts, plain), patch_bias=False, final_norm="")
+
+
+def _frames(parts: Parts, encoder: VisionEncoder) -> VisionEncoder:
+    """Patches over two frames: a still image is repeated."""
+    parts.vision.get("out_hidden_size", "tokens_per_second")
+    return replace(encoder, frames=parts.vision.size("temporal_patch_size", default=2), flat=True)
+
+
+def _qwen25(parts: Parts, side: int) -> VisionEncoder:
+    vision = parts.vision
+    plain = _vit(parts, side, gated=True, rotary=True, structure=Structure(), function="silu")
+    vision.get("spatial_patch_size")
+    window = vision.size("window_size", default=112) // plain.patch[0]
+    whole = vision.indices("fullatt_block_indexes")
+    rows = max(plain.grid[0], 1)
+    cut = next((size for size in range(min(window, rows), rows + 1) if rows % size == 0), rows)
+    if cut != min(window, rows):
+        parts.notes.append(f"windows of {window} patches do not divide the image; counted as windows of {cut}")
+    layers = tuple(
+        layer if index in whole or not isinstance(layer.mixer, Attention)
+        else replace(layer, mixer=replace(layer.mixer, piece=cut * cut))
+        for index, layer in enumerate(plain.layers)
+    )  # fmt: skip
+    return replace(_frames(parts, plain), layers=layers, patch_bias=False, final_norm="")
+
+
+def _qwen3(parts: Parts, side: int) -> VisionEncoder:
+    plain = _vit(parts, side, rotary=True, function="gelu_tanh")
+    rows = parts.vision.size("num_position_embeddings", default=2304)
+    return replace(_frames(parts, plain), position_rows=rows, final_norm="")
+
+
+ENCODERS: Mapping[str, Callable[[Parts, int], VisionEncoder]] = {
+    "clip_vision_model": _clip,
+    "siglip_vision_model": _siglip,
+    "idefics3": _siglip,
+    "idefics3_vision": _siglip,
+    "smolvlm_vision": _siglip,
+    "pixtral": _pixtral,
+    "internvl_vision": _internvl,
+    "llama4_vision_model": _llama4,
+    "kimi_k25": _kimi,
+    "kimi_k25_vision": _kimi,
+    "qwen2_vl": _qwen2,
+    "qwen2_vl_vision": _qwen2,
+    "qwen2_5_vl": _qwen25,
+    "qwen2_5_vl_vision": _qwen25,
+    "qwen3_vl": _qwen3,
+    "qwen3_vl_vision": _qwen3,
+    "qwen3_vl_moe": _qwen3,
+    "qwen3_vl_moe_vision": _qwen3,
+    "qwen3_5": _qwen3,
+    "qwen3_5_vision": _qwen3,
+    "qwen3_5_moe": _qwen3,
+    "qwen3_5_moe_vision": _qwen3,
+}
+
+# ---------------------------------------------------------------------------------------------------- the connectors
+
+Connect: TypeAlias = Callable[[Parts, VisionEncoder], VisionTower]
+
+
+def _two_layers(parts: Parts, *, bias: bool = True) -> tuple[Stage, ...]:
+    function = parts.outer.choice("projector_hidden_act", known=ACTIVATIONS, default="gelu")
+    return Project(parts.hidden, bias), Activate(function), Project(parts.hidden, bias)
+
+
+def _llava(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    parts.outer.get("vision_feature_layer")  # all layers run, whichever's output is taken
+    default = parts.outer.get("vision_feature_select_strategy") in (None, "default")
+    drop = (Drop(encoder.extra_tokens),) if default and encoder.extra_tokens else ()
+    bias = parts.outer.flag("multimodal_projector_bias", default=True)
+    return VisionTower(encoder=encoder, connector=(*drop, *_two_layers(parts, bias=bias)))
+
+
+def _llava_tiles(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    parts.outer.get("image_grid_pinpoints", "use_image_newline_parameter", "vision_aspect_ratio")
+    return replace(_llava(parts, encoder), unused=parts.hidden, notes=(_TILES,))
+
+
+def _gemma3(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    tokens = parts.outer.size("mm_tokens_per_image", default=256)
+    rows = round(tokens**0.5)
+    if rows * rows != tokens or encoder.grid[0] % rows:
+        parts.outer.wrong(f"mm_tokens_per_image ({tokens}) must be a square that divides the grid {encoder.grid}")
+    pool = Pool(max(encoder.grid[0] // rows, 1))
+    return VisionTower(encoder=encoder, connector=(pool, Normalize(_RMS), Project(parts.hidden, bias=False)))
+
+
+def _paligemma(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    parts.outer.get("projection_dim", "num_image_tokens")
+    return VisionTower(encoder=encoder, connector=(Project(parts.hidden),))
+
+
+def _mistral3(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    parts.outer.get("vision_feature_layer")
+    factor = parts.outer.size("spatial_merge_size", default=2)
+    bias = parts.outer.flag("multimodal_projector_bias")
+    merge: tuple[Stage, ...] = (Normalize(_RMS), Merge(factor), Project(encoder.hidden, bias=False))
+    return VisionTower(encoder=encoder, connector=(*merge, *_two_layers(parts, bias=bias)))
+
+
+def _internvl_connector(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    factor = _inverse(parts.outer, "downsample_ratio", 2)
+    stages = (Drop(encoder.extra_tokens), Merge(factor), Normalize(LAYER_NORM), *_two_layers(parts))
+    return VisionTower(encoder=encoder, connector=stages, notes=(_TILES,))
+
+
+def _inverse(fields: Fields, name: str, default: int) -> int:
+    """The whole number that a ratio like 0.5 is one over."""
+    ratio = fields.get(name)
+    if ratio is None:
+        return default
+    if not isinstance(ratio, int | float) or not 0 < ratio <= 1 or abs(round(1 / ratio) * ratio - 1) > 1e-6:
+        fields.wrong(f"{name} must be one over a whole number, is {ratio!r}")
+        return default
+    return round(1 / ratio)
+
+
+def _idefics3(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    stages = (Merge(parts.outer.size("scale_factor", default=2)), Project(parts.hidden, bias=False))
+    return VisionTower(encoder=encoder, connector=stages, notes=(_TILES,))
+
+
+def _llama4_connector(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    vision = parts.vision
+    first = vision.size("projector_input_dim", purpose="width of the adapter")
+    second = vision.size("projector_output_dim", purpose="width of the adapter's output")
+    vision.get("vision_output_dim", "projector_dropout", "multi_modal_projector_bias", "vision_feature_layer",
+               "vision_feature_select_strategy")  # fmt: skip
+    stages = (Drop(encoder.extra_tokens), Merge(_inverse(vision, "pixel_shuffle_ratio", 2)), Project(first, bias=False),
+              Activate("gelu"), Project(second, bias=False), Activate("gelu"), Project(parts.hidden, bias=False))  # fmt: skip
+    return VisionTower(encoder=encoder, connector=stages, notes=(_TILES,))
+
+
+def _kimi_connector(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    stages = (Normalize(LAYER_NORM), Merge(2), Project(4 * encoder.hidden), Activate("gelu"), Project(parts.hidden))
+    return VisionTower(encoder=encoder, connector=stages)
+
+
+def _qwen_connector(parts: Parts, encoder: VisionEncoder) -> VisionTower:
+    factor = parts.vision.size("spatial_merge_size", default=2)
+    inner = encoder.hidden * factor**2
+    merge = Merge(factor, free=True)  # patches come in the order in which they merge
+    after: tuple[Stage, ...] = (Project(inner), Activate("gelu"), Project(parts.hidden))
+    norm = Normalize(encoder.structure.norm)
+    taps = parts.vision.indices("deepstack_visual_indexes")
+    notes = ("features that join the language model's first layers (deepstack) are made; adding them is not counted",)
+    return VisionTower(
+        encoder=encoder, connector=(norm, merge, *after), taps=len(taps), tap_stages=(merge, norm, *after),
+        notes=notes if taps else (),
+    )  # fmt: skip
+
+
+CONNECTORS: Mapping[str, Connect] = {
+    "llava": _llava,
+    "llava_next": _llava_tiles,
+    "llava_onevision": _llava_tiles,
+    "gemma3": _gemma3,
+    "paligemma": _paligemma,
+    "mistral3": _mistral3,
+    "internvl": _internvl_connector,
+    "idefics3": _idefics3,
+    "smolvlm": _idefics3,
+    "llama4": _llama4_connector,
+    "kimi_k25": _kimi_connector,
+    "qwen2_vl": _qwen_connector,
+    "qwen2_5_vl": _qwen_connector,
+    "qwen3_vl": _qwen_connector,
+    "qwen3_vl_moe": _qwen_connector,
+    "qwen3_5": _qwen_connector,
+    "qwen3_5_moe": _qwen_connector,
+}
