@@ -38,7 +38,8 @@ _LANGUAGE_PARTS = ("text_config", "llm_config", "language_config")
 _PRETRAINING = ("ForMaskedLM", "ForPreTraining")
 _KV_HEADS = ("num_key_value_heads", "num_kv_heads", "multi_query", "kv_lora_rank")
 _ONE_KV_HEAD_EACH = ("opt", "gpt2", "gptj", "gpt_neox", "bloom", "gpt_bigcode")  # kinds from before grouped queries
-_INHERITED = ("tie_word_embeddings", "torch_dtype", "dtype", "quantization_config", "architectures")
+_TIED = "tie_word_embeddings"
+_INHERITED = (_TIED, "torch_dtype", "dtype", "quantization_config", "architectures")
 # multi-token prediction: layers that no ordinary step runs
 _MORE_TOKENS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", "num_mtp_layers",
                 "mtp_transformer_layers", "use_mtp", "mtp_use_dedicated_embeddings")  # fmt: skip
@@ -180,6 +181,8 @@ def _language_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[s
     stated, defaulted = with_defaults(config[part], part)
     notes += defaulted
     text = {name: config[name] for name in _INHERITED if name in config} | stated
+    if config.get(_TIED) is not None:
+        text[_TIED] = config[_TIED]  # of the model as a whole, whatever its language part says
     outer = str(config.get("model_type", ""))
     text.setdefault("model_type", f"{outer}_text" if f"{outer}_text" in DIALECTS else outer)
     return text, notes

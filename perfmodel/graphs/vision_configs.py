@@ -63,9 +63,13 @@ def read_vision_tower(parts: Parts, side: int) -> VisionTower:
     encoder = ENCODERS.get(parts.model_type, _siglip)(parts, side)
     tower = CONNECTORS[str(parts.outer.get("model_type"))](parts, encoder)
     cut = merged_side(tower.connector)
-    if any(pixels % (patch * cut) for pixels, patch in zip(encoder.image, encoder.patch, strict=True)):
+    if any(  # a convolution leaves out the pixels that do not fill a patch
+        rows % cut or not rows or (encoder.flat and pixels % patch)
+        for rows, pixels, patch in zip(encoder.grid, encoder.image, encoder.patch, strict=True)
+    ):
+        height, width = encoder.image
         parts.vision.wrong(
-            f"an image of {encoder.image} pixels cannot be cut into patches of {encoder.patch} pixels, "
+            f"an image of {height} x {width} pixels cannot be cut into patches of {encoder.patch[0]} pixels, "
             f"{cut} x {cut} of which become a token"
         )
     return replace(tower, notes=(*tower.notes, *parts.notes))
@@ -136,14 +140,14 @@ def _clip(parts: Parts, side: int) -> VisionEncoder:
 
 
 def _siglip(parts: Parts, side: int) -> VisionEncoder:
-    parts.vision.get("projection_dim", "num_image_tokens", "projector_hidden_act")
+    parts.vision.get("projection_dim", "num_image_tokens", "projector_hidden_act", "vocab_size")
     plain = _vit(parts, side, function="gelu_tanh")
     pooling = parts.model_type == "siglip_vision_model" and parts.vision.flag("vision_use_head", default=True)
     return replace(plain, position_rows=_table_rows(parts, plain, 0), pooling=pooling)
 
 
 def _pixtral(parts: Parts, side: int) -> VisionEncoder:
-    parts.vision.get("head_dim")
+    parts.vision.get("head_dim", "vocab_size")
     plain = _vit(parts, side, bias=False, gated=True, rotary=True, structure=Structure(), mlp_bias=False)
     return replace(plain, patch_bias=False, first_norm=True, final_norm="")
 
