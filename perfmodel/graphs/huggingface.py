@@ -25,6 +25,7 @@ from perfmodel.graphs.encoder_decoder import encoder_decoder_model
 from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDecoder
 from perfmodel.graphs.multimodal import VISION_PART, has_vision_tower, read_tower, with_defaults, with_vision_tower
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
+from perfmodel.graphs.state_space_configs import STATE_SPACE_DECODERS
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
 from perfmodel.types import Model
@@ -160,7 +161,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
 
 def supported_model_types() -> tuple[str, ...]:
     """The model_types that are known."""
-    return tuple(sorted({*DIALECTS, *ENCODERS, *ENCODER_DECODERS}))
+    return tuple(sorted({*DIALECTS, *STATE_SPACE_DECODERS, *ENCODERS, *ENCODER_DECODERS}))
 
 
 # ------------------------------------------------------------------------------------------ which architecture
@@ -254,6 +255,8 @@ def _read_settings(fields: Fields, model_type: str) -> Settings:
     if model_type in ENCODER_DECODERS:
         return ENCODER_DECODERS[model_type](fields)
     fields.get(*_MORE_TOKENS)
+    if model_type in STATE_SPACE_DECODERS:
+        return STATE_SPACE_DECODERS[model_type](fields)
     return read_decoder(fields, DIALECTS.get(model_type, llama)(fields))
 
 
@@ -279,7 +282,9 @@ def _notes(
 
 def _decoder_notes(decoder: Decoder, config: Mapping[str, Any]) -> list[str]:
     notes = []
-    if config["model_type"] not in DIALECTS:
+    if config["model_type"] in STATE_SPACE_DECODERS:
+        notes.append("scans of state-space layers are timed by wide guesses: no measurement of them is at hand")
+    elif config["model_type"] not in DIALECTS:
         notes.append(
             f"model_type '{config['model_type']}' is unknown: built as a llama-like decoder from its fields; check its "
             "parameters and layers before trusting a prediction"
@@ -289,7 +294,7 @@ def _decoder_notes(decoder: Decoder, config: Mapping[str, Any]) -> list[str]:
         notes.append("windowed layers keep a cache of the whole context; engines may allocate only the window")
     if any(attention.chunked for attention in attentions):
         notes.append("chunked attention is counted as a sliding window of a chunk; on average it reads half of that")
-    if config["model_type"] not in _ONE_KV_HEAD_EACH and not any(config.get(field) is not None for field in _KV_HEADS):
+    if attentions and config["model_type"] not in _ONE_KV_HEAD_EACH and not any(config.get(field) is not None for field in _KV_HEADS):
         notes.append("num_key_value_heads is not stated; taken as num_attention_heads")
     if any(config.get(field) for field in _MORE_TOKENS):
         notes.append("the layers that predict further tokens (multi-token prediction) are not counted")

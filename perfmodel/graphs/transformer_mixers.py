@@ -3,7 +3,7 @@
 Each function takes normalised activations [B, S, D], adds its ops to the block and gives activations [B, S, D] back.
 Kernels are those serving engines start: one matrix for queries, keys and values, one rotation, one attention.
 
-May import: sizes, builder, transformer_block, transformer_settings.
+May import: sizes, builder, state_space, transformer_block, transformer_settings.
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ from __future__ import annotations
 from typing import Any
 
 from perfmodel.graphs.transformer_block import Block, Phase
-from perfmodel.graphs.transformer_settings import Attention, DeltaRule, Indexer, LatentAttention, Mixer, Norm
+from perfmodel.graphs.state_space import add_causal_convolution, add_selective_scan, add_state_space
+from perfmodel.graphs.transformer_settings import (
+    Attention,
+    DeltaRule,
+    Indexer,
+    LatentAttention,
+    Mixer,
+    Norm,
+    SelectiveScan,
+    StateSpace,
+)
 from perfmodel.sizes import Dim
 
 _RMS = Norm("rms")
@@ -23,7 +33,15 @@ def add_mixer(block: Block, x: str, mixer: Mixer, hidden: int, phase: Phase, nor
         return add_attention(block, x, mixer, hidden, phase, norm)
     if isinstance(mixer, LatentAttention):
         return add_latent_attention(block, x, mixer, hidden, phase)
-    return add_delta_rule(block, x, mixer, hidden, phase)
+    if isinstance(mixer, DeltaRule):
+        return add_delta_rule(block, x, mixer, hidden, phase)
+    if isinstance(mixer, SelectiveScan):
+        return add_selective_scan(block, x, mixer, hidden, phase)
+    if isinstance(mixer, StateSpace):
+        return add_state_space(block, x, mixer, hidden, phase)
+    attended = add_attention(block, x, mixer.attention, hidden, phase, norm)
+    scanned = add_state_space(block, x, mixer.state_space, hidden, phase)
+    return block.pointwise("join_mixers", "add", (attended, scanned))
 
 
 def add_attention(block: Block, x: str, attention: Attention, hidden: int, phase: Phase, norm: Norm) -> str:
@@ -241,13 +259,7 @@ def add_delta_rule(block: Block, x: str, rule: DeltaRule, hidden: int, phase: Ph
     projected = block.linear("delta.qkvz", x, mixed + values)
     qkv, gate = block.view("delta.split", projected, qkv=(batch, mixed, tokens), gate=(batch, tokens, values))
     rates = block.linear("delta.rates", x, 2 * rule.value_heads)
-    history = block.tensor("delta.convolution.state", (batch, mixed, rule.kernel - 1), "cache")
-    padded = block.copy("delta.join_history", "concat", (history, qkv), (batch, mixed, tokens + rule.kernel - 1))
-    weight = block.weight("delta.convolution.weight", (mixed, 1, rule.kernel))
-    convolved = block.tensor("delta.convolution.out", (batch, mixed, tokens))
-    block.op("delta.convolution", "convolution", (padded, weight), (convolved,),
-             {"stride": [1], "padding": [0], "dilation": [1], "groups": mixed})  # fmt: skip
-    activated = block.pointwise("delta.activation", "silu", (convolved,))
+    activated = add_causal_convolution(block, "delta", qkv, rule.kernel, bias=False)
     decay = [block.weight(f"delta.{name}", (rule.value_heads,)) for name in ("rate_bias", "log_decay")]
     state = block.tensor("delta.state", (batch, rule.value_heads, rule.key_size, rule.value_size), "cache", "fp32")
     out = block.tensor("delta.rule.out", (batch, tokens, rule.value_heads, rule.value_size))

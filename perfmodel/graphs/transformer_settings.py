@@ -85,6 +85,56 @@ class DeltaRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelectiveScan:
+    """Mamba (arXiv 2312.00752): every channel has `state` states whose rates, inputs and outputs depend on the token.
+
+    Args:
+        inner: channels. rank: of the projection to steps. kernel: tokens of the short convolution.
+        bias, conv_bias: of the outer projections, and of the convolution.
+        norms: of steps, inputs and outputs: "" none, "bare" without weights, "weighted".
+        late_step_norm: the step's norm comes after its projection to all channels.
+    """
+
+    inner: int
+    state: int
+    rank: int
+    kernel: int
+    bias: bool = False
+    conv_bias: bool = True
+    norms: str = ""
+    late_step_norm: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpace:
+    """Mamba-2 (arXiv 2405.21060): a matrix of states per head, one rate per head.
+
+    Args:
+        groups: of heads that share inputs and outputs. chunk: tokens that are worked on as matrices.
+        gated_norm: the gated output is normalised.
+    """
+
+    heads: int
+    head_size: int
+    state: int
+    groups: int
+    kernel: int
+    chunk: int
+    bias: bool = False
+    conv_bias: bool = True
+    output_bias: bool = False
+    gated_norm: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideBySide:
+    """Attention and a state-space layer over the same input, their outputs added."""
+
+    attention: Attention
+    state_space: StateSpace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedForward:
     """Two matrices around an activation function; gated: the first one makes a gate as well."""
 
@@ -102,6 +152,7 @@ class Mixture:
         per_token: experts a token is sent to. size: F of one expert.
         shared_size: F of the feed-forward that every token takes as well; 0 for none.
         shared_gate: the shared one's output is scaled by a sigmoid of its own projection to one channel.
+        latent_size: channels that the routed experts work in, between two projections; 0 for D.
     """
 
     experts: int
@@ -113,18 +164,19 @@ class Mixture:
     router_bias: bool = False
     shared_size: int = 0
     shared_gate: bool = False
+    latent_size: int = 0
 
 
-Mixer: TypeAlias = Attention | LatentAttention | DeltaRule
+Mixer: TypeAlias = Attention | LatentAttention | DeltaRule | SelectiveScan | StateSpace | SideBySide
 Channels: TypeAlias = FeedForward | Mixture
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer: what mixes tokens and what mixes channels."""
+    """One layer: what mixes tokens and what mixes channels; None where a layer has only one of them."""
 
-    mixer: Mixer
-    channels: Channels
+    mixer: Mixer | None
+    channels: Channels | None
 
 
 @dataclass(frozen=True, slots=True)
