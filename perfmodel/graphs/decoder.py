@@ -15,7 +15,7 @@ from perfmodel.graphs.builder import GraphBuilder
 from perfmodel.graphs.quantization_config import Quantization
 from perfmodel.graphs.transformer_block import Block, Phase, Precision, Stream
 from perfmodel.graphs.transformer_layers import LayerKind, add_layers, attention_of, group_layers
-from perfmodel.graphs.transformer_settings import Decoder, LatentAttention, Mixture
+from perfmodel.graphs.transformer_settings import Attention, Decoder, LatentAttention, Mixture
 from perfmodel.sizes import product, size
 from perfmodel.types import Graph, Model, Tensor
 
@@ -155,7 +155,7 @@ def _attention_facts(decoder: Decoder) -> dict[str, Any]:
     attention = attention_of(decoder.layers)
     if attention:
         facts = {"heads": attention.heads, "kv_heads": attention.kv_heads, "head_size": attention.head_size}
-        windows = {layer.mixer.window for layer in decoder.layers if hasattr(layer.mixer, "window")} - {0}
+        windows = {layer.mixer.window for layer in decoder.layers if isinstance(layer.mixer, Attention)} - {0}
         return facts | ({"window": max(windows)} if windows else {})
     latent = next((layer.mixer for layer in decoder.layers if isinstance(layer.mixer, LatentAttention)), None)
     if latent is None:

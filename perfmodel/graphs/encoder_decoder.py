@@ -5,9 +5,9 @@
              output are made for every layer and kept
     decode   one token that sees the answer so far and the source, both through caches
 
-Symbols: `batch`; `tokens` of the source in encode and prefill; `source` and `answer` (tokens of the answer so far, start
-token included) in decode. With audio the source is a number, and prefill and decode have `tokens` and `context` as
-those of a decoder. With logits of all tokens, as in training or scoring, there is one phase `forward`, in which
+Symbols: `batch`; `tokens` of the source in encode and prefill; `source` and `answer` (tokens of the answer so far,
+start token included) in decode. With audio the source is a number, and prefill and decode have `tokens` and `context`
+as those of a decoder. With logits of all tokens, as in training or scoring, there is one phase `forward`, in which
 encoder and decoder run over `tokens` tokens each.
 
 Position biases of T5 are looked up once per stack (UMT5: in each layer) and added to the scores inside attention. The
@@ -306,9 +306,7 @@ def _cross_attention(
     return _output(block, "cross_attention", out, settings, stack, phase)
 
 
-def _project(
-    block: Block, name: str, x: str, settings: EncoderDecoder, stack: Stack, parts: tuple[str, ...]
-) -> str:
+def _project(block: Block, name: str, x: str, settings: EncoderDecoder, stack: Stack, parts: tuple[str, ...]) -> str:
     """Queries, keys or values of all heads by one matrix; the bias leaves out keys where they have none."""
     inner = stack.heads * stack.head_size
     shape = block.shape(x)

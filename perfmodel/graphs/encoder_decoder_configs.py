@@ -126,9 +126,7 @@ def _switch(fields: Fields) -> EncoderDecoder:
         step = fields.size(f"{which}_sparse_step", default=count // chosen if chosen else 0, low=0)
         return replace(
             stack,
-            layers=tuple(
-                mixture if step and (step == 1 or index % step == 1) else dense for index in range(count)
-            ),
+            layers=tuple(mixture if step and (step == 1 or index % step == 1) else dense for index in range(count)),
         )
 
     return replace(plain, encoder=sparse(plain.encoder, "encoder"), decoder=sparse(plain.decoder, "decoder"))

@@ -294,7 +294,11 @@ def _decoder_notes(decoder: Decoder, config: Mapping[str, Any]) -> list[str]:
         notes.append("windowed layers keep a cache of the whole context; engines may allocate only the window")
     if any(attention.chunked for attention in attentions):
         notes.append("chunked attention is counted as a sliding window of a chunk; on average it reads half of that")
-    if attentions and config["model_type"] not in _ONE_KV_HEAD_EACH and not any(config.get(field) is not None for field in _KV_HEADS):
+    if (
+        attentions
+        and config["model_type"] not in _ONE_KV_HEAD_EACH
+        and not any(config.get(field) is not None for field in _KV_HEADS)
+    ):
         notes.append("num_key_value_heads is not stated; taken as num_attention_heads")
     if any(config.get(field) for field in _MORE_TOKENS):
         notes.append("the layers that predict further tokens (multi-token prediction) are not counted")

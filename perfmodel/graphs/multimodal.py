@@ -111,9 +111,7 @@ def _tower_graph(tower: VisionTower, precision: Precision, name: str, source: st
 def _prefixed(graph: Graph) -> Graph:
     """The graph with all its names under the prefix, so that they are none of the language model's, and kept as it is
     when the model is quantised."""
-    tensors = {
-        f"{PREFIX}.{name}": replace(tensor, name=f"{PREFIX}.{name}") for name, tensor in graph.tensors.items()
-    }
+    tensors = {f"{PREFIX}.{name}": replace(tensor, name=f"{PREFIX}.{name}") for name, tensor in graph.tensors.items()}
     ops = tuple(
         replace(
             op,

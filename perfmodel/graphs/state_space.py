@@ -16,18 +16,19 @@ _CHUNKED_KERNELS = 5
 
 
 def add_causal_convolution(block: Block, name: str, x: str, kernel: int, *, bias: bool) -> str:
-    """Each channel of x [B, C, S] with its last `kernel` tokens, then a SiLU; earlier tokens come from a state."""
-    batch, channels, tokens = block.shape(x)
+    """Each channel of x [B, C, S] with its last `kernel` tokens and a SiLU: one kernel that streams.
+
+    Tokens before this step come from a state, which takes the last ones of it in turn.
+    """
+    batch, channels, _ = block.shape(x)
     assert isinstance(channels, int)
     history = block.tensor(f"{name}.convolution.state", (batch, channels, kernel - 1), "cache")
-    padded = block.copy(f"{name}.join_history", "concat", (history, x), (batch, channels, tokens + kernel - 1))
     weights = [block.weight(f"{name}.convolution.weight", (channels, 1, kernel))]
     if bias:
         weights.append(block.weight(f"{name}.convolution.bias", (channels,)))
-    convolved = block.tensor(f"{name}.convolution.out", (batch, channels, tokens))
-    block.op(f"{name}.convolution", "convolution", (padded, *weights), (convolved,),
-             {"stride": [1], "padding": [0], "dilation": [1], "groups": channels})  # fmt: skip
-    return block.pointwise(f"{name}.activation", "silu", (convolved,))
+    convolved = block.tensor(f"{name}.convolution.out", block.shape(x))
+    block.op(f"{name}.convolution", "causal_convolution", (x, *weights, history), (convolved, history))
+    return convolved
 
 
 def add_selective_scan(block: Block, x: str, scan: SelectiveScan, hidden: int, phase: Phase) -> str:

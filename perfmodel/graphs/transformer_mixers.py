@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from perfmodel.graphs.transformer_block import Block, Phase
 from perfmodel.graphs.state_space import add_causal_convolution, add_selective_scan, add_state_space
+from perfmodel.graphs.transformer_block import Block, Phase
 from perfmodel.graphs.transformer_settings import (
     Attention,
     DeltaRule,

@@ -330,8 +330,9 @@ def _llama4_connector(parts: Parts, encoder: VisionEncoder) -> VisionTower:
     second = vision.size("projector_output_dim", purpose="width of the adapter's output")
     vision.get("vision_output_dim", "projector_dropout", "multi_modal_projector_bias", "vision_feature_layer",
                "vision_feature_select_strategy")  # fmt: skip
-    stages = (Drop(encoder.extra_tokens), Merge(_inverse(vision, "pixel_shuffle_ratio", 2)), Project(first, bias=False),
-              Activate("gelu"), Project(second, bias=False), Activate("gelu"), Project(parts.hidden, bias=False))  # fmt: skip
+    merge = (Drop(encoder.extra_tokens), Merge(_inverse(vision, "pixel_shuffle_ratio", 2)))
+    adapter = (Project(first, bias=False), Activate("gelu"), Project(second, bias=False), Activate("gelu"))
+    stages: tuple[Stage, ...] = (*merge, *adapter, Project(parts.hidden, bias=False))
     return VisionTower(encoder=encoder, connector=stages, notes=(_TILES,))
 
 
