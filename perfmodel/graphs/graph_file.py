@@ -35,7 +35,7 @@ from perfmodel.yaml_strict import Document, describe, parse_yaml, read_list, rea
 
 __all__ = ["dump_graph", "parse_graph", "read_graph_file", "write_graph_file"]
 
-PHASES = ("encode", "encode_image", "forward", "prefill", "decode")
+PHASES = ("forward", "prefill", "decode", "encode", "encode_image")
 _MODEL_KEYS = ("name", "source", "precision", "parameters", "max_context", "facts", "notes")
 _GRAPH_KEYS = ("symbols", "tensors", "ops")
 _TENSOR_KEYS = ("shape", "dtype", "kind", "copies")
