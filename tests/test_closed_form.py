@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from perfmodel import load_hardware, load_model
 from perfmodel.closed_form import bound_changes, phase_form, readable
 from perfmodel.costs import cost_graph
+from perfmodel.graphs.decoder import count_parameters
 from perfmodel.types import Graph
 
 b, s, t = (sympy.Symbol(name, positive=True, integer=True) for name in "bst")
