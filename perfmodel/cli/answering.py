@@ -67,6 +67,9 @@ def _length_notes(cell: Combination, request: Request, limits: Mapping[str, int 
     if cell.output_tokens and not request.output_tokens:
         notes.append(f"{model.name} generates no tokens: --output-tokens does not apply")
     longest = max(request.input_tokens + request.output_tokens, limits.get("max_context") or 0)
+    image_tokens = model.facts.get("image_tokens", 0)
+    if request.input_tokens < image_tokens:
+        notes.append(f"{request.input_tokens} input tokens cannot hold an image of {image_tokens}")
     if 0 < model.max_context < longest:
         notes.append(f"{model.name} is made for contexts of up to {model.max_context} tokens")
     return tuple(notes)

@@ -2,7 +2,7 @@
 
 Symbols: `batch`, and `tokens` for text; the number of an image's patches is a number.
 
-May import: errors, types, builder, config_fields, quantization_config, transformer_*, vision_tower.
+May import: errors, types, builder, config_fields, quantization_config, transformer_*, vision_*.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from perfmodel.graphs.transformer_settings import (
     Structure,
     VisionEncoder,
 )
+from perfmodel.graphs.vision_configs import read_vision_encoder
 from perfmodel.graphs.vision_tower import add_vision_encoder, finish_vision_encoder, first_token
 from perfmodel.types import Graph, Model
 
@@ -220,4 +221,7 @@ ENCODERS: Mapping[str, Callable[[Fields], Encoder | VisionEncoder]] = {
     "distilbert": lambda fields: _bert(fields, types=False, pooler=False),
     "vit": _vit,
     "deit": lambda fields: _vit(fields, extra_tokens=2),
+    "clip_vision_model": lambda fields: read_vision_encoder(fields, "clip_vision_model"),
+    "siglip_vision_model": lambda fields: read_vision_encoder(fields, "siglip_vision_model"),
+    "dinov2": lambda fields: read_vision_encoder(fields, "dinov2"),
 }

@@ -75,6 +75,11 @@ def read_vision_tower(parts: Parts, side: int) -> VisionTower:
     return replace(tower, notes=(*tower.notes, *parts.notes))
 
 
+def read_vision_encoder(fields: Fields, model_type: str) -> VisionEncoder:
+    """An encoder whose config stands alone; mistakes are left in the fields."""
+    return ENCODERS[model_type](Parts(fields, fields, 0, model_type), 0)
+
+
 # ------------------------------------------------------------------------------------------------------ the encoders
 
 
@@ -196,6 +201,23 @@ def _kimi(parts: Parts, side: int) -> VisionEncoder:
     return replace(plain, position_rows=height * width)
 
 
+def _dinov2(parts: Parts, side: int) -> VisionEncoder:
+    vision = parts.vision
+    vision.get("layerscale_value", "drop_path_rate", "apply_layernorm", "reshape_hidden_states", "out_features",
+               "out_indices", "stage_names")  # fmt: skip
+    gated = vision.flag("use_swiglu_ffn")
+    plain = _vit(parts, side, structure=Structure(norm=LAYER_NORM, scaled=True), gated=gated)
+    layer = plain.layers[0]
+    assert isinstance(layer.mixer, Attention) and isinstance(layer.channels, FeedForward)
+    channels = layer.channels
+    if gated:  # two thirds of the width, up to a multiple of 8, and SiLU whatever the config says
+        channels = replace(channels, size=-(-(channels.size * 2 // 3) // 8) * 8, function="silu")
+    mixer = replace(layer.mixer, qkv_bias=vision.flag("qkv_bias", default=True))
+    unused = plain.hidden if vision.flag("use_mask_token", default=True) else 0
+    return replace(plain, layers=(Layer(mixer, channels),) * len(plain.layers), extra_tokens=1, unused=unused,
+                   position_rows=_table_rows(parts, plain, 1))  # fmt: skip
+
+
 def _qwen2(parts: Parts, side: int) -> VisionEncoder:
     plain = _vit(parts, side, width=("embed_dim",), rotary=True, function="silu")
     parts.vision.get("hidden_size", "spatial_patch_size")  # the width of the language model; patch_size once more
@@ -235,6 +257,7 @@ def _qwen3(parts: Parts, side: int) -> VisionEncoder:
 ENCODERS: Mapping[str, Callable[[Parts, int], VisionEncoder]] = {
     "clip_vision_model": _clip,
     "siglip_vision_model": _siglip,
+    "dinov2": _dinov2,
     "idefics3": _siglip,
     "idefics3_vision": _siglip,
     "smolvlm_vision": _siglip,

@@ -267,9 +267,13 @@ def test_text_encoder_equals_its_trace(model_type: str) -> None:
     assert_all_understood(model)
 
 
-@pytest.mark.parametrize("model_type", ["vit", "deit"])
-def test_image_encoder_equals_its_trace(model_type: str) -> None:
-    config = default_config(model_type, {})
+@pytest.mark.parametrize(
+    ("model_type", "more"),
+    [("vit", {}), ("deit", {}), ("clip_vision_model", {}), ("siglip_vision_model", {}), ("dinov2", {}),
+     ("dinov2", {"use_swiglu_ffn": True}), ("siglip_vision_model", {"vision_use_head": False})],
+)  # fmt: skip
+def test_image_encoder_equals_its_trace(model_type: str, more: dict[str, Any]) -> None:
+    config = default_config(model_type, more)
     model = load_config(config.to_dict() | {"id2label": None}, name=model_type, source=model_type)
     module = build(transformers.AutoModel, config)
     assert model.parameters == count_parameters(module)
