@@ -94,7 +94,9 @@ def _graph(
 def _embed(block: Block, decoder: Decoder, phase: Phase) -> str:
     """Token ids to the first layer's input."""
     ids = block.tensor("token_ids", (phase.batch, phase.tokens), "input", "int64")
-    x = block.embedding("embedding", ids, decoder.vocabulary, decoder.embedding_size or decoder.hidden)
+    x = block.embedding(
+        "embedding", ids, decoder.vocabulary + decoder.extra_rows, decoder.embedding_size or decoder.hidden
+    )
     if decoder.embedding_size:
         x = block.linear("embedding_projection", x, decoder.hidden)
     if decoder.position_rows:

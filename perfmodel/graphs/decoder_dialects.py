@@ -297,6 +297,7 @@ DIALECTS: Mapping[str, Callable[[Fields], Dialect]] = {
     "kimi_k25": _latent,
     "gpt_oss": _gpt_oss,
     "llama4_text": _llama4,
+    "mllama_text_model": llama,
     "minimax_m2": lambda fields: Dialect(
         query_key_norm="full" if fields.flag("use_qk_norm", default=True) else "", experts="plain"
     ),

@@ -23,6 +23,7 @@ from perfmodel.graphs.decoder_dialects import DIALECTS, llama
 from perfmodel.graphs.encoder import ENCODERS, encoder_model, with_image_size
 from perfmodel.graphs.encoder_decoder import encoder_decoder_model
 from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDecoder
+from perfmodel.graphs.mllama import TEXT_TYPE, language_fields, with_cross_attention
 from perfmodel.graphs.multimodal import VISION_PART, has_vision_tower, read_tower, with_defaults, with_vision_tower
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
 from perfmodel.graphs.state_space_configs import STATE_SPACE_DECODERS
@@ -184,6 +185,8 @@ def _language_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[s
     text = {name: config[name] for name in _INHERITED if name in config} | stated
     if config.get(_TIED) is not None:
         text[_TIED] = config[_TIED]  # of the model as a whole, whatever its language part says
+    if has_vision_tower(config):
+        text |= language_fields(config, config[VISION_PART])
     outer = str(config.get("model_type", ""))
     text.setdefault("model_type", f"{outer}_text" if f"{outer}_text" in DIALECTS else outer)
     return text, notes
@@ -257,7 +260,8 @@ def _read_settings(fields: Fields, model_type: str) -> Settings:
     fields.get(*_MORE_TOKENS)
     if model_type in STATE_SPACE_DECODERS:
         return STATE_SPACE_DECODERS[model_type](fields)
-    return read_decoder(fields, DIALECTS.get(model_type, llama)(fields))
+    decoder = read_decoder(fields, DIALECTS.get(model_type, llama)(fields))
+    return with_cross_attention(decoder, fields) if model_type == TEXT_TYPE else decoder
 
 
 # -------------------------------------------------------------------------------------------------------- notes

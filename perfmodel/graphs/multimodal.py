@@ -5,18 +5,19 @@
 Prefill and decode are those of the language model alone. The tower's names begin with `vision.`; its weights keep the
 activation dtype in quantised precisions, as published checkpoints leave them.
 
-May import: types, builder, config_fields, decoder, vision_*, transformer_*.
+May import: types, builder, config_fields, decoder, mllama, vision_*, transformer_*.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from perfmodel.graphs.builder import GraphBuilder
 from perfmodel.graphs.config_fields import Fields
 from perfmodel.graphs.decoder import count_parameters
+from perfmodel.graphs.mllama import MODEL_TYPE, TiledTower, read_tiled_tower, tiled_tower_graph
 from perfmodel.graphs.transformer_block import Block, Precision
 from perfmodel.graphs.transformer_layers import group_layers
 from perfmodel.graphs.vision_configs import CONNECTORS, Parts, VisionTower, read_vision_tower
@@ -55,10 +56,11 @@ def with_defaults(config: Mapping[str, Any], part: str) -> tuple[dict[str, Any],
 
 def has_vision_tower(config: Mapping[str, Any]) -> bool:
     """Whether a config has a vision tower that is understood."""
-    return config.get("model_type") in CONNECTORS and isinstance(config.get(VISION_PART), Mapping)
+    known = config.get("model_type") in (*CONNECTORS, MODEL_TYPE)
+    return known and isinstance(config.get(VISION_PART), Mapping)
 
 
-def read_tower(config: Mapping[str, Any], hidden: int, image_size: int, source: str) -> VisionTower:
+def read_tower(config: Mapping[str, Any], hidden: int, image_size: int, source: str) -> VisionTower | TiledTower:
     """The vision tower of a multimodal config.
 
     Args:
@@ -71,7 +73,12 @@ def read_tower(config: Mapping[str, Any], hidden: int, image_size: int, source: 
     model_type = str(part.get("model_type") or config["model_type"])
     outer = Fields(config, f"{source} (model_type '{config['model_type']}')")
     vision = Fields(part, f"{source}, {VISION_PART} (model_type '{model_type}')")
-    tower = read_vision_tower(Parts(outer, vision, hidden, model_type), image_size)
+    tiled = config["model_type"] == MODEL_TYPE
+    if tiled and image_size:
+        vision.wrong("images are cut into tiles of a fixed size; leave the image size out")
+    tower = (
+        read_tiled_tower(vision) if tiled else read_vision_tower(Parts(outer, vision, hidden, model_type), image_size)
+    )
     vision.check()
     outer.check()
     unread = vision.unread()
@@ -80,20 +87,29 @@ def read_tower(config: Mapping[str, Any], hidden: int, image_size: int, source: 
     return replace(tower, notes=(*notes, *tower.notes))
 
 
-def with_vision_tower(model: Model, tower: VisionTower, precision: Precision) -> Model:
+def with_vision_tower(model: Model, tower: VisionTower | TiledTower, precision: Precision) -> Model:
     """A language model with the phase `encode_image` in front."""
-    graph = _tower_graph(tower, precision, f"{model.name} encode_image", model.source)
-    phases = {"encode_image": graph, **model.phases}
-    parameters = count_parameters(*phases.values())
+    name = f"{model.name} encode_image"
+    if isinstance(tower, TiledTower):
+        hidden = int(model.facts["hidden_size"])
+        graph = _prefixed(tiled_tower_graph(tower, hidden, precision, name, model.source))
+        size = f"{tower.tiles} tiles of {tower.side} x {tower.side} pixels"
+        note = f"one image of {size} per sequence: {tower.positions} positions beside the input tokens"
+        return _with_phase(model, graph, {"image_size": [tower.side, tower.side]}, (note, *tower.notes))
+    graph = _tower_graph(tower, precision, name, model.source)
     height, width = tower.encoder.image
     tokens = tokens_after(tower.encoder.tokens, tower.connector)
-    facts = dict(model.facts) | {
-        "image_size": [height, width],
-        "image_tokens": tokens,
-        "active_parameters": model.facts["active_parameters"] + parameters - model.parameters,
-    }
     note = f"one image of {height} x {width} pixels per sequence; it is {tokens} of the input tokens"
-    return replace(model, phases=phases, parameters=parameters, facts=facts, notes=(note, *tower.notes, *model.notes))
+    facts = {"image_size": [height, width], "image_tokens": tokens}
+    return _with_phase(model, graph, facts, (note, *tower.notes))
+
+
+def _with_phase(model: Model, graph: Graph, facts: Mapping[str, Any], notes: Sequence[str]) -> Model:
+    phases = {"encode_image": graph, **model.phases}
+    parameters = count_parameters(*phases.values())
+    active = model.facts["active_parameters"] + parameters - model.parameters
+    own_facts = {**model.facts, **facts, "active_parameters": active}
+    return replace(model, phases=phases, parameters=parameters, facts=own_facts, notes=(*notes, *model.notes))
 
 
 def _tower_graph(tower: VisionTower, precision: Precision, name: str, source: str) -> Graph:

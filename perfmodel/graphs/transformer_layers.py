@@ -123,6 +123,8 @@ def _mixer_word(mixer: Mixer | None) -> str:
         return "hybrid"
     if isinstance(mixer, LatentAttention):
         return "full" if mixer.indexer is None else "shared" if mixer.indexer.shared else "sparse"
+    if mixer.source:
+        return "cross"
     return ("chunked" if mixer.chunked else "sliding") if mixer.window else "full"
 
 
@@ -136,7 +138,8 @@ def _channels_word(channels: Channels | None) -> str:
 def add_channels(block: Block, x: str, channels: Channels, hidden: int) -> str:
     """The layer's feed-forward or mixture of experts."""
     if isinstance(channels, FeedForward):
-        return add_feed_forward(block, "mlp", x, channels, hidden)
+        fed = add_feed_forward(block, "mlp", x, channels, hidden)
+        return block.scale("mlp.scale", fed) if channels.scaled else fed
     return add_mixture(block, x, channels, hidden)
 
 

@@ -25,12 +25,15 @@ from perfmodel.graphs.transformer_settings import (
 from perfmodel.sizes import Dim
 
 _RMS = Norm("rms")
+_IMAGE = "image_positions"
 
 
 def add_mixer(block: Block, x: str, mixer: Mixer, hidden: int, phase: Phase, norm: Norm) -> str:
     """The layer's token mixer; `norm` is the kind of norm that queries and keys get where they get one."""
     if isinstance(mixer, Attention):
-        return add_attention(block, x, mixer, hidden, phase, norm)
+        add = add_cross_attention if mixer.source else add_attention
+        mixed = add(block, x, mixer, hidden, phase, norm)
+        return block.scale("attention.scale", mixed) if mixer.scaled else mixed
     if isinstance(mixer, LatentAttention):
         return add_latent_attention(block, x, mixer, hidden, phase)
     if isinstance(mixer, DeltaRule):
@@ -74,6 +77,31 @@ def add_attention(block: Block, x: str, attention: Attention, hidden: int, phase
     if gate:
         merged = block.pointwise("attention.gate", "sigmoid_mul", (merged, *gate))
     return block.linear("attention.output", merged, hidden, bias=attention.output_bias)
+
+
+def add_cross_attention(block: Block, x: str, attention: Attention, hidden: int, phase: Phase, norm: Norm) -> str:
+    """Attention to an image: a prompt makes its keys and values and keeps them, a step of one token reads them."""
+    batch, tokens, length = phase.batch, phase.tokens, attention.source
+    heads, kv_heads, size = attention.heads, attention.kv_heads, attention.head_size
+    keys: tuple[Dim, ...] = (batch, kv_heads, length, size)
+    (query,) = block.view("attention.query_heads", block.linear("attention.query", x, heads * size),
+                          out=(batch, heads, tokens, size))  # fmt: skip
+    query = block.norm("attention.query_norm", query, norm)
+    if tokens == 1:
+        cached = tuple(
+            block.tensor(f"attention.append.{part}_cache", keys, "cache", block.precision.cache)
+            for part in ("key", "value")
+        )
+    else:
+        if _IMAGE not in block.builder.tensors:
+            block.builder.tensor(_IMAGE, (batch, length, hidden), block.precision.activation, "input")
+        projected = block.linear("attention.key_value", _IMAGE, 2 * kv_heads * size)
+        key, value = block.view("attention.split", projected, key=keys, value=keys)
+        cached = block.append("attention.append", length, key=block.norm("attention.key_norm", key, norm), value=value)
+    out = block.tensor("attention.core.out", (batch, heads, tokens, size))
+    block.op("attention.core", "attention", (query, *cached), (out,), {"causal": False})
+    (merged,) = block.view("attention.merge", out, out=(batch, tokens, heads * size))
+    return block.linear("attention.output", merged, hidden)
 
 
 def _normalise(block: Block, query: str, key: str, attention: Attention, norm: Norm) -> tuple[str, str]:

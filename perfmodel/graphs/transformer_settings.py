@@ -22,6 +22,8 @@ class Attention:
         window: keys a query sees at most; 0 for all of them. chunked: the window is a fixed chunk, not a sliding one.
         sinks: a learned logit per head that takes part in the softmax.
         gated: a sigmoid gate on the output, from as many further channels of the query projection.
+        source: positions of an image whose keys and values are attended to, in place of the tokens' own; 0 for those.
+        scaled: the output is multiplied by a learned number.
         piece: tokens of the pieces that a sequence is cut into and that attend within themselves; 0 for no cut.
     """
 
@@ -37,6 +39,8 @@ class Attention:
     sinks: bool = False
     gated: bool = False
     piece: int = 0
+    source: int = 0
+    scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,12 +140,17 @@ class SideBySide:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedForward:
-    """Two matrices around an activation function; gated: the first one makes a gate as well."""
+    """Two matrices around an activation function.
+
+    Args:
+        gated: the first one makes a gate as well. scaled: the output is multiplied by a learned number.
+    """
 
     size: int
     gated: bool
     function: str
     bias: bool = False
+    scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,6 +221,7 @@ class Decoder:
     Args:
         layers: every layer, first to last.
         position_rows: rows of a learned position table, 0 if there is none.
+        extra_rows: of the token embedding, for tokens that are never answered.
         embedding_size: width of the token embedding where it is not D (then projections lead to D and back).
         tied: the logits use the token embedding's matrix.
         final_norm, embedding_norm: a norm after the last layer, and after the embedding.
@@ -224,6 +234,7 @@ class Decoder:
     tied: bool
     head_bias: bool = False
     position_rows: int = 0
+    extra_rows: int = 0
     embedding_size: int = 0
     final_norm: bool = True
     embedding_norm: bool = False

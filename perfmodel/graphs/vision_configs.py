@@ -208,7 +208,8 @@ def _dinov2(parts: Parts, side: int) -> VisionEncoder:
     gated = vision.flag("use_swiglu_ffn")
     plain = _vit(parts, side, structure=Structure(norm=LAYER_NORM, scaled=True), gated=gated)
     layer = plain.layers[0]
-    assert isinstance(layer.mixer, Attention) and isinstance(layer.channels, FeedForward)
+    assert isinstance(layer.mixer, Attention)
+    assert isinstance(layer.channels, FeedForward)
     channels = layer.channels
     if gated:  # two thirds of the width, up to a multiple of 8, and SiLU whatever the config says
         channels = replace(channels, size=-(-(channels.size * 2 // 3) // 8) * 8, function="silu")

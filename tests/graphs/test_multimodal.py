@@ -121,6 +121,50 @@ def test_family_equals_its_module(model_type: str) -> None:
     assert torch is not None
 
 
+MLLAMA = {
+    "text_config": TEXT | {"num_hidden_layers": 4, "cross_attention_layers": [1, 3]},
+    "vision_config": {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_global_layers": 2,
+                      "attention_heads": 4, "image_size": 56, "patch_size": 14, "intermediate_layers_indices": [0, 2],
+                      "vision_output_dim": 144},
+}  # fmt: skip
+
+
+@pytest.mark.torch
+def test_mllama_equals_its_module() -> None:
+    """An image of four tiles beside a prompt of 5 tokens; then a step that reads what is kept of both."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config = transformers.CONFIG_MAPPING["mllama"](**MLLAMA)
+    module = transformers.AutoModelForImageTextToText.from_config(config, attn_implementation="eager").eval()
+    model = load(config.to_dict())
+    assert model.parameters == sum(parameter.numel() for parameter in module.parameters())
+    assert not [note for note in model.notes if "not understood" in note]
+    ids, ones = torch.zeros((1, 5), dtype=torch.long), torch.ones((1, 1, 4), dtype=torch.long)
+    image = {"pixel_values": torch.zeros((1, 1, 4, 3, 56, 56)), "aspect_ratio_ids": ones[:, :, 0],
+             "aspect_ratio_mask": ones, "cross_attention_mask": torch.ones((1, 5, 1, 4))}  # fmt: skip
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        outputs = module(input_ids=ids, **image, use_cache=True, logits_to_keep=1)
+    own = matrix_flops(model.phases["encode_image"], batch=1)
+    own += matrix_flops(model.phases["prefill"], batch=1, tokens=5, context=5)
+    padded = 4 * 24  # the mask of tiles is a product of two vectors there
+    assert own == counter.get_total_flops() - 2 * padded * padded
+    mask = {"cross_attention_mask": torch.ones((1, 1, 1, 4))}
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(input_ids=ids[:, :1], past_key_values=outputs.past_key_values, use_cache=True, **mask)
+    assert matrix_flops(model.phases["decode"], batch=1, context=6) == counter.get_total_flops()
+
+
+def test_mllama_keeps_its_image_beside_the_prompt() -> None:
+    model = load({"model_type": "mllama", **MLLAMA})
+    assert any("68 positions beside the input tokens" in note for note in model.notes)  # four tiles of 16 + 1
+    prediction = predict(model, "h100-sxm", input_tokens=10, output_tokens=6)
+    positions = 2 * 16 + 2 * 68  # self and cross attention layers
+    assert prediction.memory_bytes["cache"] == 2 * 2 * 16 * 2 * positions
+    with pytest.raises(ModelError, match="fixed size"):
+        load({"model_type": "mllama", **MLLAMA}, image_size=112)
+
+
 def test_every_family_is_compared() -> None:
     assert CONNECTORS.keys() == FAMILIES.keys()
 
