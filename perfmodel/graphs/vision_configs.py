@@ -22,6 +22,8 @@ from perfmodel.graphs.vision_tower import Activate, Drop, Merge, Normalize, Pool
 _LAYER, _RMS = Structure(norm=LAYER_NORM), Norm("rms")
 # pixels of a side where neither the config nor the user says: a multiple of all patches, merged patches and windows
 DEFAULT_IMAGE = 448
+MAX_SIDE = 1 << 16  # pixels: beyond it a size is a mistake
+_LARGEST_RATIO = 1000
 _TILES = "a large image is cut into tiles of this size, each of which costs as much: one tile per sequence is counted"
 
 
@@ -60,6 +62,9 @@ def read_vision_tower(parts: Parts, side: int) -> VisionTower:
     Args:
         side: pixels of an image's side; 0 for the config's.
     """
+    if side > MAX_SIDE:
+        parts.vision.wrong(f"an image of {side} pixels is larger than {MAX_SIDE}")
+        side = 0
     encoder = ENCODERS.get(parts.model_type, _siglip)(parts, side)
     tower = CONNECTORS[str(parts.outer.get("model_type"))](parts, encoder)
     cut = merged_side(tower.connector)
@@ -104,7 +109,8 @@ def _vit(
     if hidden % heads:
         vision.wrong(f"the width ({hidden}) must be a multiple of the number of heads ({heads})")
     ratio = vision.get("mlp_ratio")
-    default = {"default": int(ratio * hidden)} if isinstance(ratio, int | float) else {}
+    sensible = isinstance(ratio, int | float) and 0 < ratio <= _LARGEST_RATIO
+    default = {"default": int(ratio * hidden)} if sensible else {}
     size = vision.size("intermediate_size", "vt_intermediate_size", purpose="width of the feed-forward", **default)
     activation = vision.choice("hidden_act", known=ACTIVATIONS, default=function)
     attention = Attention(heads=heads, kv_heads=heads, head_size=max(hidden // heads, 1), qkv_bias=bias,
@@ -125,9 +131,10 @@ def _vit(
 
 def _pair(fields: Fields, name: str, default: int) -> tuple[int, int]:
     value = fields.get(name)
-    if isinstance(value, list | tuple) and len(value) == 2 and all(type(one) is int and one > 0 for one in value):
+    if isinstance(value, list) and len(value) == 2 and all(type(one) is int and 0 < one <= MAX_SIDE for one in value):
         return value[0], value[1]
-    only = fields.size(name, purpose="pixels of a side", **({"default": default} if default else {}))
+    given = {"default": default} if default else {}
+    only = fields.size(name, purpose="pixels of a side", high=MAX_SIDE, **given)
     return only, only
 
 
@@ -235,7 +242,7 @@ def _qwen25(parts: Parts, side: int) -> VisionEncoder:
     vision = parts.vision
     plain = _vit(parts, side, gated=True, rotary=True, structure=Structure(), function="silu")
     vision.get("spatial_patch_size")
-    window = vision.size("window_size", default=112) // plain.patch[0]
+    window = max(vision.size("window_size", default=112) // plain.patch[0], 1)
     whole = vision.indices("fullatt_block_indexes")
     rows = max(plain.grid[0], 1)
     cut = next((size for size in range(min(window, rows), rows + 1) if rows % size == 0), rows)

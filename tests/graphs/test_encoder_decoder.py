@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphs.flops_by_hand import matrix_flops
+from graphs.front_ends import assert_loads_or_is_refused, assert_predicted
 from perfmodel.calibration.model_times import measured_sizes
 from perfmodel.costs import cost_graph
 from perfmodel.errors import ModelError
-from perfmodel.graphs.checks import check_graph
 from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS
 from perfmodel.graphs.huggingface import load_config
 from perfmodel.memory import memory_need
@@ -177,6 +179,16 @@ def test_mistakes_are_all_named() -> None:
         load("bart", SMALL_BART | {"encoder_attention_heads": 5})
 
 
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_spoilt_configs_load_or_are_refused(data: st.DataObject) -> None:
+    families = {**FAMILIES, "whisper": WHISPER, "switch_transformers": SMALL_T5}
+    model_type = data.draw(st.sampled_from(sorted(families)))
+    more = ("num_experts", "encoder_sparse_step", "num_sparse_encoder_layers", "relative_attention_num_buckets",
+            "max_source_positions")  # fmt: skip
+    assert_loads_or_is_refused(data, model_type, families[model_type], more=more)
+
+
 def _source(tmp_path: Path, model_type: str, sizes: Mapping[str, Any]) -> str:
     (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, **sizes}))
     return str(tmp_path)
@@ -193,18 +205,3 @@ CASES = [
 @pytest.mark.parametrize(("name", "source"), CASES)
 def test_source_is_predicted(name: str, source: Any, tmp_path: Path) -> None:
     assert_predicted(source(tmp_path))
-
-
-def assert_predicted(source: str) -> None:
-    """What every front-end owes: sound graphs, parameters, finite times not below the physical bound."""
-    from perfmodel.graphs import load_model
-
-    model = load_model(source)
-    assert model.parameters > 0
-    for graph in model.phases.values():
-        check_graph(graph)
-    prediction = predict(model, "h100-sxm")
-    for phase in prediction.phases.values():
-        assert 0 < phase.bound_seconds <= phase.time.seconds
-        assert phase.time.low <= phase.time.seconds <= phase.time.high < float("inf")
-    assert not prediction.unmodelled

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphs.flops_by_hand import matrix_flops
-from graphs.test_encoder_decoder import assert_predicted
+from graphs.front_ends import assert_loads_or_is_refused, assert_predicted
 from perfmodel.costs import cost_graph
 from perfmodel.errors import ModelError
 from perfmodel.graphs import load_model
@@ -233,6 +235,19 @@ def test_mistakes_of_the_tower_name_their_place() -> None:
     config, _ = FAMILIES["qwen3_vl"]
     with pytest.raises(ModelError, match=r"vision_config \(model_type 'qwen3_vl'\): missing: .*depth"):
         load({"model_type": "qwen3_vl", **config, "vision_config": {"hidden_size": 48}})
+
+
+OPTIONAL = ("mlp_ratio", "window_size", "spatial_merge_size", "downsample_ratio", "mm_tokens_per_image", "scale_factor",
+            "pixel_shuffle_ratio", "temporal_patch_size", "max_num_tiles", "supported_aspect_ratios")  # fmt: skip
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_spoilt_configs_load_or_are_refused(data: st.DataObject) -> None:
+    families = FAMILIES | {"mllama": (MLLAMA, 0)}
+    model_type = data.draw(st.sampled_from(sorted(families)))
+    parts = ("text_config", "vision_config")
+    assert_loads_or_is_refused(data, model_type, families[model_type][0], parts, OPTIONAL)
 
 
 def _source(tmp_path: Path, model_type: str) -> str:

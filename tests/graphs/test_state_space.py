@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphs.flops_by_hand import matrix_flops
-from graphs.test_encoder_decoder import assert_predicted
+from graphs.front_ends import assert_loads_or_is_refused, assert_predicted
 from perfmodel.costs import cost_graph
 from perfmodel.errors import ModelError
 from perfmodel.graphs.huggingface import load_config
@@ -118,6 +120,14 @@ def test_layers_of_nemotron_are_checked() -> None:
         load("nemotron_h", hybrid_override_pattern="MX*-")
     with pytest.raises(ModelError, match="missing: hybrid_override_pattern"):
         load("nemotron_h", layers_block_type=None)
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_spoilt_configs_load_or_are_refused(data: st.DataObject) -> None:
+    model_type = data.draw(st.sampled_from(sorted(FAMILIES)))
+    more = ("intermediate_size", "time_step_rank", "expand", "hybrid_override_pattern", "layer_types", "conv_kernel")
+    assert_loads_or_is_refused(data, model_type, FAMILIES[model_type], more=more)
 
 
 def _source(tmp_path: Path, model_type: str) -> str:
