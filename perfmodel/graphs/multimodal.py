@@ -20,7 +20,8 @@ from perfmodel.graphs.decoder import count_parameters
 from perfmodel.graphs.mllama import MODEL_TYPE, TiledTower, read_tiled_tower, tiled_tower_graph
 from perfmodel.graphs.transformer_block import Block, Precision
 from perfmodel.graphs.transformer_layers import group_layers
-from perfmodel.graphs.vision_configs import CONNECTORS, Parts, VisionTower, read_vision_tower
+from perfmodel.graphs.vision_configs import ENCODERS, Parts
+from perfmodel.graphs.vision_connectors import CONNECTORS, VisionTower, read_vision_tower
 from perfmodel.graphs.vision_tower import add_connector, add_vision_encoder, finish_vision_encoder, tokens_after
 from perfmodel.types import Graph, Model
 
@@ -56,8 +57,10 @@ def with_defaults(config: Mapping[str, Any], part: str) -> tuple[dict[str, Any],
 
 def has_vision_tower(config: Mapping[str, Any]) -> bool:
     """Whether a config has a vision tower that is understood."""
-    known = config.get("model_type") in (*CONNECTORS, MODEL_TYPE)
-    return known and isinstance(config.get(VISION_PART), Mapping)
+    vision, outer = config.get(VISION_PART), str(config.get("model_type"))
+    if not isinstance(vision, Mapping):
+        return False
+    return outer == MODEL_TYPE or (outer in CONNECTORS and str(vision.get("model_type") or outer) in ENCODERS)
 
 
 def read_tower(config: Mapping[str, Any], hidden: int, image_size: int, source: str) -> VisionTower | TiledTower:

@@ -15,7 +15,7 @@ from perfmodel.costs import cost_graph
 from perfmodel.errors import ModelError
 from perfmodel.graphs import load_model
 from perfmodel.graphs.huggingface import load_config
-from perfmodel.graphs.vision_configs import CONNECTORS
+from perfmodel.graphs.vision_connectors import CONNECTORS
 from perfmodel.predict import predict
 from perfmodel.types import Model
 
@@ -229,6 +229,13 @@ def test_what_a_part_leaves_out_is_said() -> None:
     model = load({"model_type": "llava", **config, "text_config": text})
     assert model.facts["hidden_size"] == 4096
     assert any("text_config leaves out" in note and "hidden_size = 4096" in note for note in model.notes)
+
+
+def test_an_unknown_tower_is_left_out_and_said() -> None:
+    config, _ = FAMILIES["llava"]
+    model = load({"model_type": "llava", **config, "vision_config": {"model_type": "eva", **VISION}})
+    assert [*model.phases] == ["prefill", "decode"]
+    assert any("not the parts under vision_config" in note for note in model.notes)
 
 
 def test_mistakes_of_the_tower_name_their_place() -> None:
