@@ -10,6 +10,7 @@ May import: errors, sizes. To add a format or a scheme: one line in the table.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from perfmodel.errors import UnknownNameError
 from perfmodel.sizes import Dim, product
@@ -31,6 +32,11 @@ class StorageFormat:
     zero_bits: float = 0.0
     block_in: int = 0
     block_out: int = 0
+
+
+def _ggml(name: str, bits: int, weights: int, block_bytes: int) -> StorageFormat:
+    """A format of ggml: blocks of `weights` along the input dimension, each with its scales in `block_bytes` bytes."""
+    return StorageFormat(name, bits, scale_bits=8 * block_bytes - bits * weights, block_in=weights, block_out=1)
 
 
 FORMATS = {
@@ -55,6 +61,31 @@ FORMATS = {
         StorageFormat("nvfp4", 4, scale_bits=8, block_in=16, block_out=1),  # fp4 with an e4m3 scale per 16
         StorageFormat("mxfp4", 4, scale_bits=8, block_in=32, block_out=1),  # OCP MX 1.0: e8m0 scale per 32
         StorageFormat("mxfp6", 6, scale_bits=8, block_in=32, block_out=1),
+        # ggml-common.h: block sizes in weights and bytes; bits are the whole ones of a weight's own code
+        _ggml("q1_0", 1, 128, 18),
+        _ggml("q4_0", 4, 32, 18),
+        _ggml("q4_1", 4, 32, 20),
+        _ggml("q5_0", 5, 32, 22),
+        _ggml("q5_1", 5, 32, 24),
+        _ggml("q8_0", 8, 32, 34),
+        _ggml("q8_1", 8, 32, 40),
+        _ggml("q2_k", 2, 256, 84),
+        _ggml("q3_k", 3, 256, 110),
+        _ggml("q4_k", 4, 256, 144),
+        _ggml("q5_k", 5, 256, 176),
+        _ggml("q6_k", 6, 256, 210),
+        _ggml("q8_k", 8, 256, 292),
+        _ggml("iq1_s", 1, 256, 50),
+        _ggml("iq1_m", 1, 256, 56),
+        _ggml("iq2_xxs", 2, 256, 66),
+        _ggml("iq2_xs", 2, 256, 74),
+        _ggml("iq2_s", 2, 256, 82),
+        _ggml("iq3_xxs", 3, 256, 98),
+        _ggml("iq3_s", 3, 256, 110),
+        _ggml("iq4_nl", 4, 32, 18),
+        _ggml("iq4_xs", 4, 256, 136),
+        _ggml("tq1_0", 1, 256, 54),
+        _ggml("tq2_0", 2, 256, 66),
         StorageFormat("bool", 8),
         StorageFormat("uint8", 8),
         StorageFormat("int16", 16),
@@ -101,6 +132,7 @@ SCHEMES = {
     )
 }
 PRECISIONS = tuple(SCHEMES)
+FILE_PREFIX = "gguf:"  # of precisions that only a weight file has: a mixture of formats, tensor by tensor
 
 
 def find_format(name: str) -> StorageFormat:
@@ -124,7 +156,21 @@ def find_scheme(name: str) -> Scheme:
     try:
         return SCHEMES[name]
     except KeyError:
-        raise UnknownNameError("precision", name, SCHEMES, f"Known: {', '.join(PRECISIONS)}") from None
+        hint = f"Known: {', '.join(PRECISIONS)}"
+        if name.startswith(FILE_PREFIX):
+            hint += ". What a GGUF file holds is predicted without a precision, and of no other model"
+        raise UnknownNameError("precision", name, SCHEMES, hint) from None
+
+
+def own_scheme(name: str) -> Scheme:
+    """The scheme of a model's own precision, which may be the mixture of formats of its weight file (`gguf:q4_k_m`).
+
+    Such a mixture has no weight format of its own (""), is unpacked in the kernels, and computes in fp16.
+
+    Raises:
+        UnknownNameError: with the nearest names.
+    """
+    return Scheme(name, "", "fp16", "fp16", "fp16") if name.startswith(FILE_PREFIX) else find_scheme(name)
 
 
 def quantized_format(compute: str) -> str:
@@ -137,6 +183,7 @@ def element_bytes(name: str) -> float:
     return find_format(name).bits / 8
 
 
+@lru_cache(maxsize=65536)
 def storage_bytes(shape: tuple[Dim, ...], name: str) -> float | Dim:
     """Bytes of a tensor, its scales and zero points included.
 

@@ -28,7 +28,7 @@ from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
 from perfmodel.phases import phase_prediction, unmodelled_shares
-from perfmodel.precisions import find_format, find_scheme
+from perfmodel.precisions import find_format, find_scheme, own_scheme
 from perfmodel.program import Program, compile_graph, time_program
 from perfmodel.provenance import standing
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
@@ -65,19 +65,25 @@ class Prepared:
         return "decode" in self.programs
 
     @property
+    def denoising_steps(self) -> int:
+        """Steps that an image pipeline takes unless told; 0 for other models."""
+        stated = self.model.facts.get("steps", 1)
+        return (stated if type(stated) is int and stated > 0 else 1) if "denoise" in self.programs else 0
+
+    @property
     def example_sizes(self) -> dict[str, int]:
         """Sizes that a traced module declared beside batch and tokens, at their values in its example."""
         return dict(self.model.facts.get("example_sizes", {}))
 
     @property
-    def default_input_tokens(self) -> int:
-        """Input tokens where nothing was asked for."""
-        return int(self.model.facts.get("default_input_tokens", DEFAULT_INPUT_TOKENS))
-
-    @property
     def has_tokens(self) -> bool:
         """Whether the model's sizes depend on a number of input tokens."""
         return any("tokens" in program.graph.symbols for program in self.programs.values())
+
+
+def default_input_tokens(model: Model) -> int:
+    """Input tokens of a model where nothing was asked for."""
+    return int(model.facts.get("default_input_tokens", DEFAULT_INPUT_TOKENS))
 
 
 def prepare(
@@ -97,7 +103,8 @@ def prepare(
         precision: a precision name; None for the model's own.
         runtime: eager, compiled or graphs; None for `graphs` with a KV cache and `eager` without.
         cache_precision: storage format of the KV cache; None for the precision's own.
-        image_size: pixels of an image's side for vision configs; 0 for the size they were trained with.
+        image_size: pixels of an image's side for vision configs and ONNX files that leave it open; 0 for the size they
+            were trained with.
         specs: a folder of own specs that is searched first.
 
     Raises:
@@ -171,7 +178,7 @@ def _as_it_is(graph: Graph) -> Graph:
 def _in_precision(model: Model, precision: str | None, cache_precision: str | None) -> Model:
     phases = dict(model.phases)
     if precision is not None and precision != model.precision:
-        own, wanted = find_scheme(model.precision), find_scheme(precision)
+        own, wanted = own_scheme(model.precision), find_scheme(precision)
         phases = {name: quantize(graph, own, wanted) for name, graph in phases.items()}
     if cache_precision is not None:
         find_format(cache_precision)
@@ -190,6 +197,7 @@ def predict(
     runtime: str | None = None,
     cache_precision: str | None = None,
     image_size: int = 0,
+    steps: int | None = None,
     level: float = 0.8,
     strict: bool = False,
     specs: str | None = None,
@@ -198,14 +206,16 @@ def predict(
     """Predict the latency of a model on a chip.
 
     A model with a KV cache has two phases: `prefill` (the whole prompt of every sequence) and `decode` (one step that
-    makes one token per sequence, at the mean context input_tokens + output_tokens/2). Others have one, `forward`. What
-    runs once before the prefill is a phase of its own: `encode`, `encode_image`.
+    makes one token per sequence, at the mean context input_tokens + output_tokens/2). What runs once before the
+    prefill is a phase of its own: `encode`, `encode_image`. An image pipeline has `encode_text` (where it takes text),
+    `denoise` (one step) and `decode_image`. Others have one, `forward`.
 
     Args:
         model, hardware, precision, runtime, cache_precision, image_size, specs: as `prepare`.
         batch: sequences or samples computed together.
         input_tokens, output_tokens: per sequence; 512 (the model's own, if it states one) and 128 by default where the
             model has such sizes.
+        steps: denoising steps of an image pipeline; None for the pipeline's own number.
         level: share of unseen cases that the interval is meant to hold.
         strict: refuse ops without a formula.
         anchors: measured runs, as a file in any format that `perfmodel validate` reads, or as values; they shift the
@@ -228,7 +238,7 @@ def predict(
         specs=specs,
     )
     given = _read_anchors(anchors, specs)
-    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, given, with_ops=False)
+    return _predict(prepared, batch, input_tokens, output_tokens, steps, level, strict, given, with_ops=False)
 
 
 def explain(
@@ -242,6 +252,7 @@ def explain(
     runtime: str | None = None,
     cache_precision: str | None = None,
     image_size: int = 0,
+    steps: int | None = None,
     level: float = 0.8,
     strict: bool = False,
     specs: str | None = None,
@@ -258,7 +269,7 @@ def explain(
         specs=specs,
     )
     given = _read_anchors(anchors, specs)
-    return _predict(prepared, batch, input_tokens, output_tokens, level, strict, given, with_ops=True)
+    return _predict(prepared, batch, input_tokens, output_tokens, steps, level, strict, given, with_ops=True)
 
 
 def predict_arrays(
@@ -275,7 +286,7 @@ def predict_arrays(
     Raises:
         InputError: a size that is not positive.
     """
-    tokens_in = prepared.default_input_tokens if input_tokens is None else input_tokens
+    tokens_in = default_input_tokens(prepared.model) if input_tokens is None else input_tokens
     tokens_out = DEFAULT_OUTPUT_TOKENS if output_tokens is None else output_tokens
     columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, dtype=float)) for x in (batch, tokens_in, tokens_out)))
     for name, column in zip(("batch", "input_tokens", "output_tokens"), columns, strict=True):
@@ -318,6 +329,7 @@ def _predict(
     batch: int,
     input_tokens: int | None,
     output_tokens: int | None,
+    steps: int | None,
     level: float,
     strict: bool,
     anchors: Sequence[Anchor],
@@ -327,6 +339,7 @@ def _predict(
     tokens_in, tokens_out = _lengths(prepared, input_tokens, output_tokens)
     _check_count("batch", batch)
     _check_level(level)
+    repeats = {"decode": tokens_out - 1, "denoise": _steps(prepared, steps)}
     phases: dict[str, PhasePrediction] = {}
     unmodelled: dict[str, float] = {}
     shares: dict[str, float] = {}
@@ -348,7 +361,7 @@ def _predict(
         )
     need = prepared.memory.evaluate(_peak_values(prepared, batch, tokens_in, tokens_out))
     need["capacity"] = prepared.hardware.memory_bytes
-    seconds = sum(phase.time.seconds * _steps(name, tokens_out) for name, phase in phases.items())
+    seconds = sum(phase.time.seconds * repeats.get(name, 1) for name, phase in phases.items())
     return Prediction(
         request=Request(
             model=prepared.model.name,
@@ -360,6 +373,7 @@ def _predict(
             runtime=prepared.runtime,
             level=level,
             image_size=max(prepared.model.facts.get("image_size", (0,))),
+            steps=repeats["denoise"],
         ),
         phases=phases,
         memory_bytes={name: float(value) for name, value in need.items()},
@@ -374,7 +388,7 @@ def _predict(
 
 
 def _lengths(prepared: Prepared, input_tokens: int | None, output_tokens: int | None) -> tuple[int, int]:
-    tokens_in = prepared.default_input_tokens if input_tokens is None else input_tokens
+    tokens_in = default_input_tokens(prepared.model) if input_tokens is None else input_tokens
     tokens_out = (DEFAULT_OUTPUT_TOKENS if prepared.generates else 0) if output_tokens is None else output_tokens
     _check_count("input_tokens", tokens_in)
     if prepared.generates:
@@ -412,8 +426,14 @@ def _peak_values(prepared: Prepared, batch: Any, tokens_in: Any, tokens_out: Any
     return prepared.example_sizes | sizes
 
 
-def _steps(phase: str, tokens_out: int) -> int:
-    return tokens_out - 1 if phase == "decode" else 1
+def _steps(prepared: Prepared, steps: int | None) -> int:
+    """Denoising steps; 0 for a model that has none."""
+    if steps is None:
+        return prepared.denoising_steps
+    if not prepared.denoising_steps:
+        raise InputError(f"{prepared.model.name} has no denoising steps: leave out steps (--steps)")
+    _check_count("steps", steps)
+    return steps
 
 
 def _throughput(
@@ -426,6 +446,8 @@ def _throughput(
             "prefill_tokens": batch * tokens_in / first_token_seconds,
             "decode_tokens": batch / phases["decode"].time.seconds,
         }
+    if prepared.denoising_steps:
+        return {"images": batch / seconds, "denoise_steps": 1 / phases["denoise"].time.seconds}
     per_second = {"samples": batch / seconds}
     return per_second | ({"tokens": batch * tokens_in / seconds} if prepared.has_tokens else {})
 

@@ -21,7 +21,7 @@ import ast
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from functools import lru_cache, reduce
-from math import lcm
+from math import lcm, prod
 from typing import Any, TypeAlias, cast
 
 from perfmodel.errors import GraphError
@@ -60,6 +60,8 @@ class Size:
         return _simplify(total)
 
     def __mul__(self, other: Dim) -> Dim:
+        if isinstance(other, int):
+            return Size({monomial: value * other for monomial, value in self.terms}) if other else 0
         total: dict[Monomial, Fraction] = {}
         for left, left_value in self.terms:
             for right, right_value in _terms(other):
@@ -139,10 +141,17 @@ def size(name: str) -> Size:
 
 def product(dims: Iterable[Dim]) -> Dim:
     """The product of dimensions; 1 for none."""
+    return _product(tuple(dims))
+
+
+@lru_cache(maxsize=65536)  # a model's tensors have few shapes, and each is asked for again and again
+def _product(dims: tuple[Dim, ...]) -> Dim:
+    numbers = prod(dim for dim in dims if not isinstance(dim, Size))
     total: Dim = 1
     for dim in dims:
-        total = total * dim
-    return total
+        if isinstance(dim, Size):
+            total = total * dim
+    return total * numbers
 
 
 @lru_cache(maxsize=65536)

@@ -22,6 +22,10 @@ Bound: TypeAlias = Literal["compute", "memory", "network", "overhead"]
 # ---------------------------------------------------------------------------------------------- the model
 
 
+# what a model's graphs may be called, those of a kind of model in the order in which they run
+PHASES = ("encode_text", "denoise", "decode_image", "encode", "encode_image", "forward", "prefill", "decode")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
     """One tensor of a graph.
@@ -111,11 +115,12 @@ def _bind_attributes(attributes: Mapping[str, Any], values: Mapping[str, int]) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model and its phases: {"prefill", "decode"} over a KV cache, or {"forward"}.
+    """A model and its phases: {"prefill", "decode"} over a KV cache, with "encode" or "encode_image" once before them;
+    {"encode_text", "denoise", "decode_image"} of an image pipeline (the first only where it takes text); {"forward"}.
 
     Args:
-        phases: graph of each phase, in the order they run: "encode" and "encode_image" once, before the prefill. Their
-            symbols are `batch`, `tokens` (queries of this step) and `context` (keys).
+        phases: graph of each phase, in the order they run; symbols are `batch`, `tokens` (queries of this step) and
+            `context` (keys).
         parameters: distinct weight elements.
         precision: the precision the model's own files state ("bf16" for most).
         max_context: longest context the model was trained for; 0 if it does not say.
@@ -356,7 +361,7 @@ class Request:
 
     Args:
         precision: a precision name; the model's own when none was asked for.
-        input_tokens, output_tokens: 0 where the model has no such size.
+        input_tokens, output_tokens: 0 where the model has no such size. steps: of denoising, 0 where there are none.
         level: the share of unseen cases the interval is meant to hold.
     """
 
@@ -369,6 +374,7 @@ class Request:
     runtime: str
     level: float = 0.8
     image_size: int = 0
+    steps: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,8 +404,8 @@ class OpPrediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePrediction:
-    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), `forward`, or one of those
-    that run once before the prefill (`encode`, `encode_image`).
+    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), `forward`; `encode` or
+    `encode_image`, once before the prefill; or an image pipeline's `encode_text`, `denoise` (one step), `decode_image`.
 
     Args:
         cost: FLOPs and bytes of the phase (by `explain` only). bound_seconds: sum of the ops' physical bounds.
@@ -422,7 +428,8 @@ class Prediction:
     Args:
         memory_bytes: by part: weights, cache, activations, overhead, total; capacity is the device's.
         fits: total <= capacity.
-        throughput: per second, by name (requests, prefill_tokens, decode_tokens, samples, tokens).
+        throughput: per second, by name (requests, prefill_tokens, decode_tokens, samples, tokens, images,
+            denoise_steps).
         cost_usd, energy_joules: of the whole request on one device at list price and full board power; 0 if unknown.
         unmodelled: (op kind, share of the time) of ops without a formula.
         provenance: level, coefficients, hardware sources, notes.

@@ -14,7 +14,7 @@ SPECS = Path(__file__).resolve().parent.parent / "model_specs"
 FILES = sorted(SPECS.glob("*.yaml"))
 REQUIRED = {"id", "name", "aliases", "family", "task", "source", "confidence", "config"}
 OPTIONAL = {"parameters", "active_parameters"}
-TASKS = {"text-generation", "encoder", "encoder-decoder", "image-classification", "multimodal"}
+TASKS = {"text-generation", "encoder", "encoder-decoder", "image-classification", "image-generation", "multimodal"}
 GATED_DECODERS = {"llama", "qwen2", "qwen3", "mistral", "phi3"}
 PLAIN_DECODERS = {"gpt2", "opt"}
 
@@ -47,7 +47,7 @@ def plain_decoder_parameters(c: dict[str, Any]) -> int:
 
 
 def files_of(model_types: set[str]) -> list[Path]:
-    return [path for path in FILES if load(path)["config"]["model_type"] in model_types]
+    return [path for path in FILES if load(path)["config"].get("model_type") in model_types]
 
 
 def test_catalog_is_there() -> None:
@@ -63,8 +63,23 @@ def test_file_is_complete(path: Path) -> None:
     assert spec["task"] in TASKS
     assert spec["confidence"] in {"high", "medium"}
     assert all(isinstance(alias, str) for alias in spec["aliases"])
-    assert isinstance(spec["config"]["model_type"], str)
-    assert len(spec["config"]["architectures"]) == 1
+    pipeline = "_class_name" in spec["config"]
+    assert pipeline == (spec["task"] == "image-generation")
+    parts = [part for part in spec["config"].values() if isinstance(part, dict)] if pipeline else [spec["config"]]
+    for config in parts:
+        if not pipeline or "_class_name" not in config:
+            assert isinstance(config["model_type"], str)
+            assert len(config["architectures"]) == 1
+
+
+def test_image_pipelines_have_their_components() -> None:
+    pipelines = [load(path)["config"] for path in FILES if load(path)["task"] == "image-generation"]
+    assert len(pipelines) >= 6
+    for config in pipelines:
+        assert {"vae", "scheduler"} < set(config)
+        assert ("unet" in config) != ("transformer" in config)
+        stages = len(config["vae"]["block_out_channels"])
+        assert stages == len(config["vae"]["up_block_types"]) == 4  # 8 pixels per latent
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

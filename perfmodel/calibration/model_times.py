@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from perfmodel.calibration.measurements import Measurement
+from perfmodel.calibration.measurements import MEASURED_PHASES, Measurement
 from perfmodel.errors import InputError
 from perfmodel.graphs import Logits, load_model
 from perfmodel.graphs.eager import eager_graph, family_of, without_cache
@@ -22,11 +22,10 @@ from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import quantize
 from perfmodel.graphs.training import training_step
 from perfmodel.kernels import Device
-from perfmodel.precisions import find_scheme
+from perfmodel.precisions import find_scheme, own_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.types import Graph, Model
 
-PHASES = ("forward", "encode", "encode_image", "prefill", "decode", "training")
 RUNTIMES = ("eager", "compiled", "graphs")
 _KEPT = 128  # models and graphs; a graph has no chip in it and serves all of them
 
@@ -39,7 +38,7 @@ def reason_to_skip(measurement: Measurement) -> str:
         return f"spread over devices ({measurement.layout})"
     if measurement.part:
         return "part of a model"
-    if measurement.phase not in PHASES:
+    if measurement.phase not in MEASURED_PHASES:
         return f"unknown phase {measurement.phase}"
     return "" if measurement.runtime in RUNTIMES else f"unknown runtime {measurement.runtime}"
 
@@ -97,7 +96,7 @@ def _graph(
         model = _model(name, "all", image_size)  # encoder and decoder as one
     graph = _phase(model, phase)
     if precision != model.precision:
-        graph = quantize(graph, find_scheme(model.precision), find_scheme(precision))
+        graph = quantize(graph, own_scheme(model.precision), find_scheme(precision))
     training = phase == "training"
     if attention == "eager" or training:
         graph = eager_graph(graph, family_of(str(model.facts.get("model_type", ""))), training=training)

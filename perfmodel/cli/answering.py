@@ -42,6 +42,7 @@ def answer(
         batch=cell.batch,
         input_tokens=cell.input_tokens,
         output_tokens=cell.output_tokens,
+        steps=cell.steps,
         runtime=cell.runtime,
         cache_precision=grid.cache_precision,
         level=grid.level,
@@ -108,7 +109,7 @@ def _prepared(grid: Grid, cell: Combination) -> Prepared:
 
 def _refused_request(grid: Grid, cell: Combination) -> Request:
     """What was asked of a chip that refuses, with the same defaults as a prediction."""
-    from perfmodel.predict import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS
+    from perfmodel.predict import DEFAULT_OUTPUT_TOKENS, default_input_tokens
     from perfmodel.types import Request
 
     generates = "decode" in cell.model.phases
@@ -118,10 +119,12 @@ def _refused_request(grid: Grid, cell: Combination) -> Request:
         hardware=cell.hardware.id,
         precision=cell.precision or cell.model.precision,
         batch=cell.batch,
-        input_tokens=(cell.input_tokens or DEFAULT_INPUT_TOKENS) if has_tokens else 0,
+        input_tokens=(cell.input_tokens or default_input_tokens(cell.model)) if has_tokens else 0,
         output_tokens=(cell.output_tokens or DEFAULT_OUTPUT_TOKENS) if generates else 0,
         runtime=cell.runtime or ("graphs" if generates else "eager"),
         level=grid.level,
+        image_size=max(cell.model.facts.get("image_size", (0,))),
+        steps=cell.steps or cell.model.facts.get("steps", 0),
     )
 
 

@@ -32,6 +32,7 @@ class Combination:
     batch: int
     input_tokens: int | None
     output_tokens: int | None
+    steps: int | None
     runtime: str | None
 
 
@@ -45,6 +46,7 @@ class Grid:
     batch: tuple[int, ...]
     input_tokens: tuple[int | None, ...]
     output_tokens: tuple[int | None, ...]
+    steps: tuple[int | None, ...]
     runtime: tuple[str | None, ...]
     cache_precision: str | None
     level: float
@@ -105,6 +107,7 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "batch": counts("batch"),
         "input_tokens": counts("input_tokens"),
         "output_tokens": counts("output_tokens"),
+        "steps": counts("steps"),
         "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, RUNTIMES)),
         "cache_precision": reader.read("cache_precision", lambda name: find_format(name).name),
         "level": reader.read("level", read_level),

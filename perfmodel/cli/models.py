@@ -113,9 +113,10 @@ def details(model: Model, spec: dict[str, Any]) -> dict[str, Any]:
 def weight_bytes(model: Model, precision: str) -> float:
     """Bytes of all distinct weights in a precision, scales and zero points included."""
     from perfmodel.graphs.rewrite import quantize
-    from perfmodel.precisions import find_scheme, storage_bytes
+    from perfmodel.precisions import find_scheme, own_scheme, storage_bytes
 
-    own, wanted = find_scheme(model.precision), find_scheme(precision)
+    own = own_scheme(model.precision)
+    wanted = own if precision == model.precision else find_scheme(precision)
     weights: dict[str, Tensor] = {}
     for graph in model.phases.values():
         in_precision = graph if own == wanted else quantize(graph, own, wanted)

@@ -37,6 +37,9 @@ _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
         "--image-size", metavar="N", help="Pixels of an image's side. [default: what the model was trained with]"
     ),
     click.option(
+        "--steps", metavar="N[,N]", help="Denoising steps of an image. [default: the image pipeline's own number]"
+    ),
+    click.option(
         "--runtime",
         metavar="R[,R]",
         help="eager, compiled or graphs. [default: graphs for models with a KV cache, else eager]",

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: bool, **options: Any) -> None:
     """Predict latency, throughput and memory of every combination of the given lists.
 
-    MODEL is a catalog name (`perfmodel models list`), a Hugging Face config.json or its folder, a graph or model .yaml,
-    or torch:file.py:factory, where the function returns a module and its example inputs.
+    MODEL is a catalog name (`perfmodel models list`), a Hugging Face config.json or its folder, the folder of a
+    diffusers pipeline, a .gguf, .safetensors or .onnx file, a graph or model .yaml, timm:NAME, or
+    torch:file.py:factory, where the function returns a module and its example inputs.
     """
     from perfmodel.cli.answering import answer
     from perfmodel.cli.grid import read_grid

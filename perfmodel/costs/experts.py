@@ -7,34 +7,44 @@ per token. The router's own linear layer and top-k are ops of their own.
 from __future__ import annotations
 
 from perfmodel.arithmetic import Number
-from perfmodel.costs.registry import Arguments, Operands, element_bytes, elements, formula, weight_bytes
+from perfmodel.costs.registry import (
+    Arguments,
+    Operands,
+    element_bytes,
+    elements,
+    formula,
+    stacked_pieces,
+    stacked_rows,
+    weight_bytes,
+)
 from perfmodel.costs.routing import expert_load
 from perfmodel.sizes import product
 from perfmodel.types import OpCost
 
 
 def experts_sizes(operands: Operands) -> Arguments:
-    """x [..., D], first weight [E, U, D], second weight [E, D, F]."""
-    x, first, second = operands.input(0), operands.input(1), operands.input(2)
+    """x [..., D], first weight [E, U, D] (with `stacked`, in as many pieces along U), second weight [E, D, F]."""
+    x, pieces = operands.input(0), stacked_pieces(operands)
+    first, rows, second = pieces[0], stacked_rows(pieces), operands.input(1 + len(pieces))
     for weight in (first, second):
         if len(weight.shape) != 3:
             raise operands.wrong(f"'{weight.name}' must have 3 dimensions [experts, out, in]")
     operands.expect(first.shape[0], second.shape[0], "the expert counts of the two weights")
     operands.expect(x.shape[-1], first.shape[2], "the hidden sizes of input and first weight")
     gated = bool(operands.attribute("gated", True))
-    operands.expect(first.shape[1], second.shape[2] * (2 if gated else 1), "the widths of the two weights")
+    operands.expect(rows, second.shape[2] * (2 if gated else 1), "the widths of the two weights")
     per_token = operands.attribute("experts_per_token", 0)
     if not isinstance(per_token, int) or not 0 < per_token <= int(str(first.shape[0])):
         raise operands.wrong(f"experts_per_token must be between 1 and {first.shape[0]}, is {per_token!r}")
     return {
         "t": product(x.shape[:-1]),
         "d": x.shape[-1],
-        "u": first.shape[1],
+        "u": rows,
         "f": second.shape[2],
         "e": first.shape[0],
         "k": per_token,
         "weight_bytes": weight_bytes(operands.inputs),
-        "parameters": elements(first) + elements(second),
+        "parameters": product((first.shape[0], rows, first.shape[2])) + elements(second),
         "weight": first.dtype,
         "activation": x.dtype,
         "compute": operands.compute(x),

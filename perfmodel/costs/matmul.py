@@ -6,7 +6,17 @@ Letters: M rows (tokens), K summed dimension, N columns, G independent products 
 from __future__ import annotations
 
 from perfmodel.arithmetic import Number
-from perfmodel.costs.registry import Arguments, Operands, element_bytes, elements, formula, tensor_bytes, weight_bytes
+from perfmodel.costs.registry import (
+    Arguments,
+    Operands,
+    element_bytes,
+    elements,
+    formula,
+    stacked_pieces,
+    stacked_rows,
+    tensor_bytes,
+    weight_bytes,
+)
 from perfmodel.costs.routing import distinct_experts
 from perfmodel.precisions import quantized_format
 from perfmodel.sizes import product
@@ -14,19 +24,23 @@ from perfmodel.types import OpCost
 
 
 def linear_sizes(operands: Operands) -> Arguments:
-    """x [..., K] times weight [N, K] (+ bias [N]); with `experts`, rows times one of E weights [E, N, K] each."""
-    x, weight = operands.input(0), operands.input(1)
+    """x [..., K] times weight [N, K] (+ bias [N]); with `experts`, rows times one of E weights [E, N, K] each.
+
+    With `stacked` the weight lies in that many pieces [Ni, K] of different formats, N in total; the first one's format
+    stands for all when it comes to which kernel runs.
+    """
+    x, pieces = operands.input(0), stacked_pieces(operands)
+    weight, n = pieces[0], stacked_rows(pieces)
     operands.expect_rank(x, 1)
-    operands.expect_rank(weight, 2)
     operands.expect(x.shape[-1], weight.shape[-1], f"the input dimensions of '{x.name}' and '{weight.name}'")
     output = operands.output()
-    operands.expect(elements(output), product((*x.shape[:-1], weight.shape[-2])), "the sizes of output and product")
+    operands.expect(elements(output), product((*x.shape[:-1], n)), "the sizes of output and product")
     experts = operands.attribute("experts", 0)
     return {
         **({"experts": experts} if experts else {}),
         "grouped": bool(experts),
         "m": product(x.shape[:-1]),
-        "n": weight.shape[-2],
+        "n": n,
         "k": x.shape[-1],
         "weight_bytes": weight_bytes(operands.inputs),
         "weight": weight.dtype,

@@ -136,6 +136,31 @@ def weight_bytes(tensors: tuple[Tensor, ...]) -> Any:
     return sum(tensor_bytes(tensor) for tensor in tensors if tensor.kind == "weight")
 
 
+def stacked_pieces(operands: Operands) -> tuple[Tensor, ...]:
+    """The weight behind the first input: in pieces, one below the other, where the op says that it is `stacked`.
+
+    Raises:
+        GraphError: a piece that is not there, or does not fit below the first.
+    """
+    count = operands.attribute("stacked", 1)
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise operands.wrong(f"stacked must be a whole number of at least 1, is {count!r}")
+    first, *others = pieces = tuple(operands.input(1 + place) for place in range(count))
+    operands.expect_rank(first, 2)
+    for piece in others:
+        if (*piece.shape[:-2], *piece.shape[-1:]) != (*first.shape[:-2], first.shape[-1]):
+            raise operands.wrong(f"'{piece.name}' {shape_text(piece)} does not fit below {shape_text(first)}")
+    return pieces
+
+
+def stacked_rows(pieces: tuple[Tensor, ...]) -> Dim:
+    """Rows of all pieces together."""
+    rows = pieces[0].shape[-2]
+    for piece in pieces[1:]:
+        rows = rows + piece.shape[-2]
+    return rows
+
+
 def moved_bytes(tensors: tuple[Tensor, ...]) -> Any:
     """Bytes of those of the tensors that are not weights."""
     return sum(tensor_bytes(tensor) for tensor in tensors if tensor.kind != "weight")
@@ -152,6 +177,8 @@ __all__ = [
     "known_kinds",
     "moved_bytes",
     "shape_text",
+    "stacked_pieces",
+    "stacked_rows",
     "tensor_bytes",
     "weight_bytes",
 ]

@@ -62,7 +62,7 @@ def cost_streaming(
     """Each byte moved once, `flops` on the vector unit.
 
     Args:
-        elements, columns: of the input of an op that reduces rows, which its kernel time depends on; 0 for others.
+        elements, columns: of the rows of an op that works row by row, which its kernel time depends on; 0 for others.
         reread_bytes, reuse_bytes: of a broadcast operand, which its kernel time depends on: bytes that are read again,
             and what is moved between two reads of the same byte; 0 without one.
 
@@ -98,8 +98,11 @@ def _arguments(
 
 
 def _row_sizes(operands: Operands) -> Arguments:
-    """The elements, and the columns of a row, of ops that reduce rows; batch norm has its statistics already."""
+    """The elements, and the columns of a row, of ops that work row by row; batch norm has its statistics already."""
     kind, function = operands.op.kind, str(operands.attribute("function", "layer"))
+    if (kind == "resize" or function in ("im2col", "col2im")) and operands.outputs:  # by plane, or by sample
+        shape = operands.output().shape
+        return {"elements": product(shape), "columns": product(shape[2 if kind == "resize" else 1 :])}
     if kind not in ("softmax", "normalization") or function == "batch" or not operands.inputs:
         return {"elements": 0, "columns": 0}
     shape = operands.input(0).shape

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from perfmodel.errors import InputError, ModelError
 from perfmodel.graphs.model_spec import list_models, model_spec, read_model_spec
+from perfmodel.graphs.weight_files import is_weight_file, read_weight_file
 from perfmodel.types import Model
 from perfmodel.yaml_strict import read_yaml
 
@@ -25,10 +26,12 @@ def load_model(source: str, *, specs: str | None = None, image_size: int = 0, lo
     """Load a model from wherever it is described.
 
     Args:
-        source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, `torch:file.py:factory`,
-            or a YAML graph or model spec.
+        source: a catalog name (`llama-3.1-8b`), a Hugging Face `config.json` or its folder, the folder of a
+            diffusers pipeline, a `model.gguf` or `model.safetensors` (also in parts), an `.onnx` file,
+            `timm:resnet50`, `torch:file.py:factory`, or a YAML graph or model spec.
         specs: a folder of own specs that is searched first.
-        image_size: pixels of an image's side for vision configs; 0 for the size they were trained with.
+        image_size: pixels of an image's side for vision configs and ONNX files that leave it open; 0 for the size they
+            were trained with.
         logits: of the last token, or of all of them (as in training); for configs.
 
     Raises:
@@ -46,17 +49,33 @@ def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Mo
         from perfmodel.graphs.torch_module import load_factory
 
         return load_factory(source.removeprefix("torch:"))
+    if source.startswith("timm:"):
+        from perfmodel.graphs.timm_models import load_timm
+
+        return load_timm(source, image_size)
     path = Path(source)
     if path.suffix.lower() in (".yaml", ".yml"):
         return _load_yaml_model(path, image_size, logits)
-    if path.suffix.lower() == ".json" or path.is_dir():
+    folder_or_json = path.suffix.lower() == ".json" or path.is_dir()
+    if folder_or_json:
+        from perfmodel.graphs.diffusion_files import is_pipeline, read_pipeline
+
+        if is_pipeline(path):
+            return read_pipeline(path, image_size=image_size)
+    if is_weight_file(path):
+        return read_weight_file(path, image_size=image_size, logits=logits)
+    if folder_or_json:
         from perfmodel.graphs.huggingface import read_config_file
 
         return read_config_file(path, image_size=image_size, logits=logits)
-    if path.is_file():
+    if path.suffix.lower() == ".onnx" or path.is_file():
+        from perfmodel.graphs.onnx_file import is_onnx_file, read_onnx_file
+
+        if is_onnx_file(path):
+            return read_onnx_file(path, image_size=image_size)
         raise ModelError(
-            f"{source}: not a model format that is understood; give a config.json, its folder, a graph .yaml, "
-            "torch:file.py:factory, or a catalog name"
+            f"{source}: not a model format that is understood; give a config.json, its folder, a .gguf, a "
+            ".safetensors, an .onnx file, a graph .yaml, timm:NAME, torch:file.py:factory, or a catalog name"
         )
     return _from_spec(model_spec(source, specs=specs), image_size, logits)
 

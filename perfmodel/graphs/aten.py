@@ -147,6 +147,8 @@ def attention(call: Call) -> Meaning:
     attributes: dict[str, Any] = {"causal": bool(call.get("is_causal", False))}
     if mask is not None:
         attributes["masked"] = True
+    if query.dim() != 4:  # the fused kernels take 4 dimensions; others run as products with the scores in memory
+        attributes["math"] = True
     return Meaning("attention", (*operands, *_plain([mask])), (output,), attributes)
 
 

@@ -107,6 +107,31 @@ class Fields:
             return None
         return [known[value] for value in values[:layers]]
 
+    def sizes(
+        self, name: str, count: int = 0, *, purpose: str = "", default: int = _REQUIRED, high: int = MAX_SIZE
+    ) -> tuple[int, ...]:
+        """Whole numbers, as a list or as one for all `count` of them; without a count the list says how many."""
+        value = self.get(name)
+        if not isinstance(value, list):
+            return (self.size(name, purpose=purpose, default=default, high=high),) * max(count, 1)
+        if (
+            not value
+            or not all(type(one) is int and 1 <= one <= high for one in value)
+            or len(value) != (count or len(value))
+        ):
+            many = f"{count} whole numbers" if count else "whole numbers"
+            self._wrong.append(f"{name} must be a list of {many} from 1 to {high}, is {_short(value)}")
+            return (1,) * max(count, 1)
+        return tuple(value)
+
+    def words(self, name: str, count: int, known: Mapping[str, Any], *, purpose: str) -> tuple[Any, ...]:
+        """The meanings of a list of `count` known words."""
+        if self.get(name) is None:
+            self._missing.append(f"{name} ({purpose})")
+            return (next(iter(known.values())),) * count
+        found = self.per_layer(name, count, known)
+        return tuple(found) if found else (next(iter(known.values())),) * count
+
     def indices(self, name: str) -> frozenset[int]:
         """A list of layer numbers; empty if absent."""
         values = self.get(name)

@@ -3,7 +3,7 @@
 Symbols: `batch`, `tokens` (query tokens of this step), `context` (tokens in the cache after it, >= tokens). Prefill
 runs `tokens` at the end of `context`, causally; decode runs one token that sees all of `context`.
 
-May import: sizes, types, builder, quantization_config, transformer_*.
+May import: sizes, types, builder, quantization_config, stored_weights, transformer_*.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from perfmodel.graphs.builder import GraphBuilder
 from perfmodel.graphs.quantization_config import Quantization
+from perfmodel.graphs.stored_weights import StoredPart, StoredWeights, with_unread
 from perfmodel.graphs.transformer_block import Block, Phase, Precision, Stream
 from perfmodel.graphs.transformer_layers import LayerKind, add_layers, attention_of, group_layers
 from perfmodel.graphs.transformer_settings import Attention, Decoder, LatentAttention, Mixture
@@ -36,21 +37,34 @@ def decoder_model(
     source: str,
     notes: Sequence[str],
     logits: Logits = "last",
+    stored: StoredWeights | None = None,
 ) -> Model:
     """The model of a decoder.
 
     Args:
         logits: of the last position of a prompt only, or of all its positions.
+        stored: how a weight file keeps the weights, which counts before `quantization`.
+
+    Raises:
+        ModelError: the weight file holds other sizes than the settings, or lacks a matrix.
     """
-    kinds = group_layers(decoder.layers, quantization)
-    prefill = _graph(decoder, precision, kinds, PREFILL, f"{name} prefill", source, logits)
-    decode = _graph(decoder, precision, kinds, DECODE, f"{name} decode", source, logits)
+    kinds = group_layers(decoder.layers, quantization, stored.layers if stored else ())
+    outside = stored.outside if stored else StoredPart()
+    phases = {
+        phase_name: _graph(decoder, precision, kinds, outside, phase, f"{name} {phase_name}", source, logits)
+        for phase_name, phase in (("prefill", PREFILL), ("decode", DECODE))
+    }
+    prefill = phases["prefill"]
     parameters = count_parameters(prefill)
+    if stored:
+        parts = {"": (outside, 1)} | {kind.name: (kind.stored, kind.repeat) for kind in kinds}
+        phases = {phase_name: with_unread(graph, parts)[0] for phase_name, graph in phases.items()}
+        notes = (*notes, *with_unread(prefill, parts)[1])
     return Model(
         name=name,
-        phases={"prefill": prefill, "decode": decode},
+        phases=phases,
         parameters=parameters,
-        precision=quantization.precision if quantization else precision.activation,
+        precision=stored.precision if stored else quantization.precision if quantization else precision.activation,
         source=source,
         max_context=decoder.max_context,
         facts=_facts(decoder, parameters, prefill),
@@ -77,13 +91,14 @@ def _graph(
     decoder: Decoder,
     precision: Precision,
     kinds: Sequence[LayerKind],
+    stored: StoredPart,
     phase: Phase,
     name: str,
     source: str,
     logits: Logits,
 ) -> Graph:
     builder = GraphBuilder(name, source)
-    outside = Block(builder, precision)
+    outside = Block(builder, precision, stored=dict(stored.weights))
     start = _embed(outside, decoder, phase)
     stream = add_layers(builder, precision, kinds, decoder.structure, start, phase)
     _logits(outside, decoder, stream, phase, logits)

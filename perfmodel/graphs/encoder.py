@@ -1,4 +1,4 @@
-"""Encoders as one graph, phase `forward`: text encoders (BERT and its kin) and vision transformers.
+"""Encoders as one graph, phase `forward`: text encoders (BERT and its kin, CLIP's) and vision transformers.
 
 Symbols: `batch`, and `tokens` for text; the number of an image's patches is a number.
 
@@ -18,7 +18,7 @@ from perfmodel.graphs.decoder import BATCH, TOKENS, Logits, count_parameters
 from perfmodel.graphs.decoder_configs import ACTIVATIONS
 from perfmodel.graphs.decoder_dialects import LAYER_NORM
 from perfmodel.graphs.quantization_config import Quantization
-from perfmodel.graphs.transformer_block import Block, Phase, Precision
+from perfmodel.graphs.transformer_block import Block, Phase, Precision, Stream
 from perfmodel.graphs.transformer_layers import LayerKind, add_layers, attention_of, group_layers
 from perfmodel.graphs.transformer_settings import (
     Attention,
@@ -53,7 +53,7 @@ def encoder_model(
     """
     kinds = group_layers(encoder.layers, quantization)
     if isinstance(encoder, Encoder):
-        graph = _text_graph(encoder, precision, kinds, f"{name} forward", source, logits)
+        graph = text_graph(encoder, precision, kinds, f"{name} forward", source, logits)
     else:
         graph = _vision_graph(encoder, precision, kinds, f"{name} forward", source)
     attention = attention_of(encoder.layers)
@@ -85,12 +85,13 @@ def encoder_model(
 # -------------------------------------------------------------------------------------------------- the graphs
 
 
-def _text_graph(
-    encoder: Encoder, precision: Precision, kinds: Sequence[LayerKind], name: str, source: str, logits: Logits
+def text_graph(
+    encoder: Encoder, precision: Precision, kinds: Sequence[LayerKind], name: str, source: str, logits: Logits = "last"
 ) -> Graph:
+    """A text encoder's graph, with the symbols `batch` and `tokens`."""
     builder = GraphBuilder(name, source)
     block = Block(builder, precision)
-    phase = Phase(BATCH, TOKENS, TOKENS, causal=False, cached=False)
+    phase = Phase(BATCH, TOKENS, TOKENS, causal=encoder.causal, cached=False)
     shape = (BATCH, TOKENS)
     tables = (("embedding", "token_ids", encoder.vocabulary), ("positions", "position_ids", encoder.position_rows),
               ("types", "type_ids", encoder.type_rows))  # fmt: skip
@@ -100,8 +101,13 @@ def _text_graph(
         if count
     ]
     x = block.pointwise("add_embeddings", "add", rows)
-    x = block.norm("embedding_norm", x, encoder.structure.norm)
+    if encoder.embedding_norm:
+        x = block.norm("embedding_norm", x, encoder.structure.norm)
     stream = add_layers(builder, precision, kinds, encoder.structure, x, phase)
+    if encoder.final_norm:
+        stream = Stream(block.add_and_norm("final_norm", stream, encoder.structure.norm)[0])
+    if encoder.projection:
+        block.linear("projection", first_token(block, stream.residual, encoder.hidden), encoder.projection)
     if encoder.pooler:
         first = first_token(block, stream.residual, encoder.hidden)
         block.pointwise("pooler_activation", "tanh", (block.linear("pooler", first, encoder.hidden, bias=True),))
@@ -180,6 +186,14 @@ def _roberta(fields: Fields) -> Encoder:
     return replace(encoder, max_context=max(encoder.position_rows - 2, 1))  # two rows are for padding
 
 
+def _clip_text(fields: Fields) -> Encoder:
+    encoder = _bert(fields, types=False, pooler=False)
+    projected = any("WithProjection" in name for name in _architectures(fields))
+    width = fields.size("projection_dim", default=512)
+    return replace(encoder, structure=_BEFORE, causal=True, embedding_norm=False, final_norm=True,
+                   projection=width if projected else 0)  # fmt: skip
+
+
 def _vit(fields: Fields, extra_tokens: int = 1) -> VisionEncoder:
     hidden = fields.size("hidden_size", purpose="width of the residual stream")
     image, patch = (_pair(fields, name, purpose) for name, purpose in (
@@ -188,8 +202,8 @@ def _vit(fields: Fields, extra_tokens: int = 1) -> VisionEncoder:
         fields.wrong(f"image_size {image} must be a multiple of patch_size {patch}")
     names = fields.get("id2label")
     listed = len(names) if isinstance(names, Mapping | list) else 0
-    architectures = fields.get("architectures") or ()
-    classifies = fields.has("num_labels", "id2label") or any("Classification" in str(name) for name in architectures)
+    classified = any("Classification" in name for name in _architectures(fields))
+    classifies = fields.has("num_labels", "id2label") or classified
     pooler = 0 if classifies else fields.size("pooler_output_size", default=hidden)
     return VisionEncoder(
         hidden=hidden,
@@ -203,6 +217,12 @@ def _vit(fields: Fields, extra_tokens: int = 1) -> VisionEncoder:
         classes=fields.size("num_labels", default=listed or 2) if classifies else 0,
         pooler_size=pooler,
     )
+
+
+def _architectures(fields: Fields) -> tuple[str, ...]:
+    """Names of the classes a checkpoint was saved from."""
+    names = fields.get("architectures")
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
 def _pair(fields: Fields, name: str, purpose: str) -> tuple[int, int]:
@@ -219,6 +239,7 @@ ENCODERS: Mapping[str, Callable[[Fields], Encoder | VisionEncoder]] = {
     "xlm-roberta": _roberta,
     "camembert": _roberta,
     "distilbert": lambda fields: _bert(fields, types=False, pooler=False),
+    "clip_text_model": _clip_text,
     "vit": _vit,
     "deit": lambda fields: _vit(fields, extra_tokens=2),
     "clip_vision_model": lambda fields: read_vision_encoder(fields, "clip_vision_model"),

@@ -113,18 +113,23 @@ def _idle_elements(phases: Mapping[str, Graph]) -> int:
 def _generating_phases(settings: EncoderDecoder, precision: Precision, name: str, source: str) -> dict[str, Graph]:
     audio = bool(settings.audio)
     length: Dim = settings.encoder.position_rows if audio else TOKENS
-    encode = Block(GraphBuilder(f"{name} encode", source), precision)
-    _encode(encode, settings)
     prefill = Block(GraphBuilder(f"{name} prefill", source), precision)
     encoded = prefill.tensor("encoded", (BATCH, length, settings.hidden), "input")
     _decode(prefill, settings, PREFILL if audio else _START, _Source(length, encoded), "last")
     decode = Block(GraphBuilder(f"{name} decode", source), precision)
     _decode(decode, settings, DECODE if audio else _ANSWER, _Source(length if audio else SOURCE), "last")
     return {
-        "encode": encode.builder.graph(("batch",) if audio else ("batch", "tokens")),
+        "encode": encode_graph(settings, precision, name=f"{name} encode", source=source),
         "prefill": prefill.builder.graph(("batch", "tokens", "context") if audio else ("batch", "tokens")),
         "decode": decode.builder.graph(("batch", "context") if audio else ("batch", "source", "answer")),
     }
+
+
+def encode_graph(settings: EncoderDecoder, precision: Precision, *, name: str, source: str) -> Graph:
+    """The encoder alone; symbols `batch` and, without audio, `tokens`."""
+    outside = Block(GraphBuilder(name, source), precision)
+    _encode(outside, settings)
+    return outside.builder.graph(("batch",) if settings.audio else ("batch", "tokens"))
 
 
 def _forward_phase(settings: EncoderDecoder, precision: Precision, name: str, source: str) -> dict[str, Graph]:

@@ -18,7 +18,7 @@ from perfmodel.sizes import product
 from perfmodel.types import Graph, Op
 
 MAX_MEMBERS = 64  # a kernel of more ops runs out of registers
-_ELEMENTWISE_COPIES = ("copy", "cast")
+_ELEMENTWISE_KINDS = ("pointwise", "copy")  # casts, concatenations and pads only say where an element goes
 _ROW_KINDS = ("normalization", "softmax", "reduce")  # they need a whole row before they can give the first element
 
 
@@ -70,7 +70,7 @@ def _grow(graph: Graph) -> list[_Group]:
             feeding[0].views.append(index)
             _own(owner, feeding[0], op.outputs)
             continue
-        joined = _Group([index], row_op=index if op.kind in _ROW_KINDS else -1)
+        joined = _Group([index], row_op=index if _reduces_rows(op) else -1)
         if _is_fusable(graph, op):
             for group in feeding:
                 if _joins(graph, group, op) and _can_merge(group, joined):
@@ -118,9 +118,12 @@ def _is_fusable(graph: Graph, op: Op) -> bool:
     """Whether the op streams activations, element by element or row by row."""
     if not op.outputs or any(graph.tensors[name].kind != "activation" for name in op.outputs):
         return False
-    if op.kind == "copy":
-        return op.attributes.get("function", "copy") in _ELEMENTWISE_COPIES
-    return op.kind == "pointwise" or op.kind in _ROW_KINDS
+    return op.kind in _ELEMENTWISE_KINDS or op.kind in _ROW_KINDS
+
+
+def _reduces_rows(op: Op) -> bool:
+    """Batch norm has its statistics already when a model only runs."""
+    return op.kind in _ROW_KINDS and op.attributes.get("function") != "batch"
 
 
 def _elements(graph: Graph, name: str) -> object:

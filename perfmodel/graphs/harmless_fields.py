@@ -60,6 +60,24 @@ _SCALES = """
     normalization_function cache_implementation hybrid_cache pooler_output_size scale_decoder_outputs
 """
 
-HARMLESS = frozenset("".join((_NAMES, _TOKENS, _GENERATION, _TRAINING, _POSITIONS, _SCALES)).split())
+# image pipelines: scales of latents, phases of sines, tables that are computed or cut to size
+_DIFFUSION = """
+    _class_name _diffusers_version flip_sin_to_cos freq_shift downsample_padding norm_num_groups
+    mid_block_scale_factor resnet_out_scale_factor scaling_factor shift_factor latents_mean latents_std
+    interpolation_scale logit_scale_init_value projection_dim norm_elementwise_affine addition_embed_type_num_heads
+    center_input_sample sample_size
+"""
+
+HARMLESS = frozenset("".join((_NAMES, _TOKENS, _GENERATION, _TRAINING, _POSITIONS, _SCALES, _DIFFUSION)).split())
 # fields that change the computation with any other value
-HARMLESS_VALUES = {"position_embedding_type": ("absolute", "rope", "rotary")}
+HARMLESS_VALUES = {
+    "position_embedding_type": ("absolute", "rope", "rotary"),
+    "act_fn": ("silu", "swish"),
+    "mid_block_type": ("UNetMidBlock2DCrossAttn",),
+    "resnet_time_scale_shift": ("default",),
+    "time_embedding_type": ("positional",),
+    "attention_type": ("default",),
+    "conv_in_kernel": (3,),
+    "conv_out_kernel": (3,),
+    "only_cross_attention": ([False, False, False, False],),
+}

@@ -20,6 +20,7 @@ from perfmodel.graphs.config_fields import Fields
 from perfmodel.graphs.decoder import Logits, decoder_model
 from perfmodel.graphs.decoder_configs import read_decoder
 from perfmodel.graphs.decoder_dialects import DIALECTS, llama
+from perfmodel.graphs.diffusion import diffusion_model, is_diffusion
 from perfmodel.graphs.encoder import ENCODERS, encoder_model, with_image_size
 from perfmodel.graphs.encoder_decoder import encoder_decoder_model
 from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDecoder
@@ -27,6 +28,7 @@ from perfmodel.graphs.mllama import TEXT_TYPE, language_fields, with_cross_atten
 from perfmodel.graphs.multimodal import VISION_PART, has_vision_tower, read_tower, with_defaults, with_vision_tower
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
 from perfmodel.graphs.state_space_configs import STATE_SPACE_DECODERS
+from perfmodel.graphs.stored_weights import StoredWeights
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
 from perfmodel.types import Model
@@ -55,6 +57,7 @@ def load_config(
     hf_quant_config: Mapping[str, Any] | None = None,
     logits: Logits = "last",
     image_size: int = 0,
+    stored: StoredWeights | None = None,
 ) -> Model:
     """The model that a config describes.
 
@@ -63,6 +66,7 @@ def load_config(
         hf_quant_config: the parsed hf_quant_config.json that lies beside it.
         logits: prefill computes those of the last position, or of all; with "all" a BERT gets its pretraining head.
         image_size: pixels of an image's side for models that take images, 0 for the size they were trained with.
+        stored: how a weight file keeps the weights of a decoder.
 
     Raises:
         ModelError: an unknown architecture, fields that are missing or make no sense (all of them named), a
@@ -73,6 +77,8 @@ def load_config(
     >>> load_config({"model_type": "llama"} | sizes, name="llama-3.1-8b", source="example").parameters
     8030261248
     """
+    if is_diffusion(config):
+        return diffusion_model(config, name=name, source=source, image_size=image_size)
     text, notes = _language_part(config)
     model_type = _model_type(text, source)
     if model_type not in supported_model_types() and not _looks_like_decoder(text):
@@ -86,7 +92,9 @@ def load_config(
     if image_size and isinstance(settings, VisionEncoder):
         settings = with_image_size(settings, image_size)
     if isinstance(settings, Decoder):
-        build: Callable[..., Model] = partial(decoder_model, settings, precision, quantization, logits=logits)
+        build: Callable[..., Model] = partial(
+            decoder_model, settings, precision, quantization, logits=logits, stored=stored
+        )
     elif isinstance(settings, EncoderDecoder):
         build = partial(encoder_decoder_model, settings, precision, logits=logits)
     else:
@@ -124,17 +132,17 @@ def read_config_file(path: str | Path, *, image_size: int = 0, logits: Logits = 
     )
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
+def read_json_object(path: Path, largest_bytes: int = MAX_FILE_BYTES) -> dict[str, Any]:
     """The object a JSON file holds.
 
     Raises:
-        ModelError: the file cannot be read, or is larger than 10 MB.
+        ModelError: the file cannot be read, or is larger than it may be.
         SpecError: it is no JSON, cut off, or holds something else than an object.
     """
     try:
         size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelError(f"{path}: {size} bytes are too many for a config; the limit is {MAX_FILE_BYTES}")
+        if size > largest_bytes:
+            raise ModelError(f"{path}: {size} bytes are too many for such a file; the limit is {largest_bytes}")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; give a config.json or the folder that holds it") from None

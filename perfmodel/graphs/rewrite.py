@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from perfmodel.precisions import Scheme
+from perfmodel.precisions import Scheme, find_format
 from perfmodel.types import Graph, Op, Tensor
 
 _CONTRACTIONS = (
@@ -58,9 +58,14 @@ def _convert(tensor: Tensor, own: Scheme, wanted: Scheme, cache: str, *, in_sche
         return replace(tensor, dtype=wanted.weight)
     if tensor.dtype == own.activation or (tensor.kind == "weight" and in_scheme):
         return replace(tensor, dtype=wanted.activation)
-    if tensor.kind == "weight" and tensor.dtype == own.weight:
+    if tensor.kind == "weight" and _is_own_weight(tensor, own):
         return replace(tensor, dtype=wanted.activation)
     return tensor
+
+
+def _is_own_weight(tensor: Tensor, own: Scheme) -> bool:
+    """Whether a weight is in the scheme's weight format; in a mixture of formats, in any that has scales."""
+    return tensor.dtype == own.weight if own.weight else find_format(tensor.dtype).block_in > 0
 
 
 def _recompute(op: Op, wanted: Scheme, quantized: bool) -> Op:

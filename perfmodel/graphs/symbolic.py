@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cache
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -22,6 +23,7 @@ from perfmodel.types import Graph, Op, Tensor
 Point: TypeAlias = tuple[int, ...]  # one value per symbol
 Trace: TypeAlias = Callable[[Mapping[str, int]], Graph]
 _MAX_GRID = 27  # traces of a quadratic fit with three symbols
+_PRIME = 7919  # larger than any channel or class count of a model
 _SMALL_FRACTION = 4  # sizes divisible by this, and large enough, are tried downwards
 
 
@@ -106,6 +108,47 @@ def trace_symbolic(trace: Trace, ranges: Mapping[str, SymbolRange]) -> Graph:
     return _with_notes(traced({}), fixed, examples)
 
 
+def trace_at_prime(trace: Trace, symbol: str) -> Graph:
+    """One trace instead of several, at a prime that no layer has as a size: what is a multiple of it grows with the
+    symbol. Only for symbols that every size is proportional to or independent of, as the batch of an image model;
+    a size like batch + 1 would stay a number.
+
+    Raises:
+        ModelError: the model cannot be traced.
+    """
+
+    @cache
+    def made_symbolic(value: Any) -> Any:
+        factor: Dim = 1
+        while value and value % _PRIME == 0:
+            value, factor = value // _PRIME, factor * size(symbol)
+        return value * factor
+
+    graph = trace({symbol: _PRIME})
+    tensors = {
+        name: _with_shape(tensor, tuple(map(made_symbolic, tensor.shape))) for name, tensor in graph.tensors.items()
+    }
+    ops = tuple(
+        replace(
+            op,
+            attributes={
+                key: made_symbolic(value) if _is_count(value) else value for key, value in op.attributes.items()
+            },
+        )
+        if any(_is_count(value) and value >= _PRIME for value in op.attributes.values())
+        else op
+        for op in graph.ops
+    )
+    return replace(graph, ops=ops, tensors=tensors, symbols=(symbol,))
+
+
+def _with_shape(tensor: Tensor, shape: tuple[Dim, ...]) -> Tensor:
+    if shape == tensor.shape:
+        return tensor
+    # a part of a buffer as long as the request (positions, masks) is read like an input
+    return replace(tensor, shape=shape, kind="input" if tensor.kind == "weight" else tensor.kind)
+
+
 def _with_notes(graph: Graph, fixed: Mapping[str, str], examples: Mapping[str, int]) -> Graph:
     notes = [f"{symbol} is fixed at {examples[symbol]}: {reason}" for symbol, reason in fixed.items()]
     return replace(graph, notes=(*graph.notes, *notes))
@@ -114,6 +157,11 @@ def _with_notes(graph: Graph, fixed: Mapping[str, str], examples: Mapping[str, i
 def _interpolated(traced: Trace, ranges: Mapping[str, SymbolRange]) -> Graph:
     """One graph through a grid of traces: linear in each size, or if that does not hold quadratic."""
     symbols = tuple(ranges)
+    if len(symbols) == 1:
+        (symbol,), values = symbols, ranges[symbols[0]].nodes(2)
+        first, second = (traced({symbol: value}) for value in values)
+        if _grows_in_proportion(first, second, values):
+            return merge(symbols, [values], (first, second), values[1:], second)
     reason = _MismatchError("too many symbols")
     for degree in (1, 2):
         nodes = [wanted.nodes(degree + 2) for wanted in ranges.values()]
@@ -130,6 +178,21 @@ def _interpolated(traced: Trace, ranges: Mapping[str, SymbolRange]) -> Graph:
         except _MismatchError as mismatch:
             reason = mismatch
     raise reason
+
+
+def _grows_in_proportion(first: Graph, second: Graph, values: Sequence[int]) -> bool:
+    """Whether every size is constant or a multiple of the symbol, as with a batch: two traces then say all, because no
+    other polynomial of low degree with whole coefficients does that by chance."""
+
+    def plain(small: Any, large: Any) -> bool:
+        return bool(small == large or small * values[1] == large * values[0])
+
+    return all(
+        all(map(plain, tensor.shape, second.tensors[name].shape)) for name, tensor in first.tensors.items()
+    ) and all(
+        all(plain(value, right.attributes[key]) for key, value in left.attributes.items() if _is_count(value))
+        for left, right in zip(first.ops, second.ops, strict=True)
+    )
 
 
 def compare_structure(left: Graph, right: Graph, change: str) -> None:
@@ -211,9 +274,9 @@ def _merge_tensor(tensors: Sequence[Tensor], fit: Callable[[tuple[int, ...], str
     if all(tensor.shape == first.shape for tensor in tensors):
         return first
     columns = zip(*(tensor.shape for tensor in tensors), strict=True)
-    shape = tuple(fit(values, f"dimension {axis} of '{first.name}'") for axis, values in enumerate(columns))
-    # a part of a buffer as long as the request (positions, masks) is read like an input
-    return replace(first, shape=shape, kind="input" if first.kind == "weight" else first.kind)
+    return _with_shape(
+        first, tuple(fit(values, f"dimension {axis} of '{first.name}'") for axis, values in enumerate(columns))
+    )
 
 
 def _merge_op(ops: Sequence[Op], fit: Callable[[tuple[int, ...], str], Dim]) -> Op:

@@ -56,6 +56,59 @@ class StandIns:
         return blank.set_(known[0], tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
+class Shapes:
+    """Results on meta, remembered by the shapes of the arguments: most layers of a model are equal, and torch's own
+    shape functions in Python take longer than all the rest of a trace."""
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[Any, ...]] = {}  # (shape, stride, dtype) of each result; none: the first argument
+
+    def __call__(self, rule: Rule, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Run an op on meta tensors, or make its result as it was the last time."""
+        import torch
+
+        if rule.action != "record" or not (rule.fresh or rule.writes):
+            return rule.compute(*args, **kwargs)
+        key = (function, _signature(args), _signature(kwargs))
+        try:
+            known = self._known.get(key)
+        except TypeError:  # an argument that is no plain value
+            return rule.compute(*args, **kwargs)
+        if known is None:
+            result = rule.compute(*args, **kwargs)
+            self._learn(key, result, args, kwargs)
+            return result
+        if not known:
+            return args[0]
+        results = [torch.empty_strided(shape, stride, dtype=dtype, device="meta") for shape, stride, dtype in known]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _learn(self, key: Any, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        import torch
+
+        if args and result is args[0]:  # in place
+            self._known[key] = ()
+            return
+        results = [result] if isinstance(result, torch.Tensor) else list(result) if isinstance(result, tuple) else []
+        if results and all(isinstance(tensor, torch.Tensor) for tensor in results):
+            read = {storage_key(tensor) for tensor in _tensors((args, kwargs))}  # dropout may hand its input on
+            if not any(storage_key(tensor) in read for tensor in results):
+                self._known[key] = tuple((tuple(x.shape), x.stride(), x.dtype) for x in results)
+
+
+def _signature(value: Any) -> Any:
+    """What of an argument decides the shape of a result; 1, 1.0 and True are told apart."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return (tuple(value.shape), value.stride(), value.dtype)
+    if isinstance(value, Mapping):
+        return tuple((name, _signature(inner)) for name, inner in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_signature, value))
+    return (type(value), value)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """How calls of one op are treated, found once per op.
@@ -65,6 +118,7 @@ class Rule:
         action: record it; decompose a composite that means nothing by itself; view it (nothing is written); allocate;
             answer a read of a value; refuse what depends on values.
         writes: it changes one of its arguments.
+        fresh: by its schema the results are new tensors, so that their shapes follow from those of the arguments.
         compute: runs it on meta tensors.
     """
 
@@ -73,6 +127,7 @@ class Rule:
     arguments: tuple[str, ...]
     action: Literal["record", "decompose", "view", "allocate", "answer", "refuse"]
     writes: bool
+    fresh: bool
     compute: Compute
 
 
@@ -87,6 +142,7 @@ def _learn(function: Any) -> Rule:
         arguments=tuple(argument.name for argument in schema.arguments),
         action=_aten_action(function, name, full) if aten else "record",
         writes=any(argument.alias_info and argument.alias_info.is_write for argument in schema.arguments),
+        fresh=bool(schema.returns) and all(value.alias_info is None for value in schema.returns),
         compute=_COMPUTE.get(str(function).removeprefix("aten."), function),
     )
 
@@ -111,6 +167,7 @@ def mode_class() -> type:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     rules: dict[Any, Rule] = {}
+    shapes = Shapes()
 
     class TraceMode(TorchDispatchMode):  # type: ignore[misc]
         """Runs ops on meta tensors and hands what they mean to the recorder."""
@@ -119,6 +176,7 @@ def mode_class() -> type:
             super().__init__()
             self.recorder = recorder
             self.stand_ins = stand_ins
+            self.shapes = shapes
 
         @classmethod
         def _should_skip_dynamo(cls) -> bool:
@@ -134,13 +192,19 @@ def mode_class() -> type:
             if rule.action == "decompose":
                 with self:
                     return function.decompose(*args, **kwargs)
-            return run_op(self.recorder, self.stand_ins, rule, function, args, kwargs)
+            return run_op(self.recorder, self.stand_ins, self.shapes, rule, function, args, kwargs)
 
     return TraceMode
 
 
 def run_op(
-    recorder: Recorder, stand_ins: StandIns, rule: Rule, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    recorder: Recorder,
+    stand_ins: StandIns,
+    shapes: Shapes,
+    rule: Rule,
+    function: Any,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
 ) -> Any:
     """Compute the result's shape (on small CPU tensors: the result) and record the op if it costs anything."""
     tensors = list(_tensors((args, kwargs)))
@@ -158,7 +222,7 @@ def run_op(
         return _answer(rule, tensors[0], recorder.path, recorder.notes)
     if "device" in rule.arguments:
         args, kwargs = _on_meta(rule, args, kwargs, always=not tensors)
-    return _record(recorder, rule, tensors, args, kwargs, rule.compute(*args, **kwargs))
+    return _record(recorder, rule, tensors, args, kwargs, shapes(rule, function, args, kwargs))
 
 
 def _record(

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from perfmodel.errors import ModelError, nearest_names
 from perfmodel.graphs.folding import fold_repeats
-from perfmodel.graphs.symbolic import SymbolRange, trace_symbolic
+from perfmodel.graphs.symbolic import SymbolRange, trace_at_prime, trace_symbolic
 from perfmodel.graphs.torch_trace import MetaModule, describe, to_meta, trace
 from perfmodel.types import Graph, Model
 
@@ -49,6 +49,7 @@ def trace_module(
     example_kwargs: Mapping[str, Any] | None = None,
     symbolic: bool = True,
     dynamic: Dynamic | None = None,
+    quick: bool = False,
 ) -> Model:
     """Turn a module into a model by running it on the meta device.
 
@@ -59,6 +60,7 @@ def trace_module(
         symbolic: make sizes symbols: the first dimension of the inputs `batch`, the second of 2-d token ids and masks
             `tokens`. Otherwise the sizes of the example are kept.
         dynamic: for inputs by name, which dimensions have which symbol, e.g. {"x": {0: "batch", 2: "frames"}}.
+        quick: a single trace; for modules with no other symbol than a batch, which all sizes are proportional to.
 
     Raises:
         ModelError: the module cannot be run with these inputs, or what it computes depends on values.
@@ -79,7 +81,8 @@ def trace_module(
 
     with _evaluation_mode(module):
         meta = to_meta(module)
-        graph = fold_repeats(trace_symbolic(run, ranges))
+        one = quick and ranges.keys() == {"batch"}
+        graph = fold_repeats(trace_at_prime(run, "batch") if one else trace_symbolic(run, ranges))
     if not graph.ops:
         raise ModelError(f"{source}: the forward pass runs no torch op on its inputs")
     notes = (*graph.notes, *_unused_parameters(meta, used))

@@ -2,14 +2,14 @@
 
 A tensor is recognised by its storage. A view costs nothing and keeps the name of what it looks at; a tied weight is
 one tensor; writing in place gives the storage a new name. Only `.shape`, `.dtype`, `.stride()` and the storage's
-identity of a tensor are looked at, never a value.
+identity of a tensor are looked at, never a value; so the tensors of `strided` are recorded just as well.
 
 May import: types, aten. Importing this file does not import torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NamedTuple
@@ -82,6 +82,15 @@ class Recorder:
         """Declare an input of the module."""
         shape = tuple(tensor.shape)
         self._write(tensor, Value(self._add_tensor(name, shape, tensor.dtype, "input"), shape))
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Names of constants to come: ops that are called like them get others."""
+        self._reserved.update(names)
+
+    def add_constant(self, name: str, tensor: Any, kind: TensorKind) -> None:
+        """Declare a constant that nothing of this run writes."""
+        self._keep(tensor)
+        self.constants[storage_key(tensor)] = [Constant(name, tensor.storage_offset(), tuple(tensor.shape), kind)]
 
     def add_copy(self, copy: Any, original: Any) -> None:
         """`copy` has a storage of its own but stands for `original`."""
@@ -209,6 +218,7 @@ class Recorder:
         if found is None:
             torch_name = str(dtype).removeprefix("torch.")
             found = "fp8" if torch_name.startswith("float8") else _DTYPES.get(torch_name, "")
+            found = getattr(dtype, "storage_format", found)  # of a tensor that is not torch's
             if not found:
                 self.notes[f"dtype {torch_name} has no storage format; it is counted as one byte per element"] = None
                 return "uint8"

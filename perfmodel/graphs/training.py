@@ -93,7 +93,7 @@ def _trained(graph: Graph) -> set[str]:
 
 def _differentiate(op: Op, place: Place, incoming: Gradients, tape: _Tape) -> None:
     rule = _RULES.get(op.kind)
-    if rule is None or op.attributes.get("residual", False) or op.attributes.get("experts", 0):
+    if rule is None or any(op.attributes.get(form, False) for form in ("residual", "experts", "stacked")):
         raise GraphError(f"op '{op.name}' ({op.kind}) has no backward pass here; `eager_graph` takes fused ops apart")
     for tensor, gradient in rule(op, place, incoming).items():
         if tensor in tape.trained:

@@ -3,7 +3,7 @@
 A block's ops run `repeat` times, each time with weights and caches of their own: those are one tensor with as many
 copies. Letters: B batch, S query tokens, T key tokens, D hidden size.
 
-May import: sizes, types, builder, quantization_config, transformer_settings.
+May import: sizes, types, builder, quantization_config, stored_weights, transformer_settings.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from perfmodel.graphs.builder import GraphBuilder
 from perfmodel.graphs.quantization_config import Storage
+from perfmodel.graphs.stored_weights import StoredWeight
 from perfmodel.graphs.transformer_settings import Norm
 from perfmodel.sizes import Dim
 from perfmodel.types import TensorKind
@@ -59,6 +60,7 @@ class Block:
     Args:
         name: prefix of tensor and op names, "" outside of repeated blocks. repeat: how often the block runs.
         storages: quantised weights by op name (without the prefix).
+        stored: how a weight file keeps weights, by weight name (without the prefix); it counts before `storages`.
     """
 
     builder: GraphBuilder
@@ -66,6 +68,7 @@ class Block:
     name: str = ""
     repeat: int = 1
     storages: Mapping[str, Storage] = field(default_factory=dict)
+    stored: Mapping[str, StoredWeight] = field(default_factory=dict)
 
     def full(self, name: str) -> str:
         """A name with the block's prefix."""
@@ -82,7 +85,17 @@ class Block:
 
     def weight(self, name: str, shape: tuple[Dim, ...], dtype: str = "") -> str:
         """Add a weight of the block."""
-        return self.tensor(name, shape, "weight", dtype)
+        (whole,) = self.stack(name, shape, dtype)
+        return whole
+
+    def stack(self, name: str, shape: tuple[Dim, ...], dtype: str = "") -> list[str]:
+        """Add a weight of the block that may be stored in several pieces, one below the other."""
+        stored = self.stored.get(name)
+        if stored is None:
+            return [self.tensor(name, shape, "weight", dtype)]
+        pieces = stored.pieces(name, shape)
+        names = [f"{name}.{place}" for place in range(len(pieces))] if len(pieces) > 1 else [name]
+        return [self.tensor(own, *piece) for own, piece in zip(names, pieces, strict=True)]
 
     def op(
         self,
@@ -101,10 +114,10 @@ class Block:
         """x [..., in] times a weight [out, in]; quantised as `storages` says."""
         shape = self.shape(x)
         storage = self.storages.get(name)
-        weights = [self.weight(f"{name}.weight", (out, shape[-1]), storage.weight if storage else "")]
+        weights = self.stack(f"{name}.weight", (out, shape[-1]), storage.weight if storage else "")
+        attributes: dict[str, Any] = ({"keep": True} if keep else {}) | stack_attributes(weights)
         if bias:
-            weights.append(self.weight(f"{name}.bias", (out,)))
-        attributes: dict[str, Any] = {"keep": True} if keep else {}
+            weights += self.stack(f"{name}.bias", (out,))
         y = self.tensor(f"{name}.out", (*shape[:-1], out))
         self.op(name, "linear", (x, *weights), (y,), attributes | compute_attributes(storage))
         return y
@@ -187,6 +200,11 @@ class Block:
             return self.pointwise(name, function, (x,))
         shape = self.shape(x)
         return self.pointwise(name, f"{function}_mul", (x,), (*shape[:-1], _half(shape[-1])))
+
+
+def stack_attributes(weights: Sequence[str]) -> dict[str, Any]:
+    """The attribute of a contraction whose first weight lies in several pieces, one below the other."""
+    return {"stacked": len(weights)} if len(weights) > 1 else {}
 
 
 def compute_attributes(storage: Storage | None) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Whole layers: feed-forwards and mixtures of experts, the residual stream, and layers of one kind as one block.
 
-May import: sizes, builder, quantization_config, transformer_block, transformer_mixers, transformer_settings.
+May import: sizes, builder, quantization_config, stored_weights, transformer_block, transformer_mixers,
+transformer_settings.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 
 from perfmodel.graphs.builder import GraphBuilder
 from perfmodel.graphs.quantization_config import Quantization, Storage
-from perfmodel.graphs.transformer_block import Block, Phase, Precision, Stream, compute_attributes
+from perfmodel.graphs.stored_weights import StoredPart
+from perfmodel.graphs.transformer_block import Block, Phase, Precision, Stream, compute_attributes, stack_attributes
 from perfmodel.graphs.transformer_mixers import add_mixer
 from perfmodel.graphs.transformer_settings import (
     Attention,
@@ -63,31 +65,38 @@ class LayerKind:
 
     Args:
         name: "layer", or what sets it apart ("dense_layer", "sliding_layer"). repeat: how many there are.
-        storages: quantised weights by op name.
+        storages: quantised weights by op name. stored: how a weight file keeps the weights.
     """
 
     name: str
     repeat: int
     layer: Layer
     storages: Mapping[str, Storage]
+    stored: StoredPart
 
 
-def group_layers(layers: Sequence[Layer], quantization: Quantization | None) -> tuple[LayerKind, ...]:
-    """Layers of the same kind together, in the order in which the kinds first appear."""
+def group_layers(
+    layers: Sequence[Layer], quantization: Quantization | None, stored: Sequence[StoredPart] = ()
+) -> tuple[LayerKind, ...]:
+    """Layers of the same kind together, in the order in which the kinds first appear.
+
+    Args:
+        stored: how a weight file keeps each layer, if there is one.
+    """
     storages = _storages_of_layers(len(layers), quantization)
-    counts: dict[tuple[Layer, tuple[tuple[str, Storage], ...]], int] = {}
-    for layer, stored in zip(layers, storages, strict=True):
-        counts[layer, stored] = counts.get((layer, stored), 0) + 1
-    mixers = {_mixer_word(layer.mixer) for layer, _ in counts}
-    channels = {_channels_word(layer.channels) for layer, _ in counts}
+    counts: dict[tuple[Layer, tuple[tuple[str, Storage], ...], StoredPart], int] = {}
+    for alike in zip(layers, storages, stored or [StoredPart()] * len(layers), strict=True):
+        counts[alike] = counts.get(alike, 0) + 1
+    mixers = {_mixer_word(layer.mixer) for layer, *_ in counts}
+    channels = {_channels_word(layer.channels) for layer, *_ in counts}
     kinds, taken = [], dict[str, int]()
-    for (layer, stored), repeat in counts.items():
+    for (layer, quantized, part), repeat in counts.items():
         words = [_mixer_word(layer.mixer)] if len(mixers) > 1 else []
         words += [_channels_word(layer.channels)] if len(channels) > 1 else []
         name = "_".join([*filter(None, words), "layer"])
         taken[name] = taken.get(name, 0) + 1
         unique = name if taken[name] == 1 else f"{name}_{taken[name]}"
-        kinds.append(LayerKind(unique, repeat, layer, dict(stored)))
+        kinds.append(LayerKind(unique, repeat, layer, dict(quantized), part))
     return tuple(kinds)
 
 
@@ -170,8 +179,9 @@ def add_mixture(block: Block, x: str, mixture: Mixture, hidden: int) -> str:
         "function": mixture.function,
     }
     out = block.tensor("moe.experts.out", block.shape(narrow))
-    inputs = (narrow, *_expert_weights(block, mixture, hidden, storage.weight if storage else ""), *chosen)
-    block.op("moe.experts", "experts", inputs, (out,), attributes | compute_attributes(storage))
+    first, others = _expert_weights(block, mixture, hidden, storage.weight if storage else "")
+    attributes |= stack_attributes(first) | compute_attributes(storage)
+    block.op("moe.experts", "experts", (narrow, *first, *others, *chosen), (out,), attributes)
     if mixture.latent_size:
         hidden, out = hidden_out, block.linear("moe.latent_out", out, hidden_out)
     if not mixture.shared_size:
@@ -184,17 +194,16 @@ def add_mixture(block: Block, x: str, mixture: Mixture, hidden: int) -> str:
     return block.pointwise("moe.combine", "add", (out, always))
 
 
-def _expert_weights(block: Block, mixture: Mixture, hidden: int, dtype: str) -> list[str]:
+def _expert_weights(block: Block, mixture: Mixture, hidden: int, dtype: str) -> tuple[list[str], list[str]]:
+    """The pieces of the first weight, and all others."""
     rows = mixture.size * (2 if mixture.gated else 1)
     first = "gate_up" if mixture.gated else "up"
-    weights = [
-        block.weight(f"moe.experts.{first}.weight", (mixture.experts, rows, hidden), dtype),
-        block.weight("moe.experts.down.weight", (mixture.experts, hidden, mixture.size), dtype),
-    ]
+    pieces = block.stack(f"moe.experts.{first}.weight", (mixture.experts, rows, hidden), dtype)
+    others = [block.weight("moe.experts.down.weight", (mixture.experts, hidden, mixture.size), dtype)]
     if mixture.bias:
-        weights.append(block.weight(f"moe.experts.{first}.bias", (mixture.experts, rows)))
-        weights.append(block.weight("moe.experts.down.bias", (mixture.experts, hidden)))
-    return weights
+        others += block.stack(f"moe.experts.{first}.bias", (mixture.experts, rows))
+        others.append(block.weight("moe.experts.down.bias", (mixture.experts, hidden)))
+    return pieces, others
 
 
 # ---------------------------------------------------------------------------------------------------- layers
@@ -214,7 +223,7 @@ def add_layers(
     pending = start if structure.placement in ("before", "around") else ""
     stream = Stream(start, pending)
     for kind in kinds:
-        block = Block(builder, precision, kind.name, kind.repeat, kind.storages)
+        block = Block(builder, precision, kind.name, kind.repeat, kind.storages, dict(kind.stored.weights))
         stream = add_layer(block, stream, kind.layer, structure, phase)
     return stream
 

@@ -243,11 +243,13 @@ class Decoder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoder:
-    """A text encoder (BERT and its kin): every token sees every other one.
+    """A text encoder: every token sees every other one (BERT and its kin), or the earlier ones (CLIP).
 
     Args:
         type_rows: rows of the token-type table, 0 for none.
         pooler: a dense layer on the first token.
+        causal: a token sees no later one. embedding_norm, final_norm: a norm after the embedding, after the last layer.
+        projection: outputs of a linear layer on one token (without bias), 0 for none.
     """
 
     hidden: int
@@ -258,6 +260,10 @@ class Encoder:
     type_rows: int
     pooler: bool
     max_context: int = 0
+    causal: bool = False
+    embedding_norm: bool = True
+    final_norm: bool = False
+    projection: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -94,5 +94,19 @@ def power_cap(device: Device, rate: Rate) -> tuple[float, Coefficient | None]:
     return rate.flops_per_second * hardware.power_watts / full_power_watts, watts
 
 
+def clock_share(device: Device) -> float:
+    """The share of its clock that a GPU holds while a whole model keeps its matrix units busy; 1 where no limit is
+    known. Unlike `sustained_rate` it concerns everything that runs at the core's clock, caches included."""
+    hardware = device.hardware
+    clock = hardware.tensor_clock_hertz or hardware.clock_hertz
+    if hardware.kind != "gpu" or hardware.vendor != "NVIDIA" or not (hardware.cores and clock):
+        return 1.0
+    if not (hardware.power_watts and hardware.process_nm):
+        return 1.0
+    watts = device[WATTS_PER_CORE_GIGAHERTZ].value * _from_node(NODE_POWER, hardware.process_nm)
+    wanted = hardware.cores * clock / 1e9 * watts / hardware.power_watts
+    return float((1 + wanted**SHARPNESS) ** (-1 / SHARPNESS))
+
+
 def _from_node(table: tuple[tuple[float, float], ...], process_nm: float) -> float:
     return next(value for lower, value in table if process_nm >= lower)

@@ -13,10 +13,12 @@ from perfmodel.report.answers import Answer
 from perfmodel.report.formats import format_bytes, format_interval, format_number, format_seconds
 
 NOTHING = "–"
-# in the order in which they run
-PHASE_TITLES = {"encode": "encode", "encode_image": "encode image", "forward": "forward", "prefill": "prefill",
-                "decode": "decode step"}  # fmt: skip
-THROUGHPUT_TITLES = {"decode_tokens": "tokens/s", "samples": "samples/s"}
+PHASE_TITLES = {
+    "encode_text": "encode text", "denoise": "denoise step", "decode_image": "decode image",
+    "encode": "encode", "encode_image": "encode image",
+    "forward": "forward", "prefill": "prefill", "decode": "decode step",
+}  # fmt: skip
+THROUGHPUT_TITLES = {"decode_tokens": "tokens/s", "samples": "samples/s", "images": "images/s"}
 LIMIT_TITLES = {"max_batch": "max batch", "max_context": "max context"}
 
 
@@ -42,6 +44,7 @@ ASKED = (
     Column("batch", lambda answer: str(answer.request.batch), heading=lambda text: f"batch {text}"),
     Column("in", lambda answer: _tokens(answer.request.input_tokens), heading=lambda text: f"{text} tokens in"),
     Column("out", lambda answer: _tokens(answer.request.output_tokens), heading=lambda text: f"{text} out"),
+    Column("steps", lambda answer: _tokens(answer.request.steps), heading=lambda text: f"{text} steps"),
 )
 RUNTIME = Column("runtime", lambda answer: answer.request.runtime, "left", lambda text: f"runtime {text}")
 
@@ -57,6 +60,8 @@ def result_columns(answers: Sequence[Answer], reasons: list[str], *, compact: bo
         if name in phases:
             columns.append(Column(title, lambda answer, name=name: _time_cell(answer, name, reasons)))  # type: ignore[misc]
             columns.append(Column("bound", lambda answer, name=name: _bound_cell(answer, name), "left"))  # type: ignore[misc]
+    if "images" in rates:
+        columns.append(Column("total", _total_cell))
     for name, title in THROUGHPUT_TITLES.items():
         if name in rates:
             columns.append(Column(title, lambda answer, name=name: _rate_cell(answer, name)))  # type: ignore[misc]
@@ -83,6 +88,11 @@ def _time_cell(answer: Answer, name: str, reasons: list[str]) -> str:
 def _bound_cell(answer: Answer, name: str) -> str:
     phase = answer.prediction.phases.get(name) if answer.prediction else None
     return phase.time.bound if phase else ""
+
+
+def _total_cell(answer: Answer) -> str:
+    pipeline = answer.prediction is not None and "images" in answer.prediction.throughput
+    return format_seconds(answer.prediction.seconds) if pipeline and answer.prediction else NOTHING
 
 
 def _rate_cell(answer: Answer, name: str) -> str:

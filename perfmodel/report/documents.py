@@ -116,6 +116,7 @@ def _request_document(request: Request) -> dict[str, Any]:
         "precision": request.precision,
         "batch": request.batch,
         **({"image_size": request.image_size} if request.image_size else {}),
+        **({"steps": request.steps} if request.steps else {}),
         "input_tokens": request.input_tokens,
         "output_tokens": request.output_tokens,
         "runtime": request.runtime,

@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+_PHASE_RATES = {"prefill": "prefill_tokens", "decode": "decode_tokens", "forward": "samples",
+                "denoise": "denoise_steps"}  # fmt: skip
+_WHOLE_RATES = {"requests": "whole request", "images": "whole image"}
+
+
 def print_answers(console: Console, answers: Sequence[Answer]) -> None:
     """Print predictions for people: what was asked, the table, what it stands on."""
     if len(answers) == 1 and answers[0].prediction:
@@ -52,6 +57,7 @@ def heading_of(request: Request, precision: str) -> str:
     lengths = [f"{request.input_tokens} tokens in"] if request.input_tokens else []
     lengths += [f"{request.image_size} pixels"] if request.image_size else []
     lengths += [f"{request.output_tokens} out"] if request.output_tokens else []
+    lengths += [f"{request.steps} steps"] if request.steps else []
     parts = [precision, f"batch {request.batch}", *lengths, f"runtime {request.runtime}"]
     return f"{request.model} on {request.hardware}, {', '.join(parts)}"
 
@@ -67,24 +73,23 @@ def _print_one(console: Console, answer: Answer) -> None:
     level = f"{100 * answer.request.level:g} % interval"
     table = make_table(("", "left"), ("time", "right"), (level, "right"), ("bound", "left"), ("throughput", "right"))
     # what runs before the prefill has no rate of its own: prompts are counted until their first token
-    earlier = prediction.first_token_seconds > prediction.phases["prefill"].time.seconds if prediction.generates else 0
-    per_phase = {"prefill": "prefill_tokens", "decode": "decode_tokens", "forward": "samples"}
+    earlier = prediction.generates and prediction.first_token_seconds > prediction.phases["prefill"].time.seconds
     for name, phase in prediction.phases.items():
-        rate = "" if earlier and name == "prefill" else per_phase.get(name, "")
+        rate = "" if earlier and name == "prefill" else _PHASE_RATES.get(name, "")
         table.add_row(
             PHASE_TITLES[name],
             format_seconds(phase.time.seconds),
             f"{format_interval(phase.time.low, phase.time.high, phase.time.seconds)} "
             f"{format_seconds(phase.time.seconds).split()[1]}",
             phase.time.bound,
-            _rate(prediction, rate),
+            _rate_text(prediction, rate),
         )
     if earlier:
-        first = _rate(prediction, "prefill_tokens")
+        first = _rate_text(prediction, "prefill_tokens")
         table.add_row("first token", format_seconds(prediction.first_token_seconds), "", "", first)
-    if "requests" in prediction.throughput:
-        rate_text = f"{format_number(prediction.throughput['requests'])} requests/s"
-        table.add_row("whole request", format_seconds(prediction.seconds), "", "", rate_text)
+    for rate, title in _WHOLE_RATES.items():
+        if rate in prediction.throughput:
+            table.add_row(title, format_seconds(prediction.seconds), "", "", _rate_text(prediction, rate))
     console.print(table)
     console.print()
     console.print(_memory_sentence(answer), style=None if prediction.fits else "red")
@@ -100,10 +105,9 @@ def _print_one(console: Console, answer: Answer) -> None:
         console.print(f"Per request: {', '.join(costs)}")
 
 
-def _rate(prediction: Prediction, name: str) -> str:
-    """A throughput with its unit; "" for none."""
-    unit = name.removeprefix("prefill_").removeprefix("decode_")
-    return f"{format_number(prediction.throughput[name])} {unit}/s" if name else ""
+def _rate_text(prediction: Prediction, rate: str) -> str:
+    """`31.2 tokens/s`; nothing for a phase without a rate of its own."""
+    return f"{format_number(prediction.throughput[rate])} {rate.rpartition('_')[2]}/s" if rate else ""
 
 
 def _memory_sentence(answer: Answer) -> str:

@@ -43,6 +43,42 @@ def validated(*arguments: str) -> list[dict]:
     return document
 
 
+def test_an_image_has_three_phases_and_a_total() -> None:
+    arguments = ("predict", "sdxl", "--hardware", "h100-sxm", "--image-size", "512", "--steps", "30")
+    text = succeed(*arguments, columns=120)
+    lines = text.splitlines()
+    assert lines[0] == "sdxl on h100-sxm, fp16, batch 1, 512 pixels, 30 steps, runtime eager"
+    assert [line.split()[0] for line in lines[3:7]] == ["encode", "denoise", "decode", "whole"]
+    assert "steps/s" in lines[4]
+    assert "images/s" in lines[6]
+    (entry,) = validated(*arguments)
+    phases = entry["phases"]
+    assert list(phases) == ["encode_text", "denoise", "decode_image"]
+    total = phases["encode_text"]["seconds"] + 30 * phases["denoise"]["seconds"] + phases["decode_image"]["seconds"]
+    assert entry["seconds"] == pytest.approx(total)
+    assert entry["steps"] == 30
+    assert entry["throughput"]["images"] == pytest.approx(1 / total)
+    assert "A denoising step takes" in succeed("explain", *arguments[1:], "--top", "3", columns=120)
+
+
+def test_steps_are_a_list_and_only_of_image_pipelines() -> None:
+    entries = validated("predict", "sd-1.5,dit-xl-2-256", "--hardware", "h100-sxm", "--precision", "fp16",
+                        "--steps", "20,50")  # fmt: skip
+    assert [entry["steps"] for entry in entries] == [20, 50, 20, 50]
+    table = succeed("predict", "sd-1.5", "--hardware", "h100-sxm,rtx-4090", "--steps", "20,50", columns=160)
+    assert "total" in table
+    assert "images/s" in table
+    rows = list(csv.DictReader(io.StringIO(succeed("predict", "sdxl", "--hardware", "h100-sxm", "--csv"))))
+    assert float(rows[0]["denoise_seconds"]) > 0
+    assert rows[0]["steps"] == "50"
+    assert "llama-3.1-8b has no denoising steps" in refuse(*LLAMA, "h100-sxm", "--steps", "30")
+    assert "--steps: 'many' is not a whole number" in refuse(
+        "predict", "sdxl", "--hardware", "h100-sxm", "--steps", "many"
+    )
+    refused = validated("predict", "sdxl", "--hardware", "h100-sxm,v100-sxm2-32gb", "--precision", "bf16,fp8")
+    assert all(entry["steps"] == 50 and entry["image_size"] == 1024 for entry in refused)
+
+
 def test_one_prediction_in_detail() -> None:
     text = succeed(*LLAMA, "h100-sxm", "--input-tokens", "2_048", columns=100)
     lines = text.splitlines()

@@ -66,3 +66,13 @@ def test_what_does_not_fit(up: str, down: str, attributes: dict[str, object], me
     block = op("experts", inputs, [y("y", "batch 32")], {"experts_per_token": 2, "gated": True} | attributes)
     with pytest.raises(GraphError, match=f"op 'experts' .*{message}"):
         cost_graph(block, {"batch": 1})
+
+
+def test_gate_and_up_may_lie_in_pieces_of_different_formats() -> None:
+    gate, up, down = w("gate", "8 64 256", "q4_k"), w("up", "8 64 256", "q6_k"), w("down", "8 256 64")
+    attributes = {"experts_per_token": 2, "gated": True}
+    stacked = op("experts", [x("x", "5 256"), gate, up, down], [y("y", "5 256")], attributes | {"stacked": 2})
+    whole = op("experts", [x("x", "5 256"), w("first", "8 128 256"), down], [y("y", "5 256")], attributes)
+    assert cost_graph(stacked).matrix_flops == cost_graph(whole).matrix_flops
+    share = distinct_experts(8, 2, 5) / 8
+    assert cost_graph(stacked).weight_bytes == pytest.approx(share * 8 * (64 * 144 + 64 * 210 + 2 * 256 * 64))

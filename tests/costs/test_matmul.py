@@ -77,3 +77,25 @@ def test_a_tensor_that_is_not_there_is_named() -> None:
     tensors = {name: own for name, own in good.tensors.items() if name != "w"}
     with pytest.raises(GraphError, match=r"op 'linear' .*its tensor 'w' is not in the graph"):
         cost_graph(good.__class__(name="broken", ops=good.ops, tensors=tensors))
+
+
+def test_a_weight_in_pieces_costs_what_they_take_together() -> None:
+    pieces = [w("a", "512 256", "q4_k"), w("b", "128 256", "q6_k")]
+    whole = op("linear", [x("x", "4 256"), w("w", "640 256")], [y("y", "4 640")])
+    stacked = op("linear", [x("x", "4 256"), *pieces, w("bias", "640")], [y("y", "4 640")], {"stacked": 2})
+    own, theirs = cost_graph(stacked), cost_graph(whole)
+    assert (own.matrix_flops, own.read_bytes, own.write_bytes) == (
+        theirs.matrix_flops, theirs.read_bytes, theirs.write_bytes,
+    )  # fmt: skip
+    assert own.weight_bytes == 512 * 144 + 128 * 210 + 640 * 2
+
+
+@pytest.mark.parametrize(
+    ("second", "stacked", "message"),
+    [("128 257", 2, "does not fit below"), ("8 128 256", 2, "does not fit below"), ("128 256", 3, "at least 4 inputs"),
+     ("128 256", "2", "stacked must be"), ("128 256", 0, "stacked must be"), ("128 256", True, "stacked must be")],
+)  # fmt: skip
+def test_pieces_that_do_not_fit(second: str, stacked: object, message: str) -> None:
+    layer = op("linear", [x("x", "4 256"), w("a", "512 256"), w("b", second)], [y("y", "4 640")], {"stacked": stacked})
+    with pytest.raises(GraphError, match=message):
+        cost_graph(layer)

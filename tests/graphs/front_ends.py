@@ -1,4 +1,4 @@
-"""What every front-end that reads a config owes: predictions that make sense, and clear refusals of nonsense."""
+"""What every front-end owes: predictions that make sense; one that reads a config also clear refusals of nonsense."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,20 +11,23 @@ from perfmodel.graphs import load_model
 from perfmodel.graphs.checks import check_graph
 from perfmodel.graphs.huggingface import load_config
 from perfmodel.predict import predict
+from perfmodel.types import PHASES
 
 SPOILT = [None, -1, 0, 1, 7, 10**12, 2.5, float("nan"), float("inf"), 1e-300, True, "x", [], [3], {}, {"a": 1}]
 
 
 def assert_predicted(source: str) -> None:
-    """Sound graphs, parameters, finite times that are not below the physical bound."""
+    """Sound graphs, known phases in their order, parameters, finite times that are not below the physical bound."""
     model = load_model(source)
     assert model.parameters > 0
+    assert list(model.phases) == [name for name in PHASES if name in model.phases] != []
     for graph in model.phases.values():
         check_graph(graph)
-    prediction = predict(model, "h100-sxm")
+    prediction = predict(model, "h100-sxm", batch=2)
+    assert prediction.phases.keys() == model.phases.keys()
     for phase in prediction.phases.values():
-        assert 0 < phase.bound_seconds <= phase.time.seconds
-        assert phase.time.low <= phase.time.seconds <= phase.time.high < float("inf")
+        time = phase.time
+        assert 0 < phase.bound_seconds <= time.low <= time.seconds <= time.high < float("inf")
     assert not prediction.unmodelled
 
 

@@ -11,7 +11,7 @@ from builders import gpu
 
 from perfmodel.errors import InputError
 from perfmodel.report.plots import draw_roofline, roofline_points, save_roofline
-from perfmodel.types import OpCost
+from perfmodel.types import PHASES, OpCost
 from report.answering import answer, op, phase, time
 
 STREAM = OpCost(flops={("vector", "fp32"): 1e6}, read_bytes=1e7)
@@ -54,6 +54,12 @@ def test_files(explained, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="must end in"):
         save_roofline(str(tmp_path / "roof.txt"), explained, gpu())
     assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_every_phase_has_a_colour(tmp_path: Path) -> None:
+    every = answer(*(phase(name, time(0.012), op("linear", 0.001, 0.09)) for name in PHASES))
+    save_roofline(str(tmp_path / "every.png"), every, gpu())
+    assert (tmp_path / "every.png").stat().st_size > 0
 
 
 def test_nothing_to_draw() -> None:
