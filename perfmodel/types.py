@@ -22,6 +22,10 @@ Bound: TypeAlias = Literal["compute", "memory", "network", "overhead"]
 # ---------------------------------------------------------------------------------------------- the model
 
 
+# what a model's graphs may be called, those of a kind of model in the order in which they run
+PHASES = ("encode_text", "denoise", "decode_image", "encode", "encode_image", "forward", "prefill", "decode")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
     """One tensor of a graph.
@@ -111,11 +115,12 @@ def _bind_attributes(attributes: Mapping[str, Any], values: Mapping[str, int]) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model and its phases: {"prefill", "decode"} over a KV cache, {"encode_text", "denoise", "decode_image"} of an
-    image pipeline (the first only where it takes text), or {"forward"}.
+    """A model and its phases: {"prefill", "decode"} over a KV cache, with "encode" or "encode_image" once before them;
+    {"encode_text", "denoise", "decode_image"} of an image pipeline (the first only where it takes text); {"forward"}.
 
     Args:
-        phases: graph of each phase; symbols are `batch`, `tokens` (queries of this step) and `context` (keys).
+        phases: graph of each phase, in the order they run; symbols are `batch`, `tokens` (queries of this step) and
+            `context` (keys).
         parameters: distinct weight elements.
         precision: the precision the model's own files state ("bf16" for most).
         max_context: longest context the model was trained for; 0 if it does not say.
@@ -399,8 +404,8 @@ class OpPrediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePrediction:
-    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), `forward`, or an image
-    pipeline's `encode_text`, `denoise` (one step), `decode_image`.
+    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), `forward`; `encode` or
+    `encode_image`, once before the prefill; or an image pipeline's `encode_text`, `denoise` (one step), `decode_image`.
 
     Args:
         cost: FLOPs and bytes of the phase (by `explain` only). bound_seconds: sum of the ops' physical bounds.
@@ -440,3 +445,13 @@ class Prediction:
     energy_joules: float = 0.0
     unmodelled: tuple[tuple[str, float], ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def generates(self) -> bool:
+        """Whether there are prefill and decode phases."""
+        return "decode" in self.phases
+
+    @property
+    def first_token_seconds(self) -> float:
+        """Time to the first token: the prefill and what runs before it, each once."""
+        return sum(phase.time.seconds for name, phase in self.phases.items() if name != "decode")

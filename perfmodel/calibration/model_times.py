@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from perfmodel.calibration.measurements import Measurement
+from perfmodel.calibration.measurements import MEASURED_PHASES, Measurement
 from perfmodel.errors import InputError
 from perfmodel.graphs import Logits, load_model
 from perfmodel.graphs.autocast import autocast
@@ -29,7 +29,6 @@ from perfmodel.precisions import find_scheme, own_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.types import Graph, Model
 
-PHASES = ("forward", "prefill", "decode", "training")
 RUNTIMES = ("eager", "compiled", "graphs")
 TIMM = "timm:"
 REPARAMETERIZED = "+reparameterized"
@@ -45,7 +44,7 @@ def reason_to_skip(measurement: Measurement) -> str:
         return f"spread over devices ({measurement.layout})"
     if measurement.part:
         return "part of a model"
-    if measurement.phase not in PHASES:
+    if measurement.phase not in MEASURED_PHASES:
         return f"unknown phase {measurement.phase}"
     return "" if measurement.runtime in RUNTIMES else f"unknown runtime {measurement.runtime}"
 
@@ -92,10 +91,10 @@ def source_of(measurement: Measurement) -> str:
 
 def measured_sizes(measurement: Measurement) -> dict[str, int]:
     """Values of a graph's symbols: a decode step at the mean context of the answer, else the whole prompt."""
-    tokens, answer = measurement.input_tokens, measurement.output_tokens
-    decode = measurement.phase == "decode"
-    context = tokens + answer // 2 if decode else tokens
-    return {"batch": measurement.batch, "tokens": 1 if decode else tokens, "context": context}
+    batch, tokens, answer = measurement.batch, measurement.input_tokens, measurement.output_tokens // 2
+    if measurement.phase == "decode":
+        return {"batch": batch, "tokens": 1, "context": tokens + answer, "source": tokens, "answer": answer + 1}
+    return {"batch": batch, "tokens": tokens, "context": tokens}
 
 
 def time_measurement(measurement: Measurement, device: Device) -> PhaseTimes:
@@ -122,6 +121,8 @@ def _graph(
 ) -> Graph:
     """The graph of a phase with the kernels that a runtime starts."""
     model = _model(name, logits, image_size)
+    if "encode" in model.phases and phase in ("forward", "training"):
+        model = _model(name, "all", image_size)  # encoder and decoder as one
     graph = _phase(model, phase)
     if cast_to:
         graph = autocast(graph, cast_to, wide_norms=norms != "low")

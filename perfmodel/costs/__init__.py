@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from perfmodel.arithmetic import Number
-from perfmodel.costs import attention, collective, convolution, experts, matmul, recurrent, streaming
+from perfmodel.costs import attention, collective, convolution, experts, matmul, recurrent, state_space, streaming
 from perfmodel.costs.registry import Arguments, CostFunction, Operands, find_kind, known_kinds
 from perfmodel.sizes import Size
 from perfmodel.types import Graph, Op, OpCost, Tensor
@@ -27,6 +27,7 @@ _FAMILIES = (
     experts,
     matmul,
     recurrent,
+    state_space,
     streaming,
 )  # importing them registers their formulas
 

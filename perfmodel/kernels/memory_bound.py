@@ -61,6 +61,7 @@ _FAMILY = {
     "pointwise": "pointwise",
     "reduce": "pointwise",
     "dropout": "dropout",
+    "causal_convolution": "pointwise",
     "scan": "copy",
     "softmax": "pointwise",
     "normalization": "pointwise",

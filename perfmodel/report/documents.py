@@ -44,6 +44,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         asked
         | {
             "phases": {name: phase_document(phase) for name, phase in prediction.phases.items()},
+            **({"first_token_seconds": prediction.first_token_seconds} if prediction.generates else {}),
             "seconds": prediction.seconds,
             "memory_bytes": dict(prediction.memory_bytes),
             "fits": prediction.fits,
