@@ -10,7 +10,6 @@ May import: errors, types, torch_module. torch and timm are imported when a func
 
 from __future__ import annotations
 
-import inspect
 import logging
 import sys
 import warnings
@@ -58,7 +57,7 @@ def load_timm(source: str, image_size: int = 0) -> Model:
             module = timm.utils.reparameterize_model(module)
     image = torch.empty(_EXAMPLE_BATCH, channels, side, side, device="meta")
     model = trace_module(module, image, name=source.removeprefix(PREFIX), source=f"{PREFIX}{name}", quick=True)
-    return replace(model, facts={**model.facts, "image_size": side, "model_type": "timm"})
+    return replace(model, facts={**model.facts, "image_size": [side, side], "model_type": "timm"})
 
 
 def _build(timm: Any, name: str, image_size: int) -> tuple[Any, int]:
@@ -93,9 +92,7 @@ def _no_initialisation() -> Iterator[None]:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class SkipWrites(TorchDispatchMode):  # type: ignore[misc]
-        def __torch_dispatch__(
-            self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-        ) -> Any:
+        def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
             name = function._schema.name
             if name.endswith("_") and not name.endswith("__") and args and getattr(args[0], "is_meta", False):
                 return args[0]
