@@ -122,12 +122,12 @@ def _time(compute: float, memory: float, network: float, overhead: float, bound:
 
 
 def _quantizing(kernel: KernelTime, position: int, spread: float) -> OpTime:
-    """What the kernels take that quantise an op's input: all that their coefficients scale, which is all of it."""
-    parts = {
-        coefficient.name: _cell(seconds, position)
-        for coefficient, seconds in kernel.sensitivities
-        if coefficient.name.startswith(QUANTIZE_PREFIX)
-    }
+    """What the kernels take that quantise an op's input: all that their coefficients scale, which is all of it.
+
+    A fitted coefficient is named with its scope in front: `gemm.fp8:quantize.launch_seconds`.
+    """
+    named = ((coefficient.name.rpartition(":")[2], seconds) for coefficient, seconds in kernel.sensitivities)
+    parts = {name: _cell(seconds, position) for name, seconds in named if name.startswith(QUANTIZE_PREFIX)}
     launches = parts.pop(LAUNCH_SECONDS.name, 0.0)
     return _time(0.0, sum(parts.values()), 0.0, launches, 0.0, spread)
 

@@ -162,16 +162,20 @@ def test_work_of_a_term_is_that_of_its_ops() -> None:
 
 
 @pytest.mark.parametrize("scale", ["static", "row", "tensor"])
-@pytest.mark.parametrize("chip", [gpu(), tpu()], ids=["gpu", "tpu"])
+@pytest.mark.parametrize(
+    ("chip", "narrow"), [(gpu(), "int8"), (tpu(), "int8"), ("h100-sxm", "fp8")], ids=["gpu", "tpu", "fitted"]
+)
 @pytest.mark.parametrize("batch", [1, 4096])
-def test_quantising_is_what_an_input_in_8_bits_would_save(scale: str, chip: Hardware, batch: int) -> None:
+def test_quantising_is_what_an_input_in_8_bits_would_save(
+    scale: str, chip: Hardware | str, narrow: str, batch: int
+) -> None:
     def layer(dtype: str) -> Prediction:
-        tensors = [x("x", "batch 4096", dtype), w("w", "4096 4096", "int8")]
-        attributes = {"compute": "int8", "input_scale": scale, "quantize_input": dtype == "bf16"}
+        tensors = [x("x", "batch 4096", dtype), w("w", "4096 4096", narrow)]
+        attributes = {"compute": narrow, "input_scale": scale, "quantize_input": dtype == "bf16"}
         own = op("linear", tensors, [y("y", "batch 4096")], attributes, repeat=3)
         return explain(model_of(own), chip, batch=batch, runtime="graphs")
 
-    own, bare = layer("bf16"), layer("int8")
+    own, bare = layer("bf16"), layer(narrow)
     terms, saved = terms_of(own, bare), own.seconds - bare.seconds
     assert terms[QUANTIZING].a.runs == 3
     assert terms[QUANTIZING].a.time.seconds == pytest.approx(saved)
