@@ -383,6 +383,7 @@ def _predict(
         cost_usd=seconds / 3600 * prepared.hardware.price_usd_per_hour,
         energy_joules=seconds * prepared.hardware.power_watts,
         unmodelled=tuple(sorted(unmodelled.items())),
+        parameters=prepared.model.parameters,
         provenance=_provenance(prepared, shares, anchors),
     )
 

@@ -387,6 +387,9 @@ class OpPrediction:
         bound_seconds: the physical bound max(FLOPs/peak, bytes/bandwidth) of all repeats.
         compute: dtype the op computes in ("" if it does not contract). emulated: it is not the one asked for.
         modelled: False if the op has no formula and only its bytes were counted.
+        variety: what the kind leaves open: the kernel of a convolution, the function of a pointwise op.
+        quantizing: the part of `time` that kernels in front take which rewrite the op's input in 8 or 4 bits.
+        peak_flops_per_second: of the chip in `compute`; 0 if the op does not contract.
     """
 
     name: str
@@ -400,6 +403,9 @@ class OpPrediction:
     compute: str = ""
     emulated: bool = False
     modelled: bool = True
+    variety: str = ""
+    quantizing: OpTime = field(default_factory=OpTime)
+    peak_flops_per_second: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -410,6 +416,7 @@ class PhasePrediction:
     Args:
         cost: FLOPs and bytes of the phase (by `explain` only). bound_seconds: sum of the ops' physical bounds.
         host_seconds: time the host needs to launch the kernels (eager and compiled runtimes); it overlaps the device.
+        bandwidth_bytes_per_second: of the chip's memory, by its datasheet.
         ops: filled by `explain`, empty from `predict`.
     """
 
@@ -418,6 +425,7 @@ class PhasePrediction:
     cost: OpCost
     bound_seconds: float
     host_seconds: float = 0.0
+    bandwidth_bytes_per_second: float = 0.0
     ops: tuple[OpPrediction, ...] = ()
 
 
@@ -432,6 +440,7 @@ class Prediction:
             denoise_steps).
         cost_usd, energy_joules: of the whole request on one device at list price and full board power; 0 if unknown.
         unmodelled: (op kind, share of the time) of ops without a formula.
+        parameters: distinct weight elements of the model.
         provenance: level, coefficients, hardware sources, notes.
     """
 
@@ -444,6 +453,7 @@ class Prediction:
     cost_usd: float = 0.0
     energy_joules: float = 0.0
     unmodelled: tuple[tuple[str, float], ...] = ()
+    parameters: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @property

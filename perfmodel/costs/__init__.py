@@ -18,7 +18,9 @@ from perfmodel.costs.registry import Arguments, CostFunction, Operands, find_kin
 from perfmodel.sizes import Size
 from perfmodel.types import Graph, Op, OpCost, Tensor
 
-__all__ = ["OpArguments", "cost_graph", "cost_op", "find_kind", "is_modelled", "known_kinds", "op_arguments"]
+__all__ = [
+    "OpArguments", "cost_graph", "cost_op", "find_kind", "is_modelled", "known_kinds", "op_arguments", "variety_of",
+]  # fmt: skip
 
 _FAMILIES = (
     attention,
@@ -56,6 +58,13 @@ class OpArguments:
 def is_modelled(op: Op) -> bool:
     """Whether the op has a formula."""
     return find_kind(op.kind) is not None
+
+
+def variety_of(op: Op, tensors: Mapping[str, Tensor]) -> str:
+    """What an op's kind leaves open: the kernel of a convolution, the function of others ("" where there is none)."""
+    if op.kind == "convolution":
+        return convolution.convolution_variety(Operands(op, tensors))
+    return str(op.attributes.get("function", ""))
 
 
 def op_arguments(op: Op, tensors: Mapping[str, Tensor]) -> OpArguments:

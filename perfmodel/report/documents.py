@@ -94,7 +94,8 @@ def op_document(op: OpPrediction) -> dict[str, Any]:
         "flops": op.cost.matrix_flops + op.cost.vector_flops,
         "matrix_flops": op.cost.matrix_flops,
         "bytes": op.cost.bytes,
-        "compute": op.compute, "emulated": op.emulated, "modelled": op.modelled,
+        "compute": op.compute, "emulated": op.emulated, "modelled": op.modelled, "variety": op.variety,
+        "quantizing_seconds": op.quantizing.seconds,
     }  # fmt: skip
 
 
