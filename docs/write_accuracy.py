@@ -2,7 +2,7 @@
 
     python docs/write_accuracy.py --data FOLDER     # the folder with aiconfigurator/, neusight/, vidur/, timm/
 
-Nothing in the page is typed in by hand but the words between the tables. Takes about ten minutes on two cores.
+Nothing in the page is typed in by hand but the words between the tables. Takes about twenty minutes on two cores.
 """
 
 from __future__ import annotations
@@ -17,10 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from perfmodel.anchoring import Anchor, Subject, anchored
+from perfmodel.calibration.framework_fits import BETWEEN_DEVICES, with_cross_intervals
+from perfmodel.calibration.framework_fits import by_scope as by_framework_scope
+from perfmodel.calibration.framework_fits import score_left_out as score_framework_left_out
+from perfmodel.calibration.framework_rows import read_rows
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.scoring import Group, Scored, metrics_of
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.validation import Validation, validate
+from perfmodel.catalog import load_hardware
 from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import half_normal_quantile
 from perfmodel.whole_files import write_whole
@@ -55,6 +60,8 @@ class Poor:
     text: str
 
 
+TIMM = "timm/benchmark-infer-*.csv"
+FRAMEWORK_KEYS = ("runtime", "hardware", "precision", "kernel")
 LLM = "aiconfigurator/*/{}/*/*/{}.parquet"
 MODELS = Section(
     "Whole fp32 models, eager: inference and training step",
@@ -91,6 +98,7 @@ def main() -> None:
     for section in SECTIONS:
         print(section.title, file=sys.stderr)
         parts.append(_section(section, data, poor))
+    parts.append(_frameworks(data, poor))
     parts.append(_anchors(data))
     parts.append(_noise(data))
     parts.append(_poor(poor))
@@ -181,23 +189,53 @@ def _poor(found: Sequence[Poor]) -> str:
     return "\n".join(lines)
 
 
+def _frameworks(data: Path, poor: list[Poor]) -> str:
+    """Image models in a framework, read once: families of models left out, devices left out, devices with anchors."""
+    title = "Image models in a framework"
+    files = sorted(data.glob(TIMM))
+    head = f"## {title}\n\n    perfmodel validate DATA/{TIMM} --by {','.join(FRAMEWORK_KEYS)} --leave-out family\n"
+    if not files:
+        return head + "\nNo such files were at hand.\n"
+    facts = read_measurements(files).measurements
+    chips = {name: load_hardware(name) for name in dict.fromkeys(fact.hardware for fact in facts)}
+    rows, skipped = read_rows(facts, chips, lambda text: print(text, file=sys.stderr))
+    lines = [f"Not traced: {count} rows, {reason}.\n" for reason, count in skipped.items()]
+    for leave_out in ("family", "hardware"):
+        sets: list[Scored] = []
+        for scope, members in by_framework_scope(rows, chips).items():
+            between = BETWEEN_DEVICES[chips[members[0].fact.hardware].kind] if leave_out == "hardware" else 0.0
+            folds = score_framework_left_out(scope, members, chips, leave_out)
+            sets += with_cross_intervals(folds, LEVEL, leave_out, between)
+        split = {"family": "families of models left out, in five folds", "hardware": "one hardware left out"}[leave_out]
+        found = Validation(
+            source="timm", rows=len(rows), sets=tuple(sets), skipped={}, warnings=(), level=LEVEL, split=split
+        )
+        lines += [*_table(found, FRAMEWORK_KEYS, poor, f"{title}, {split}"), ""]
+    lines += ["With runs of other models on the device left out as anchors:\n", *_anchor_table(sets, (0, 3, 10))]
+    return head + "\n" + "\n".join(lines) + "\n"
+
+
 def _anchors(data: Path) -> str:
     """Whole models with 0, 1 and 3 runs of other models of the same device as anchors."""
     files = [str(path) for pattern in MODELS.files for path in sorted(data.glob(pattern))]
     if not files:
         return "## Anchors\n\nNo files were at hand.\n"
     models = validate(files, leave_out="hardware", level=LEVEL).sets
-    lines = ["| anchors | median % | MAPE % | P90 % | coverage | width |", "|---|---|---|---|---|---|"]
-    for count in (0, 1, 3):
-        errors, inside, widths = _anchored_errors(models, count)
-        percents = [f"{100 * value:.1f}" for value in (np.median(errors), errors.mean(), np.quantile(errors, 0.9))]
-        cells = [str(count), *percents, f"{inside.mean():.2f}", f"{np.exp(np.median(widths)):.2f}"]
-        lines.append(f"| {' | '.join(cells)} |")
     head = (
         "Whole fp32 models of a device left out, with so many runs of *other* models on it as anchors "
         "(`perfmodel predict --anchors FILE`); every model of every device, anchors drawn five times."
     )
-    return f"## Anchors\n\n{head}\n\n" + "\n".join(lines) + "\n"
+    return f"## Anchors\n\n{head}\n\n" + "\n".join(_anchor_table(models, (0, 1, 3))) + "\n"
+
+
+def _anchor_table(models: Sequence[Scored], counts: Sequence[int]) -> list[str]:
+    lines = ["| anchors | median % | MAPE % | P90 % | coverage | width |", "|---|---|---|---|---|---|"]
+    for count in counts:
+        errors, inside, widths = _anchored_errors(models, count)
+        percents = [f"{100 * value:.1f}" for value in (np.median(errors), errors.mean(), np.quantile(errors, 0.9))]
+        cells = [str(count), *percents, f"{inside.mean():.2f}", f"{np.exp(np.median(widths)):.2f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _anchored_errors(models: Sequence[Scored], count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

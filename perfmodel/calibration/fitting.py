@@ -20,7 +20,7 @@ import numpy as np
 
 from perfmodel.calibration.framework_fits import by_scope as by_framework_scope
 from perfmodel.calibration.framework_fits import finished_fit
-from perfmodel.calibration.framework_rows import read_rows, split_facts
+from perfmodel.calibration.framework_rows import ModelRow, read_rows, split_facts
 from perfmodel.calibration.host_time import without_host_time
 from perfmodel.calibration.intervals import calibrated_widths, model_scale
 from perfmodel.calibration.left_out import (
@@ -52,7 +52,7 @@ class FitOutcome:
 
     Args:
         file: as it is written. rows: measured values in the files. unused: reason -> rows.
-        models: whole models that were fitted, each predicted without its device, family or itself.
+        models: whole models that were fitted with ops, each predicted without its device, family or itself.
         model_errors: of those, as `FittedScope.errors`; empty if there are none.
     """
 
@@ -102,13 +102,12 @@ def fit_files(
         models += own_models
     rows, skipped = read_rows(framework, chips, progress)
     for scope, own_rows in by_framework_scope(rows, chips).items():
-        scopes[scope], own_models = finished_fit(scope, own_rows, chips, SHARE, progress)
-        models += own_models
+        scopes[scope] = finished_fit(scope, own_rows, chips, SHARE, progress)
     unused = {**imported.skipped, **unused, **skipped}
     if not scopes:
         reasons = "; ".join(f"{reason} ({rows})" for reason, rows in unused.items())
         raise InputError(f"nothing to fit: {reasons or 'the files hold no measured ops'}.")
-    provenance = _provenance(imported, units, sum(map(len, (own for unit in units for own in unit.rows))), models)
+    provenance = _provenance(imported, units, rows, len(models))
     scopes = {name: replace(scope, provenance=provenance) for name, scope in sorted(scopes.items())}
     file = CoefficientFile(
         fitted=date.today().isoformat(), provenance=provenance, data=_data_entries(imported), scopes=scopes
@@ -116,11 +115,12 @@ def fit_files(
     return FitOutcome(file, imported.rows, unused, tuple(models), _errors(models, (), leave_out) if models else {})
 
 
-def _provenance(imported: Imported, units: Sequence[Unit], ops: int, models: Sequence[Scored]) -> str:
+def _provenance(imported: Imported, units: Sequence[Unit], rows: Sequence[ModelRow], models: int) -> str:
     """The data in words."""
-    sources = dict.fromkeys([rows.source for rows in imported.ops] + [fact.source for fact in imported.measurements])
-    counts = [f"{count} {what}" for count, what in ((ops, "ops"), (len(models), "models")) if count]
-    devices = {device for unit in units for device in unit.devices} | {own.labels["hardware"] for own in models}
+    sources = dict.fromkeys([own.source for own in imported.ops] + [fact.source for fact in imported.measurements])
+    ops = sum(len(own) for unit in units for own in unit.rows)
+    counts = [f"{count} {what}" for count, what in ((ops, "ops"), (models + len(rows), "models")) if count]
+    devices = {device for unit in units for device in unit.devices} | {row.fact.hardware for row in rows}
     return f"{', '.join(sources)}: {' and '.join(counts)} on {', '.join(sorted(devices))}"
 
 

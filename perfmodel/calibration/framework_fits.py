@@ -172,8 +172,8 @@ def _labels(row: ModelRow, chip: Hardware) -> dict[str, str]:
 
 def finished_fit(
     scope: str, rows: Sequence[ModelRow], chips: Mapping[str, Hardware], share: float, progress: Progress | None = None
-) -> tuple[FittedScope, list[Scored]]:
-    """The fit of a scope with its intervals and errors, and its rows as they were predicted without their family."""
+) -> FittedScope:
+    """The fit of a scope with its intervals, and its errors on model families left out."""
     if progress:
         progress(f"{scope}: {len(rows)} models")
     fitted = fit_rows(scope, rows, chips)
@@ -191,7 +191,7 @@ def finished_fit(
         widths["device", kernel] = known
         widths["datasheet", kernel], widths["family", kernel] = unseen, replace(unseen, level="family")
     scored = with_cross_intervals(families, share, "family", 0.0) if families else seen
-    return replace(fitted, widths=widths, errors=_errors(scored, share), rows=len(rows)), scored
+    return replace(fitted, widths=widths, errors=_errors(scored, share), rows=len(rows))
 
 
 def _widths(sets: Sequence[Scored], level: str, between: float) -> Widths:
