@@ -27,7 +27,7 @@ _DATA_DEPENDENT = {
 }  # fmt: skip
 _DATA_DEPENDENT_OVERLOADS = {"aten.where.default", "aten.repeat_interleave.Tensor"}
 # in-place ops that change how a tensor is looked at, not what it holds
-_METADATA = {
+KEEPS_VALUES = {
     "detach_", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "resize_", "resize_as_", "set_",
     "as_strided_", "rename_", "requires_grad_",
 }  # fmt: skip
@@ -150,7 +150,7 @@ def _learn(function: Any) -> Rule:
 def _aten_action(function: Any, name: str, full: str) -> Any:
     import torch
 
-    if full in _METADATA:
+    if full in KEEPS_VALUES:
         return "view"
     for names, action in ((_ALLOCATIONS, "allocate"), (_READS_VALUE, "answer"), (_DATA_DEPENDENT, "refuse")):
         if name in names:
