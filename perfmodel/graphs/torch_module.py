@@ -82,7 +82,7 @@ def trace_module(
     with _evaluation_mode(module):
         meta = to_meta(module)
         one = quick and ranges.keys() == {"batch"}
-        graph = fold_repeats(trace_at_prime(run, "batch") if one else trace_symbolic(run, ranges))
+        graph = fold_repeats(trace_at_prime(run, "batch", ranges["batch"]) if one else trace_symbolic(run, ranges))
     if not graph.ops:
         raise ModelError(f"{source}: the forward pass runs no torch op on its inputs")
     notes = (*graph.notes, *_unused_parameters(meta, used))
