@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from perfmodel.calibration.fitting import fit_files
     from perfmodel.calibration.validation import validate
     from perfmodel.catalog import list_hardware, load_hardware
+    from perfmodel.comparison import compare
     from perfmodel.errors import PerfmodelError
     from perfmodel.graphs import list_models, load_model
     from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
 
 _PUBLIC = {
     "PerfmodelError": "perfmodel.errors",
+    "compare": "perfmodel.comparison",
     "explain": "perfmodel.predict",
     "fit_files": "perfmodel.calibration.fitting",
     "list_hardware": "perfmodel.catalog",
@@ -43,6 +45,7 @@ _PUBLIC = {
 __all__ = [
     "PerfmodelError",
     "__version__",
+    "compare",
     "explain",
     "fit_files",
     "list_hardware",

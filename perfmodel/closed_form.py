@@ -170,13 +170,14 @@ def _parameters(graph: Graph, ops: Sequence[Op], *, copies: bool) -> int:
 
 
 def _cache_bytes_per_token(graph: Graph) -> Any:
-    """Growth of the cache with each token of context, for one sequence."""
+    """Growth of the cache with each token of context (of the answer, beside a source), for one sequence."""
     import sympy
 
     from perfmodel.precisions import storage_bytes
 
-    context = sympy.Symbol("context")
-    values = dict.fromkeys(graph.free_symbols, 1) | {"context": context}
+    name = "answer" if "answer" in graph.symbols else "context"
+    context = sympy.Symbol(name)
+    values = dict.fromkeys(graph.free_symbols, 1) | {name: context}
     total = sympy.Integer(0)
     for tensor in graph.tensors.values():
         if tensor.kind == "cache":

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.costs import find_kind, is_modelled
+from perfmodel.costs import find_kind, is_modelled, variety_of
+from perfmodel.kernels.quantize import LAUNCH_SECONDS, QUANTIZE_PREFIX
 from perfmodel.kernels.roofline import Array, KernelTime
 from perfmodel.program import Group, PhaseTimes, Program
 from perfmodel.types import OpCost, OpPrediction, OpTime, PhasePrediction
@@ -43,6 +44,7 @@ def phase_prediction(
         cost=_phase_cost(program, times) if with_ops else OpCost(),
         bound_seconds=bound,
         host_seconds=float(times.host_seconds[0]),
+        bandwidth_bytes_per_second=program.device.hardware.memory_bandwidth_bytes_per_second,
         ops=_op_rows(program, times, share) if with_ops else (),
     )
 
@@ -83,34 +85,51 @@ def _op_row(
     spread: float,
 ) -> OpPrediction:
     op = program.graph.ops[group.indices[position]]
-    own = _at(cost, position) * op.repeat
     compute, memory, network, overhead = (
         _cell(part, position) * op.repeat
         for part in (kernel.compute_seconds, kernel.memory_seconds, kernel.network_seconds, kernel.overhead_seconds)
     )
-    seconds = compute + memory + network + overhead
-    bound = bound_seconds * op.repeat
+    time = _time(compute, memory, network, overhead, bound_seconds * op.repeat, spread)
     return OpPrediction(
         name=op.name,
         kind=op.kind,
         block=op.block,
         repeat=op.repeat,
-        cost=own,
-        time=OpTime(
-            seconds=seconds,
-            low=max(seconds / spread, min(bound, seconds)),
-            high=seconds * spread,
-            compute_seconds=compute,
-            memory_seconds=memory,
-            network_seconds=network,
-            overhead_seconds=overhead,
-        ),
-        share=seconds / total if total else 0.0,
-        bound_seconds=bound,
+        cost=_at(cost, position) * op.repeat,
+        time=time,
+        share=time.seconds / total if total else 0.0,
+        bound_seconds=bound_seconds * op.repeat,
         compute=group.rate.dtype if group.rate else "",
         emulated=bool(group.rate and group.rate.emulated),
         modelled=is_modelled(op),
+        variety=variety_of(op, program.graph.tensors),
+        quantizing=_quantizing(kernel, position, spread) * op.repeat,
+        peak_flops_per_second=group.rate.flops_per_second if group.rate else 0.0,
     )
+
+
+def _time(compute: float, memory: float, network: float, overhead: float, bound: float, spread: float) -> OpTime:
+    seconds = compute + memory + network + overhead
+    return OpTime(
+        seconds=seconds,
+        low=max(seconds / spread, min(bound, seconds)),
+        high=seconds * spread,
+        compute_seconds=compute,
+        memory_seconds=memory,
+        network_seconds=network,
+        overhead_seconds=overhead,
+    )
+
+
+def _quantizing(kernel: KernelTime, position: int, spread: float) -> OpTime:
+    """What the kernels take that quantise an op's input: all that their coefficients scale, which is all of it.
+
+    A fitted coefficient is named with its scope in front: `gemm.fp8:quantize.launch_seconds`.
+    """
+    named = ((coefficient.name.rpartition(":")[2], seconds) for coefficient, seconds in kernel.sensitivities)
+    parts = {name: _cell(seconds, position) for name, seconds in named if name.startswith(QUANTIZE_PREFIX)}
+    launches = parts.pop(LAUNCH_SECONDS.name, 0.0)
+    return _time(0.0, sum(parts.values()), 0.0, launches, 0.0, spread)
 
 
 def _first(values: Any, count: int) -> Array:

@@ -81,6 +81,11 @@ class Prepared:
         return any("tokens" in program.graph.symbols for program in self.programs.values())
 
 
+def default_input_tokens(model: Model) -> int:
+    """Input tokens of a model where nothing was asked for."""
+    return int(model.facts.get("default_input_tokens", DEFAULT_INPUT_TOKENS))
+
+
 def prepare(
     model: str | Model,
     hardware: str | Hardware,
@@ -201,13 +206,15 @@ def predict(
     """Predict the latency of a model on a chip.
 
     A model with a KV cache has two phases: `prefill` (the whole prompt of every sequence) and `decode` (one step that
-    makes one token per sequence, at the mean context input_tokens + output_tokens/2). An image pipeline has
-    `encode_text` (where it takes text), `denoise` (one step) and `decode_image`. Others have one, `forward`.
+    makes one token per sequence, at the mean context input_tokens + output_tokens/2). What runs once before the
+    prefill is a phase of its own: `encode`, `encode_image`. An image pipeline has `encode_text` (where it takes text),
+    `denoise` (one step) and `decode_image`. Others have one, `forward`.
 
     Args:
         model, hardware, precision, runtime, cache_precision, image_size, specs: as `prepare`.
         batch: sequences or samples computed together.
-        input_tokens, output_tokens: per sequence; 512 and 128 by default where the model has such sizes.
+        input_tokens, output_tokens: per sequence; 512 (the model's own, if it states one) and 128 by default where the
+            model has such sizes.
         steps: denoising steps of an image pipeline; None for the pipeline's own number.
         level: share of unseen cases that the interval is meant to hold.
         strict: refuse ops without a formula.
@@ -279,7 +286,7 @@ def predict_arrays(
     Raises:
         InputError: a size that is not positive.
     """
-    tokens_in = DEFAULT_INPUT_TOKENS if input_tokens is None else input_tokens
+    tokens_in = default_input_tokens(prepared.model) if input_tokens is None else input_tokens
     tokens_out = DEFAULT_OUTPUT_TOKENS if output_tokens is None else output_tokens
     columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(x, dtype=float)) for x in (batch, tokens_in, tokens_out)))
     for name, column in zip(("batch", "input_tokens", "output_tokens"), columns, strict=True):
@@ -376,12 +383,13 @@ def _predict(
         cost_usd=seconds / 3600 * prepared.hardware.price_usd_per_hour,
         energy_joules=seconds * prepared.hardware.power_watts,
         unmodelled=tuple(sorted(unmodelled.items())),
+        parameters=prepared.model.parameters,
         provenance=_provenance(prepared, shares, anchors),
     )
 
 
 def _lengths(prepared: Prepared, input_tokens: int | None, output_tokens: int | None) -> tuple[int, int]:
-    tokens_in = DEFAULT_INPUT_TOKENS if input_tokens is None else input_tokens
+    tokens_in = default_input_tokens(prepared.model) if input_tokens is None else input_tokens
     tokens_out = (DEFAULT_OUTPUT_TOKENS if prepared.generates else 0) if output_tokens is None else output_tokens
     _check_count("input_tokens", tokens_in)
     if prepared.generates:
@@ -402,15 +410,21 @@ def _check_level(level: float) -> None:
 
 
 def phase_sizes(phase: str, batch: Any, tokens_in: Any, tokens_out: Any) -> dict[str, Any]:
-    """Sizes of a phase: a whole prompt, or one step at the mean context of the answer."""
+    """Sizes of a phase: a whole prompt, or one step at the mean context of the answer.
+
+    An encoder-decoder keeps the two apart: its decoder sees a source, and an answer that began with a start token.
+    """
     if phase == "decode":
-        return {"batch": batch, "tokens": 1, "context": tokens_in + tokens_out // 2}
+        answer = tokens_out // 2
+        return {"batch": batch, "tokens": 1, "context": tokens_in + answer, "source": tokens_in, "answer": answer + 1}
     return {"batch": batch, "tokens": tokens_in, "context": tokens_in}
 
 
 def _peak_values(prepared: Prepared, batch: Any, tokens_in: Any, tokens_out: Any) -> dict[str, Any]:
-    context = tokens_in + tokens_out if prepared.generates else tokens_in
-    return prepared.example_sizes | {"batch": batch, "tokens": tokens_in, "context": context}
+    sizes = {"batch": batch, "tokens": tokens_in, "context": tokens_in}
+    if prepared.generates:
+        sizes |= {"context": tokens_in + tokens_out, "source": tokens_in, "answer": tokens_out + 1}
+    return prepared.example_sizes | sizes
 
 
 def _steps(prepared: Prepared, steps: int | None) -> int:
@@ -427,9 +441,10 @@ def _throughput(
     prepared: Prepared, phases: Mapping[str, PhasePrediction], batch: int, tokens_in: int, seconds: float
 ) -> dict[str, float]:
     if prepared.generates:
+        first_token_seconds = sum(phase.time.seconds for name, phase in phases.items() if name != "decode")
         return {
             "requests": batch / seconds,
-            "prefill_tokens": batch * tokens_in / phases["prefill"].time.seconds,
+            "prefill_tokens": batch * tokens_in / first_token_seconds,
             "decode_tokens": batch / phases["decode"].time.seconds,
         }
     if prepared.denoising_steps:

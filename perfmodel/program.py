@@ -24,6 +24,14 @@ from perfmodel.costs.collective import COLLECTIVE
 from perfmodel.costs.registry import CostFunction
 from perfmodel.errors import GraphError
 from perfmodel.kernels import Device, KernelTime, Rate, bound_seconds, contraction_rate, scope_of, time_group
+from perfmodel.kernels.framework import (
+    Parts,
+    framework_parts,
+    framework_scope,
+    time_framework,
+    uses_framework_form,
+)
+from perfmodel.kernels.framework_classes import OpClass, class_of
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import SCHEMES
 from perfmodel.sizes import Size, compile_sizes
@@ -47,6 +55,7 @@ class Group:
         varying: sizes that hold symbols: for each op the row of the program's evaluated sizes.
         rate: peak of the dtype the ops compute in; None if they do not contract.
         asked: the compute dtype the graph names. scope: which fitted coefficients the ops go by.
+        classes: of the ops as kernels of a framework; none where kernels are timed one by one.
     """
 
     kinds: tuple[str, ...]
@@ -59,6 +68,7 @@ class Group:
     rate: Rate | None
     asked: str
     scope: str
+    classes: tuple[OpClass, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,8 +142,12 @@ def compile_graph(graph: Graph, device: Device) -> Program:
         same = (argument.kind, *sorted(argument.flags.items())) if asked or argument.kind == COLLECTIVE else ()
         members.setdefault((argument.cost, *same), []).append(index)
     rows: dict[Any, int] = {}  # every distinct size that varies -> its row
+    has_cache = any(tensor.kind == "cache" for tensor in graph.tensors.values())
+    dtypes = [rate.dtype for rate in rates.values()]
+    framework = uses_framework_form(device.hardware, device.runtime, dtypes, has_cache=has_cache)
+    scope = framework_scope(device.hardware, device.runtime) if framework else ""
     groups = tuple(
-        _group(graph, [arguments[index] for index in indices], tuple(indices), rates, rows)
+        _group(graph, [arguments[index] for index in indices], tuple(indices), rates, rows, scope)
         for indices in members.values()
     )
     symbols = frozenset().union(*(dim.symbols for dim in rows if isinstance(dim, Size)))
@@ -142,8 +156,14 @@ def compile_graph(graph: Graph, device: Device) -> Program:
 
 
 def _group(
-    graph: Graph, members: list[OpArguments], indices: tuple[int, ...], rates: Mapping[str, Rate], rows: dict[Any, int]
+    graph: Graph,
+    members: list[OpArguments],
+    indices: tuple[int, ...],
+    rates: Mapping[str, Rate],
+    rows: dict[Any, int],
+    framework: str,
 ) -> Group:
+    """A group; `framework` is the scope of a framework's kernels, "" for kernels that are timed one by one."""
     asked = members[0].flags.get("compute", "")
     rate = rates.get(asked)
     flags = _lowered(members[0].flags, rate)
@@ -159,7 +179,15 @@ def _group(
         flags=flags,
         rate=rate,
         asked=asked,
-        scope=scope_of(members[0].kind, flags, rate),
+        scope=framework or scope_of(members[0].kind, flags, rate),
+        classes=_classes(graph, members, indices) if framework else (),
+    )
+
+
+def _classes(graph: Graph, members: list[OpArguments], indices: tuple[int, ...]) -> tuple[OpClass, ...]:
+    return tuple(
+        class_of(graph.ops[index], {**member.sizes, **member.flags})
+        for member, index in zip(members, indices, strict=True)
     )
 
 
@@ -191,7 +219,7 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
     for group in program.groups:
         sizes = {**group.fixed, **{name: evaluated[rows] for name, rows in group.varying.items()}}
         cost = group.cost(**sizes, **group.flags)
-        kernel = time_group(group.kinds, sizes, group.flags, cost, device, group.rate)
+        kernel = _kernel_times(program, group, sizes, cost)
         kernels.append(kernel)
         costs.append(cost)
         bounds.append(bound_seconds(group.kinds[0], sizes, group.flags, cost, device.hardware, group.rate))
@@ -219,6 +247,28 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
         tuple(bounds),
         coefficient,
     )
+
+
+def _kernel_times(program: Program, group: Group, sizes: Mapping[str, Any], cost: OpCost) -> KernelTime:
+    device = program.device
+    if not group.classes:
+        return time_group(group.kinds, sizes, group.flags, cost, device, group.rate)
+    return time_framework(_parts(program, group, sizes, cost), device.in_scope(group.scope))
+
+
+def _parts(program: Program, group: Group, sizes: Mapping[str, Any], cost: OpCost) -> Parts:
+    ops = [program.graph.ops[index] for index in group.indices]
+    return framework_parts(group.classes, ops, sizes, cost, program.device, group.rate)
+
+
+def program_parts(program: Program, values: Mapping[str, Number]) -> list[tuple[Group, Parts]]:
+    """What the times of a framework's kernels are made of, group by group; arguments as `time_program`."""
+    evaluated = as_array(program.evaluate(values))
+    found = []
+    for group in program.groups:
+        sizes = {**group.fixed, **{name: evaluated[rows] for name, rows in group.varying.items()}}
+        found.append((group, _parts(program, group, sizes, group.cost(**sizes, **group.flags))))
+    return found
 
 
 def _rows(values: Array, count: int) -> Array:

@@ -22,6 +22,10 @@ Bound: TypeAlias = Literal["compute", "memory", "network", "overhead"]
 # ---------------------------------------------------------------------------------------------- the model
 
 
+# what a model's graphs may be called, those of a kind of model in the order in which they run
+PHASES = ("encode_text", "denoise", "decode_image", "encode", "encode_image", "forward", "prefill", "decode")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tensor:
     """One tensor of a graph.
@@ -111,11 +115,12 @@ def _bind_attributes(attributes: Mapping[str, Any], values: Mapping[str, int]) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model and its phases: {"prefill", "decode"} over a KV cache, {"encode_text", "denoise", "decode_image"} of an
-    image pipeline (the first only where it takes text), or {"forward"}.
+    """A model and its phases: {"prefill", "decode"} over a KV cache, with "encode" or "encode_image" once before them;
+    {"encode_text", "denoise", "decode_image"} of an image pipeline (the first only where it takes text); {"forward"}.
 
     Args:
-        phases: graph of each phase; symbols are `batch`, `tokens` (queries of this step) and `context` (keys).
+        phases: graph of each phase, in the order they run; symbols are `batch`, `tokens` (queries of this step) and
+            `context` (keys).
         parameters: distinct weight elements.
         precision: the precision the model's own files state ("bf16" for most).
         max_context: longest context the model was trained for; 0 if it does not say.
@@ -382,6 +387,9 @@ class OpPrediction:
         bound_seconds: the physical bound max(FLOPs/peak, bytes/bandwidth) of all repeats.
         compute: dtype the op computes in ("" if it does not contract). emulated: it is not the one asked for.
         modelled: False if the op has no formula and only its bytes were counted.
+        variety: what the kind leaves open: the kernel of a convolution, the function of a pointwise op.
+        quantizing: the part of `time` that kernels in front take which rewrite the op's input in 8 or 4 bits.
+        peak_flops_per_second: of the chip in `compute`; 0 if the op does not contract.
     """
 
     name: str
@@ -395,16 +403,20 @@ class OpPrediction:
     compute: str = ""
     emulated: bool = False
     modelled: bool = True
+    variety: str = ""
+    quantizing: OpTime = field(default_factory=OpTime)
+    peak_flops_per_second: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhasePrediction:
-    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), `forward`, or an image
-    pipeline's `encode_text`, `denoise` (one step), `decode_image`.
+    """A phase's time: `prefill` (whole prompt), `decode` (one step at the mean context), `forward`; `encode` or
+    `encode_image`, once before the prefill; or an image pipeline's `encode_text`, `denoise` (one step), `decode_image`.
 
     Args:
         cost: FLOPs and bytes of the phase (by `explain` only). bound_seconds: sum of the ops' physical bounds.
         host_seconds: time the host needs to launch the kernels (eager and compiled runtimes); it overlaps the device.
+        bandwidth_bytes_per_second: of the chip's memory, by its datasheet.
         ops: filled by `explain`, empty from `predict`.
     """
 
@@ -413,6 +425,7 @@ class PhasePrediction:
     cost: OpCost
     bound_seconds: float
     host_seconds: float = 0.0
+    bandwidth_bytes_per_second: float = 0.0
     ops: tuple[OpPrediction, ...] = ()
 
 
@@ -427,6 +440,7 @@ class Prediction:
             denoise_steps).
         cost_usd, energy_joules: of the whole request on one device at list price and full board power; 0 if unknown.
         unmodelled: (op kind, share of the time) of ops without a formula.
+        parameters: distinct weight elements of the model.
         provenance: level, coefficients, hardware sources, notes.
     """
 
@@ -439,4 +453,15 @@ class Prediction:
     cost_usd: float = 0.0
     energy_joules: float = 0.0
     unmodelled: tuple[tuple[str, float], ...] = ()
+    parameters: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def generates(self) -> bool:
+        """Whether there are prefill and decode phases."""
+        return "decode" in self.phases
+
+    @property
+    def first_token_seconds(self) -> float:
+        """Time to the first token: the prefill and what runs before it, each once."""
+        return sum(phase.time.seconds for name, phase in self.phases.items() if name != "decode")

@@ -112,6 +112,21 @@ def recurrent(hidden: int = 256, layers: int = 1, cell: str = "lstm") -> Graph:
     return op("recurrent", [x("x", shape), *weights], [y("y", shape)], attributes)
 
 
+def selective_scan(channels: int = 4096, states: int = 16) -> Graph:
+    """A Mamba scan without gate."""
+    state = cache("state", f"batch {channels} {states}")
+    rows = f"batch tokens {channels}"
+    inputs = [x("x", f"batch {channels} tokens"), x("steps", rows), w("rates", f"{channels} {states}"), state]
+    return op("selective_scan", inputs, [y("out", rows), state])
+
+
+def state_space_scan(heads: int = 64, chunk: int = 256) -> Graph:
+    """A Mamba-2 scan of heads of 64 channels and 128 states, in one group."""
+    state = cache("state", f"batch {heads} 64 128")
+    inputs = [x("mixed", f"batch {heads * 64 + 256} tokens"), x("steps", f"batch tokens {heads}"), state]
+    return op("state_space_scan", inputs, [y("out", f"batch tokens {heads * 64}"), state], {"chunk": chunk})
+
+
 def streaming(kind: str = "pointwise", width: int = 4096, **attributes: Any) -> Graph:
     """An op that reads and writes `batch` rows."""
     return op(kind, [x("x", f"batch {width}")], [y("y", f"batch {width}")], attributes)

@@ -28,7 +28,7 @@ ROWS = (
     {"phases", "provenance"},
     {"anchoring"},
     {"calibration"},
-    {"predict", "closed_form"},
+    {"predict", "closed_form", "comparison"},
     {"report"},
     {"cli"},
     {"__main__"},

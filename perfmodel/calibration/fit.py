@@ -60,6 +60,7 @@ class Observed:
 
     Args:
         seconds: measured, (rows,). predict: the chip with coefficients -> predicted seconds, (rows,).
+        slopes: ∂log t/∂log c by the coefficient's name, each (rows,), where it is known without trying.
         facts: how many facts the rows of its series and noise count for at most. noise: σ of a row.
     """
 
@@ -69,6 +70,7 @@ class Observed:
     kernel: str
     seconds: Array
     predict: Callable[[Device], Array]
+    slopes: Callable[[Device], Mapping[str, Array]] | None = None
     facts: float = EFFECTIVE_ROWS
     noise: float = NOISE
 
@@ -114,24 +116,35 @@ def fit(
     places = [[0, *(1 + effects.index(effect) for effect in row)] for row in acting]
     names = tuple(parameter.name for parameter in parameters)
 
-    def predicted(which: int, logs: Array) -> Array:
+    def device_with(which: int, logs: Array) -> Device:
         overrides = {
             name: Coefficient(prior.name, float(np.exp(value)), 0.0, "fit", "")
             for name, prior, value in zip(names, resolved[which], logs, strict=True)
         }
+        return Device(chips[observed[which].hardware], observed[which].runtime, overrides)
+
+    def predicted(which: int, logs: Array) -> Array:
+        return np.log(observed[which].predict(device_with(which, logs)))
+
+    def slopes(which: int, logs: Array) -> Array | None:
         own = observed[which]
-        return np.log(own.predict(Device(chips[own.hardware], own.runtime, overrides)))
+        if own.slopes is None:
+            return None
+        known, none = own.slopes(device_with(which, logs)), np.zeros(len(own.seconds))
+        return np.array([known.get(parameter.prior.name, none) for parameter in parameters]).T
 
     spreads = np.array([[EFFECT_SD[effect[0]]] * len(names) for effect in effects])
     of_kernels = [effect[0] == "kernel" for effect in effects]
     spreads[of_kernels] = np.maximum(spreads[of_kernels], [own.prior.kernel_log_sd for own in parameters])
+    of_devices = [effect[0] in ("family", "device") for effect in effects]
+    spreads[of_devices] = np.maximum(spreads[of_devices], [own.prior.device_log_sd for own in parameters])
     precision = np.vstack([prior_sd**-2.0, spreads**-2.0])
     if len({own.hardware for own in observed}) > 1:  # an effect of all rows is no other than the pooled shift
         precision[1:][[all(effect in row for row in acting) for effect in effects]] = FIXED
     of_host = [parameter.prior.name.startswith(HOST_PREFIX) for parameter in parameters]
     shared = [True, *(effect[0] != "series" for effect in effects)]
     precision[np.ix_(shared, of_host)] = FIXED
-    problem = _Problem(predicted, places, priors, [np.log(own.seconds) for own in observed],
+    problem = _Problem(predicted, slopes, places, priors, [np.log(own.seconds) for own in observed],
                        _weights(observed), precision)  # fmt: skip
     shifts, hessian = _solve(problem)
     log_sd = np.sqrt(np.diag(np.linalg.inv(hessian))[: len(names)])
@@ -176,7 +189,8 @@ def _weights(observed: Sequence[Observed]) -> list[float]:
 
 @dataclass(frozen=True)
 class _Problem:
-    """The objective: `predicted(which, logs)` gives log seconds of one set of rows for its coefficients' logarithms.
+    """The objective: `predicted(which, logs)` gives log seconds of one set of rows for its coefficients' logarithms,
+    `slopes` their derivatives where they are known (rows, coefficients).
 
     Args:
         places: for each set of rows the rows of the shifts that act on it. priors: its logs, (sets, coefficients).
@@ -184,6 +198,7 @@ class _Problem:
     """
 
     predicted: Callable[[int, Array], Array]
+    slopes: Callable[[int, Array], Array | None]
     places: Sequence[Sequence[int]]
     priors: Array
     measured: Sequence[Array]
@@ -224,6 +239,9 @@ class _Problem:
         return gradient, hessian
 
     def _jacobian(self, which: int, logs: Array) -> Array:
+        known = self.slopes(which, logs)
+        if known is not None:
+            return known
         base = self.predicted(which, logs)
         columns = []
         for column in range(len(logs)):

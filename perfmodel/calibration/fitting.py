@@ -18,6 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.calibration.framework_fits import by_scope as by_framework_scope
+from perfmodel.calibration.framework_fits import finished_fit
+from perfmodel.calibration.framework_rows import read_rows, split_facts
 from perfmodel.calibration.host_time import without_host_time
 from perfmodel.calibration.intervals import calibrated_widths, model_scale
 from perfmodel.calibration.left_out import (
@@ -87,7 +90,8 @@ def fit_files(
         raise InputError("coefficients are not fitted to times that cannot be right:\n" + "\n".join(suspicions))
     names = [rows.hardware for rows in imported.ops] + [fact.hardware for fact in imported.measurements]
     chips = {name: load_hardware(name, specs=specs) for name in dict.fromkeys(names)}
-    units, unused = fit_units(imported.ops, imported.measurements, chips)
+    framework, facts = split_facts(imported.measurements, chips)
+    units, unused = fit_units(imported.ops, facts, chips)
     scopes: dict[str, FittedScope] = {}
     models: list[Scored] = []
     for unit in units:
@@ -96,19 +100,28 @@ def fit_files(
         found, own_models = fit_one(unit, chips, leave_out=leave_out, progress=progress)
         scopes |= found
         models += own_models
-    unused = {**imported.skipped, **unused}
+    rows, skipped = read_rows(framework, chips, progress)
+    for scope, own_rows in by_framework_scope(rows, chips).items():
+        scopes[scope], own_models = finished_fit(scope, own_rows, chips, SHARE, progress)
+        models += own_models
+    unused = {**imported.skipped, **unused, **skipped}
     if not scopes:
         reasons = "; ".join(f"{reason} ({rows})" for reason, rows in unused.items())
         raise InputError(f"nothing to fit: {reasons or 'the files hold no measured ops'}.")
-    sources = ", ".join(dict.fromkeys(rows.source for rows in imported.ops))
-    provenance = f"{sources}: {sum(scope.rows for scope in scopes.values())} ops"
-    provenance += f" and {len(models)} models" if models else ""
-    provenance += f" on {', '.join(sorted({device for unit in units for device in unit.devices}))}"
+    provenance = _provenance(imported, units, sum(map(len, (own for unit in units for own in unit.rows))), models)
     scopes = {name: replace(scope, provenance=provenance) for name, scope in sorted(scopes.items())}
     file = CoefficientFile(
         fitted=date.today().isoformat(), provenance=provenance, data=_data_entries(imported), scopes=scopes
     )
     return FitOutcome(file, imported.rows, unused, tuple(models), _errors(models, (), leave_out) if models else {})
+
+
+def _provenance(imported: Imported, units: Sequence[Unit], ops: int, models: Sequence[Scored]) -> str:
+    """The data in words."""
+    sources = dict.fromkeys([rows.source for rows in imported.ops] + [fact.source for fact in imported.measurements])
+    counts = [f"{count} {what}" for count, what in ((ops, "ops"), (len(models), "models")) if count]
+    devices = {device for unit in units for device in unit.devices} | {own.labels["hardware"] for own in models}
+    return f"{', '.join(sources)}: {' and '.join(counts)} on {', '.join(sorted(devices))}"
 
 
 def _data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:

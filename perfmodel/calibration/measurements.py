@@ -33,10 +33,11 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from perfmodel.costs import find_kind
-from perfmodel.types import OpCost
+from perfmodel.types import PHASES, OpCost
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
+MEASURED_PHASES = (*PHASES, "training")
 ROUTING = ("power_law", "expert_ranks")  # conditions that decide what a block of experts has to do
 
 
@@ -104,7 +105,7 @@ class Measurement:
         subject: the model by the name people know it under. model: what `load_model` takes for it (a catalog name, a
             path, `timm:resnet50`), "" if nothing is known to.
         part: the piece of the model that was timed, "" for all of it.
-        phase: forward, prefill, decode or training (forward and backward). metric: what was measured.
+        phase: one of `MEASURED_PHASES`; training is forward and backward. metric: what was measured.
         batch, input_tokens, output_tokens, image_size: 0 where the model has no such size.
         layout: how the model is spread over devices ("tp4"), "" for one device.
         options: further settings that change the time (attention, logits, memory_format, autocast, kv_cache, ...).

@@ -6,6 +6,8 @@ Options of a measurement that are understood here:
 
     attention   eager: unfused attention and the other kernels that eager Hugging Face code runs
     logits      all: of every token (or with the pretraining head), as in training; else of the last one
+    autocast    fp16 or bf16: weights and inputs in fp32, ops cast as torch.autocast does
+    norms       low: under autocast, norms over rows compute in the low precision too
 
 May import: measurements, graphs, program and below.
 """
@@ -14,9 +16,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from perfmodel.calibration.measurements import Measurement
+from perfmodel.calibration.measurements import MEASURED_PHASES, Measurement
 from perfmodel.errors import InputError
 from perfmodel.graphs import Logits, load_model
+from perfmodel.graphs.autocast import autocast
 from perfmodel.graphs.eager import eager_graph, family_of, without_cache
 from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import quantize
@@ -26,8 +29,10 @@ from perfmodel.precisions import find_scheme, own_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.types import Graph, Model
 
-PHASES = ("forward", "prefill", "decode", "training")
 RUNTIMES = ("eager", "compiled", "graphs")
+TIMM = "timm:"
+REPARAMETERIZED = "+reparameterized"
+PARAMETERS_AGREE = 0.002  # tables give millions with two decimals
 _KEPT = 128  # models and graphs; a graph has no chip in it and serves all of them
 
 
@@ -39,7 +44,7 @@ def reason_to_skip(measurement: Measurement) -> str:
         return f"spread over devices ({measurement.layout})"
     if measurement.part:
         return "part of a model"
-    if measurement.phase not in PHASES:
+    if measurement.phase not in MEASURED_PHASES:
         return f"unknown phase {measurement.phase}"
     return "" if measurement.runtime in RUNTIMES else f"unknown runtime {measurement.runtime}"
 
@@ -58,23 +63,38 @@ def model_program(measurement: Measurement, device: Device) -> tuple[Program, di
     if reason:
         raise InputError(f"{measurement.file}, row {measurement.row}: {reason}")
     graph = _graph(
-        measurement.model,
+        source_of(measurement),
         measurement.phase,
         measurement.precision,
         measurement.runtime,
         measurement.options.get("attention", ""),
+        measurement.options.get("autocast", ""),
+        measurement.options.get("norms", ""),
         "all" if measurement.options.get("logits") == "all" else "last",
         measurement.image_size,
     )
     return compile_graph(graph, device), measured_sizes(measurement)
 
 
+def source_of(measurement: Measurement) -> str:
+    """What `load_model` takes for a measured model. Of timm's models that have two forms, the one whose number of
+    parameters the row tells."""
+    name, told = measurement.model, measurement.facts.get("parameters", 0.0)
+    if not (name.startswith(TIMM) and told) or name.endswith(REPARAMETERIZED):
+        return name
+    plain = _model(name, "last", measurement.image_size).parameters
+    if plain <= told * (1 + PARAMETERS_AGREE):
+        return name
+    other = _model(name + REPARAMETERIZED, "last", measurement.image_size).parameters
+    return name + REPARAMETERIZED if abs(other - told) < abs(plain - told) else name
+
+
 def measured_sizes(measurement: Measurement) -> dict[str, int]:
     """Values of a graph's symbols: a decode step at the mean context of the answer, else the whole prompt."""
-    tokens, answer = measurement.input_tokens, measurement.output_tokens
-    decode = measurement.phase == "decode"
-    context = tokens + answer // 2 if decode else tokens
-    return {"batch": measurement.batch, "tokens": 1 if decode else tokens, "context": context}
+    batch, tokens, answer = measurement.batch, measurement.input_tokens, measurement.output_tokens // 2
+    if measurement.phase == "decode":
+        return {"batch": batch, "tokens": 1, "context": tokens + answer, "source": tokens, "answer": answer + 1}
+    return {"batch": batch, "tokens": tokens, "context": tokens}
 
 
 def time_measurement(measurement: Measurement, device: Device) -> PhaseTimes:
@@ -89,12 +109,24 @@ def time_measurement(measurement: Measurement, device: Device) -> PhaseTimes:
 
 @lru_cache(_KEPT)
 def _graph(
-    name: str, phase: str, precision: str, runtime: str, attention: str, logits: Logits, image_size: int
+    name: str,
+    phase: str,
+    precision: str,
+    runtime: str,
+    attention: str,
+    cast_to: str,
+    norms: str,
+    logits: Logits,
+    image_size: int,
 ) -> Graph:
     """The graph of a phase with the kernels that a runtime starts."""
     model = _model(name, logits, image_size)
+    if "encode" in model.phases and phase in ("forward", "training"):
+        model = _model(name, "all", image_size)  # encoder and decoder as one
     graph = _phase(model, phase)
-    if precision != model.precision:
+    if cast_to:
+        graph = autocast(graph, cast_to, wide_norms=norms != "low")
+    elif precision != model.precision:
         graph = quantize(graph, own_scheme(model.precision), find_scheme(precision))
     training = phase == "training"
     if attention == "eager" or training:

@@ -51,8 +51,13 @@ class Unit:
         return tuple(dict.fromkeys(row.hardware for row in self._rows))
 
     @property
+    def rows(self) -> list[OpRows]:
+        """All measured ops."""
+        return [rows for groups in self.groups.values() for rows in groups]
+
+    @property
     def _rows(self) -> list[OpRows | Measurement]:
-        return [*(rows for groups in self.groups.values() for rows in groups), *self.facts]
+        return [*self.rows, *self.facts]
 
     def values(self, leave_out: str, chips: Mapping[str, Hardware]) -> tuple[str, ...]:
         """What can be left out in turn."""

@@ -11,6 +11,11 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from perfmodel.calibration.framework_fits import BETWEEN_DEVICES, score_rows
+from perfmodel.calibration.framework_fits import by_scope as by_framework_scope
+from perfmodel.calibration.framework_fits import score_left_out as framework_left_out
+from perfmodel.calibration.framework_fits import with_cross_intervals as with_cross_intervals_of_folds
+from perfmodel.calibration.framework_rows import ModelRow, read_rows, split_facts
 from perfmodel.calibration.host_time import without_host_time
 from perfmodel.calibration.left_out import (
     left_out_fits,
@@ -25,7 +30,7 @@ from perfmodel.calibration.scopes import by_scope, parameters_of
 from perfmodel.calibration.scoring import Group, Scored, group_scored, metrics_of, score_ops
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.unit_check import suspicious_units
-from perfmodel.calibration.units import units_of
+from perfmodel.calibration.units import LEAVE_OUT, units_of
 from perfmodel.catalog import Specs, load_hardware
 from perfmodel.coefficient_files import load_scopes
 from perfmodel.errors import InputError
@@ -99,11 +104,14 @@ def validate(
     for name, groups in scopes.items():
         usable[name], left = without_host_time(groups)
         tally.add_all(left)
-    facts = imported.measurements
+    framework, facts = split_facts(imported.measurements, chips)
+    rows, unread = read_rows(framework, chips, progress)
+    tally.add_all(unread)
     if leave_out is None:
-        sets = _as_shipped(usable, facts, chips, level, specs, tally)
+        sets = _as_shipped(usable, facts, rows, chips, level, specs, tally)
     else:
-        sets = _left_out(usable, facts, chips, leave_out, level, tally, progress)
+        sets = _left_out(usable, facts, chips, leave_out, level, tally, progress) if usable or facts else []
+        sets += _frameworks_left_out(rows, chips, leave_out, level, tally, progress)
     if not sets:
         reasons = "; ".join(f"{reason} ({rows} rows)" for reason, rows in tally.skipped.items())
         raise InputError(f"no row can be predicted: {reasons or 'the files hold none'}.")
@@ -139,6 +147,7 @@ def _devices(imported: Imported) -> list[str]:
 def _as_shipped(
     usable: Mapping[str, Sequence[OpRows]],
     facts: Sequence[Measurement],
+    rows: Sequence[ModelRow],
     chips: Mapping[str, Hardware],
     level: float,
     specs: Specs,
@@ -153,7 +162,41 @@ def _as_shipped(
     ]
     models, skipped = score_models(facts, fitted, chips, level)
     tally.add_all(skipped)
-    return [*ops, *models]
+    frameworks = [
+        own
+        for scope, members in by_framework_scope(rows, chips).items()
+        for hardware in dict.fromkeys(row.fact.hardware for row in members)
+        for own in score_rows(
+            scope,
+            [row for row in members if row.fact.hardware == hardware],
+            fitted[hardware].get(scope),
+            chips,
+            level,
+        )
+    ]
+    return [*ops, *models, *frameworks]
+
+
+def _frameworks_left_out(
+    rows: Sequence[ModelRow],
+    chips: Mapping[str, Hardware],
+    leave_out: str,
+    level: float,
+    tally: _Tally,
+    progress: Progress | None,
+) -> list[Scored]:
+    """Whole models in a framework; families are those of models, many of them dealt into folds."""
+    if leave_out not in LEAVE_OUT:
+        raise InputError(f"measurements can be left out by {', '.join(LEAVE_OUT)}, not by {leave_out!r}")
+    sets: list[Scored] = []
+    for scope, members in by_framework_scope(rows, chips).items():
+        folds = framework_left_out(scope, members, chips, leave_out, progress)
+        if not folds:
+            tally.add(f"{scope}: of fewer than two {PLURALS[leave_out]}, so none can be left out", len(members))
+            continue
+        between = BETWEEN_DEVICES[chips[members[0].fact.hardware].kind] if leave_out == "hardware" else 0.0
+        sets += with_cross_intervals_of_folds(folds, level, leave_out, between)
+    return sets
 
 
 def _left_out(

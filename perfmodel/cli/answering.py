@@ -68,6 +68,9 @@ def _length_notes(cell: Combination, request: Request, limits: Mapping[str, int 
     if cell.output_tokens and not request.output_tokens:
         notes.append(f"{model.name} generates no tokens: --output-tokens does not apply")
     longest = max(request.input_tokens + request.output_tokens, limits.get("max_context") or 0)
+    image_tokens = model.facts.get("image_tokens", 0)
+    if request.input_tokens < image_tokens:
+        notes.append(f"{request.input_tokens} input tokens cannot hold an image of {image_tokens}")
     if 0 < model.max_context < longest:
         notes.append(f"{model.name} is made for contexts of up to {model.max_context} tokens")
     return tuple(notes)
@@ -106,7 +109,7 @@ def _prepared(grid: Grid, cell: Combination) -> Prepared:
 
 def _refused_request(grid: Grid, cell: Combination) -> Request:
     """What was asked of a chip that refuses, with the same defaults as a prediction."""
-    from perfmodel.predict import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS
+    from perfmodel.predict import DEFAULT_OUTPUT_TOKENS, default_input_tokens
     from perfmodel.types import Request
 
     generates = "decode" in cell.model.phases
@@ -116,7 +119,7 @@ def _refused_request(grid: Grid, cell: Combination) -> Request:
         hardware=cell.hardware.id,
         precision=cell.precision or cell.model.precision,
         batch=cell.batch,
-        input_tokens=(cell.input_tokens or DEFAULT_INPUT_TOKENS) if has_tokens else 0,
+        input_tokens=(cell.input_tokens or default_input_tokens(cell.model)) if has_tokens else 0,
         output_tokens=(cell.output_tokens or DEFAULT_OUTPUT_TOKENS) if generates else 0,
         runtime=cell.runtime or ("graphs" if generates else "eager"),
         level=grid.level,

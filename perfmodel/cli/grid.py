@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfmodel.cli.options import read_counts, read_level, split_list
@@ -65,17 +66,41 @@ class Grid:
         Raises:
             InputError: there are several.
         """
-        several = [
-            f"--{name.replace('_', '-')} has {len(getattr(self, name))}".replace("--model", "MODEL")
-            for name in Combination.__dataclass_fields__
-            if len(getattr(self, name)) > 1
-        ]
+        several = self._several()
         if several:
             raise InputError(
-                f"explain answers one combination at a time, but {' and '.join(several)}: "
-                "give one of each, or use `perfmodel predict` for a table"
+                f"explain answers one combination at a time, but {several}: "
+                "give one of each, --compare for two side by side, or use `perfmodel predict` for a table"
             )
         return next(self.combinations())
+
+    def pair(self) -> tuple[Combination, Combination]:
+        """The only two combinations.
+
+        Raises:
+            InputError: there is one, or there are more.
+        """
+        count = prod(len(getattr(self, name)) for name in Combination.__dataclass_fields__)
+        if count == 1:
+            raise InputError(
+                "--compare needs two combinations, but there is one: give two models, or one list with two values "
+                "(--hardware a,b, --precision a,b, --batch a,b, --runtime a,b, ...)"
+            )
+        if count > 2:
+            raise InputError(
+                f"--compare needs exactly two combinations, but {self._several()}, which makes {count}: "
+                "shorten these lists until one of them has two values and all others have one "
+                "(from Python, perfmodel.compare takes any two)"
+            )
+        first, second = self.combinations()
+        return first, second
+
+    def _several(self) -> str:
+        """The lists of more than one value, in words; "" if there are none."""
+        lists = {name: getattr(self, name) for name in Combination.__dataclass_fields__}
+        return " and ".join(
+            f"{_option_name(name)} has {len(values)}" for name, values in lists.items() if len(values) > 1
+        )
 
 
 def read_grid(options: Mapping[str, Any]) -> Grid:
@@ -168,8 +193,11 @@ class _Reader:
 
 
 def _mistake(option: str, error: PerfmodelError) -> str:
-    name = "MODEL" if option == "model" else f"--{option.replace('_', '-')}"
-    return f"{name}: {error}"
+    return f"{_option_name(option)}: {error}"
+
+
+def _option_name(option: str) -> str:
+    return "MODEL" if option == "model" else f"--{option.replace('_', '-')}"
 
 
 def _known(what: str, name: str, known: tuple[str, ...]) -> str:

@@ -19,7 +19,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _COUNT = re.compile(r"[0-9][0-9_]{0,40}")
 
 _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    click.argument("model", metavar="MODEL[,MODEL]"),
     click.option(
         "--hardware", required=True, metavar="H[,H]", help="Chips: ids of `perfmodel hardware list`, or files."
     ),
@@ -65,7 +64,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 
 def request_options(command: Command) -> Command:
-    """The options that say what is to be predicted, in the order of --help."""
+    """The options that say how a model is to be predicted, in the order of --help."""
     for option in reversed((*_REQUEST_OPTIONS, specs_option)):
         command = option(command)
     return command

@@ -14,10 +14,12 @@ from perfmodel.cli.options import json_option, request_options
 from perfmodel.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
+    from perfmodel.cli.grid import Grid
     from perfmodel.report.answers import Answer, Explanation
 
 
 @click.command("predict")
+@click.argument("model", metavar="MODEL[,MODEL]")
 @request_options
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per combination.")
@@ -65,8 +67,11 @@ def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
 
 
 @click.command("explain")
+@click.argument("models", metavar="MODEL [MODEL]", nargs=-1, required=True)
+@click.option("--compare", is_flag=True, help="Two combinations side by side, and the terms that differ.")
 @request_options
 @json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print the terms of --compare as CSV.")
 @click.option(
     "--sort", type=click.Choice(["graph", "time"]), default="graph", help="Order of the ops.", show_default=True
 )
@@ -78,16 +83,49 @@ def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
     show_default=True,
 )
 @click.option("--symbolic", is_flag=True, help="Also print closed forms of FLOPs, bytes and parameters.")
-@click.option("--plot", metavar="FILE", help="Draw the roofline with all ops into a .png, .svg or .pdf file.")
-def explain_command(as_json: bool, sort: str, top: int, symbolic: bool, plot: str | None, **options: Any) -> None:
+@click.option(
+    "--plot", metavar="FILE", help="Draw the roofline with all ops, or both bars of --compare: .png, .svg or .pdf."
+)
+def explain_command(
+    models: tuple[str, ...], compare: bool, as_csv: bool, symbolic: bool, as_json: bool, top: int, plot: str | None,
+    **options: Any,
+) -> None:  # fmt: skip
     """Tell where the time of one combination goes, op by op, and why.
 
     MODEL is what `perfmodel predict` takes.
+
+    With --compare, tell why one of two combinations takes longer than the other: two models, or one model and a list of
+    two chips, precisions, batches, lengths or runtimes.
+
+    \b
+        perfmodel explain timm:efficientnet_b4 --compare timm:resnet50 --hardware rtx-3090
+        perfmodel explain llama-3.1-8b --compare --precision fp16,int8 --hardware a100-sxm-80gb
     """
-    from perfmodel.cli.answering import answer, explanation
     from perfmodel.cli.grid import read_grid
 
-    grid = read_grid(options)
+    _check_outputs(compare=compare, as_json=as_json, as_csv=as_csv, symbolic=symbolic)
+    by_time = options.pop("sort") == "time"
+    grid = read_grid(options | {"model": ",".join(models)})
+    if compare:
+        from perfmodel.cli.comparing import print_compared
+
+        print_compared(grid, as_json=as_json, as_csv=as_csv, top=top, plot=plot)
+    else:
+        _explain(grid, as_json=as_json, by_time=by_time, symbolic=symbolic, top=top, plot=plot)
+
+
+def _check_outputs(*, compare: bool, as_json: bool, as_csv: bool, symbolic: bool) -> None:
+    if as_json and as_csv:
+        raise InputError("--json and --csv exclude each other: give one")
+    if as_csv and not compare:
+        raise InputError("--csv is for the terms of --compare; the ops of one combination are in --json")
+    if symbolic and compare:
+        raise InputError("--symbolic is for one combination: leave out --compare, or --symbolic")
+
+
+def _explain(grid: Grid, *, as_json: bool, by_time: bool, symbolic: bool, top: int, plot: str | None) -> None:
+    from perfmodel.cli.answering import answer, explanation
+
     cell = grid.single()
     explained = answer(grid, cell, with_ops=True)
     if explained.prediction is None:
@@ -102,7 +140,7 @@ def explain_command(as_json: bool, sort: str, top: int, symbolic: bool, plot: st
 
         click.echo(dump_json(explanation_document(explained, why)))
         return
-    _print_explanation(explained, why, by_time=sort == "time", top=top)
+    _print_explanation(explained, why, by_time=by_time, top=top)
     if plot:
         click.echo(f"Roofline: {plot}")
 

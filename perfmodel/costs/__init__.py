@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from perfmodel.arithmetic import Number
-from perfmodel.costs import attention, collective, convolution, experts, matmul, recurrent, streaming
+from perfmodel.costs import attention, collective, convolution, experts, matmul, recurrent, state_space, streaming
 from perfmodel.costs.registry import Arguments, CostFunction, Operands, find_kind, known_kinds
 from perfmodel.sizes import Size
 from perfmodel.types import Graph, Op, OpCost, Tensor
 
-__all__ = ["OpArguments", "cost_graph", "cost_op", "find_kind", "is_modelled", "known_kinds", "op_arguments"]
+__all__ = [
+    "OpArguments", "cost_graph", "cost_op", "find_kind", "is_modelled", "known_kinds", "op_arguments", "variety_of",
+]  # fmt: skip
 
 _FAMILIES = (
     attention,
@@ -27,6 +29,7 @@ _FAMILIES = (
     experts,
     matmul,
     recurrent,
+    state_space,
     streaming,
 )  # importing them registers their formulas
 
@@ -55,6 +58,13 @@ class OpArguments:
 def is_modelled(op: Op) -> bool:
     """Whether the op has a formula."""
     return find_kind(op.kind) is not None
+
+
+def variety_of(op: Op, tensors: Mapping[str, Tensor]) -> str:
+    """What an op's kind leaves open: the kernel of a convolution, the function of others ("" where there is none)."""
+    if op.kind == "convolution":
+        return convolution.convolution_variety(Operands(op, tensors))
+    return str(op.attributes.get("function", ""))
 
 
 def op_arguments(op: Op, tensors: Mapping[str, Tensor]) -> OpArguments:

@@ -39,6 +39,15 @@ def convolution_sizes(operands: Operands) -> Arguments:
     }
 
 
+def convolution_variety(operands: Operands) -> str:
+    """What kernels tell apart: "depthwise" (a filter per channel), "grouped", or the filter's size ("1x1", "3x3")."""
+    x, weight = operands.input(0), operands.input(1)
+    groups = operands.attribute("groups", 1)
+    if groups != 1:
+        return "depthwise" if x.shape[1] == groups else "grouped"
+    return "x".join(str(side) for side in weight.shape[2:])
+
+
 @formula("convolution", sizes=convolution_sizes)
 def cost_convolution(
     *,

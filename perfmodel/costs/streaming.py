@@ -215,6 +215,13 @@ def pool_sizes(operands: Operands) -> Arguments:
     return _arguments(operands, looks)
 
 
+def causal_convolution_sizes(operands: Operands) -> Arguments:
+    """x [B, C, S] and the tokens before it [B, C, k-1], weights [C, 1, k]: each channel by itself, then a SiLU."""
+    x, y, weight = operands.input(0), operands.output(), operands.input(1)
+    operands.expect(elements(x), elements(y), "the sizes of input and output")
+    return _arguments(operands, elements(y) * (2 * weight.shape[-1] + POINTWISE_FLOPS["silu"]))
+
+
 def resize_sizes(operands: Operands) -> Arguments:
     """Each output interpolates between neighbours."""
     function = str(operands.attribute("function", "bilinear"))
@@ -266,6 +273,7 @@ _SIZES: dict[str, SizesFunction] = {
     "dropout": pointwise_sizes,
     "copy": copy_sizes,
     "cache_append": cache_append_sizes,
+    "causal_convolution": causal_convolution_sizes,
     "embedding": embedding_sizes,
     "gather": gather_sizes,
     "scatter": scatter_sizes,

@@ -22,7 +22,8 @@ _LOW_FUNCTIONS = ("prelu", "addr")
 _WIDE_KINDS = ("softmax", "scan", "resize")
 _WIDE_FUNCTIONS = {
     "pointwise": {"pow", "general_pow", "rsqrt", "exp", "log", "reciprocal", "softplus", "log1p", "expm1", "tan",
-                  "acos", "asin", "cosh", "sinh", "log10", "log2", "erfinv", "mse_loss", "smooth_l1_loss", "huber_loss"},
+                  "acos", "asin", "cosh", "sinh", "log10", "log2", "erfinv", "mse_loss", "smooth_l1_loss",
+                  "huber_loss"},
     "reduce": {"sum", "norm", "prod", "nansum", "logsumexp", "nll_loss"},
     "normalization": {"layer", "group", "rms"},
 }  # fmt: skip

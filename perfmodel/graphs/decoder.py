@@ -16,7 +16,7 @@ from perfmodel.graphs.quantization_config import Quantization
 from perfmodel.graphs.stored_weights import StoredPart, StoredWeights, with_unread
 from perfmodel.graphs.transformer_block import Block, Phase, Precision, Stream
 from perfmodel.graphs.transformer_layers import LayerKind, add_layers, attention_of, group_layers
-from perfmodel.graphs.transformer_settings import Decoder, LatentAttention, Mixture
+from perfmodel.graphs.transformer_settings import Attention, Decoder, LatentAttention, Mixture
 from perfmodel.sizes import product, size
 from perfmodel.types import Graph, Model, Tensor
 
@@ -72,9 +72,10 @@ def decoder_model(
     )
 
 
-def count_parameters(graph: Graph) -> int:
-    """Distinct weight elements of a graph, all copies."""
-    return sum(_elements(tensor) for tensor in graph.tensors.values())
+def count_parameters(*graphs: Graph) -> int:
+    """Distinct weight elements of graphs, all copies; a weight that several of them name is one."""
+    tensors = {name: tensor for graph in graphs for name, tensor in graph.tensors.items() if tensor.kind == "weight"}
+    return sum(_elements(tensor) for tensor in tensors.values())
 
 
 def _elements(tensor: Tensor) -> int:
@@ -108,7 +109,9 @@ def _graph(
 def _embed(block: Block, decoder: Decoder, phase: Phase) -> str:
     """Token ids to the first layer's input."""
     ids = block.tensor("token_ids", (phase.batch, phase.tokens), "input", "int64")
-    x = block.embedding("embedding", ids, decoder.vocabulary, decoder.embedding_size or decoder.hidden)
+    x = block.embedding(
+        "embedding", ids, decoder.vocabulary + decoder.extra_rows, decoder.embedding_size or decoder.hidden
+    )
     if decoder.embedding_size:
         x = block.linear("embedding_projection", x, decoder.hidden)
     if decoder.position_rows:
@@ -169,7 +172,7 @@ def _attention_facts(decoder: Decoder) -> dict[str, Any]:
     attention = attention_of(decoder.layers)
     if attention:
         facts = {"heads": attention.heads, "kv_heads": attention.kv_heads, "head_size": attention.head_size}
-        windows = {layer.mixer.window for layer in decoder.layers if hasattr(layer.mixer, "window")} - {0}
+        windows = {layer.mixer.window for layer in decoder.layers if isinstance(layer.mixer, Attention)} - {0}
         return facts | ({"window": max(windows)} if windows else {})
     latent = next((layer.mixer for layer in decoder.layers if isinstance(layer.mixer, LatentAttention)), None)
     if latent is None:

@@ -67,7 +67,7 @@ def read_decoder(fields: Fields, dialect: Dialect) -> Decoder:
 
 def _mixers(fields: Fields, dialect: Dialect, hidden: int, count: int) -> list[Mixer]:
     """The token mixer of every layer."""
-    attention = _attention(fields, dialect, hidden)
+    attention = read_attention(fields, dialect, hidden)
     window = fields.size("sliding_window", "attention_chunk_size", "window_size", default=0, low=0)
     if not fields.flag("use_sliding_window", default=True):
         window = 0
@@ -94,7 +94,8 @@ def _mixers(fields: Fields, dialect: Dialect, hidden: int, count: int) -> list[M
     return mixers
 
 
-def _attention(fields: Fields, dialect: Dialect, hidden: int) -> Attention:
+def read_attention(fields: Fields, dialect: Dialect, hidden: int) -> Attention:
+    """Ordinary attention as a config states it."""
     heads = fields.size("num_attention_heads", "n_head", "n_heads", "num_heads", purpose="number of query heads")
     stated = fields.size("num_key_value_heads", "num_kv_heads", "n_head_kv", default=heads)
     kv_heads = dialect.kv_heads or stated
@@ -163,9 +164,9 @@ def _channels(fields: Fields, dialect: Dialect, hidden: int, count: int) -> list
     sparse = sparse_layers(fields, dialect, count)
     dense = None
     if not all(sparse) or dialect.experts == "plain":
-        dense = _feed_forward(fields, dialect, hidden, function)
+        dense = read_feed_forward(fields, dialect, hidden, function)
     has_experts = bool(dialect.experts) and fields.size(*EXPERT_COUNTS, default=1, low=0) > 0
-    mixture = _mixture(fields, dialect, dense, function) if has_experts else None
+    mixture = read_mixture(fields, dialect, dense, function) if has_experts else None
     fields.get("intermediate_size")  # stated even where every layer is a mixture
     dense_size = fields.size("intermediate_size_mlp", default=0, low=0)
     if dense and dense_size:
@@ -174,7 +175,8 @@ def _channels(fields: Fields, dialect: Dialect, hidden: int, count: int) -> list
     return [channel for channel in channels if channel is not None]
 
 
-def _feed_forward(fields: Fields, dialect: Dialect, hidden: int, function: str) -> FeedForward:
+def read_feed_forward(fields: Fields, dialect: Dialect, hidden: int, function: str) -> FeedForward:
+    """A dense feed-forward as a config states it."""
     names = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "d_ff")
     purpose = "width of the feed-forward"
     if dialect.width_factor:
@@ -184,7 +186,8 @@ def _feed_forward(fields: Fields, dialect: Dialect, hidden: int, function: str) 
     return FeedForward(size=size, gated=dialect.gated, function=function, bias=dialect.mlp_bias)
 
 
-def _mixture(fields: Fields, dialect: Dialect, dense: FeedForward | None, function: str) -> Mixture:
+def read_mixture(fields: Fields, dialect: Dialect, dense: FeedForward | None, function: str) -> Mixture:
+    """A mixture of experts as a config states it; "plain" experts are like the dense feed-forward."""
     experts = fields.size(*EXPERT_COUNTS, purpose="number of experts")
     per_token = fields.size("num_experts_per_tok", "num_experts_per_token", "experts_per_token", "moe_topk", "moe_k",
                             purpose="experts that a token is sent to")  # fmt: skip

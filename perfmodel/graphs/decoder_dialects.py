@@ -256,6 +256,7 @@ DIALECTS: Mapping[str, Callable[[Fields], Dialect]] = {
     "qwen2_5_vl_text": _qwen2,
     "qwen3": _qwen3,
     "qwen3_vl_text": _qwen3,
+    "qwen3_vl_moe_text": lambda fields: replace(_qwen3(fields), experts="own"),
     "qwen3_moe": lambda fields: replace(_qwen3(fields), experts="own"),
     "qwen3_next": lambda fields: replace(_qwen3_next(fields), experts="own", shared_gate=True),
     "qwen3_5_text": _qwen3_next,
@@ -296,6 +297,7 @@ DIALECTS: Mapping[str, Callable[[Fields], Dialect]] = {
     "kimi_k25": _latent,
     "gpt_oss": _gpt_oss,
     "llama4_text": _llama4,
+    "mllama_text_model": llama,
     "minimax_m2": lambda fields: Dialect(
         query_key_norm="full" if fields.flag("use_qk_norm", default=True) else "", experts="plain"
     ),

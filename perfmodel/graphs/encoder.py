@@ -2,7 +2,7 @@
 
 Symbols: `batch`, and `tokens` for text; the number of an image's patches is a number.
 
-May import: errors, types, builder, config_fields, quantization_config, transformer_*.
+May import: errors, types, builder, config_fields, quantization_config, transformer_*, vision_*.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from perfmodel.graphs.transformer_settings import (
     Structure,
     VisionEncoder,
 )
+from perfmodel.graphs.vision_configs import read_vision_encoder
+from perfmodel.graphs.vision_tower import add_vision_encoder, finish_vision_encoder, first_token
 from perfmodel.types import Graph, Model
 
 _AFTER = Structure(norm=LAYER_NORM, placement="after")
@@ -67,7 +69,7 @@ def encoder_model(
     if isinstance(encoder, Encoder):
         facts["vocabulary"] = encoder.vocabulary
     else:
-        facts |= {"image_size": list(encoder.image), "tokens": _image_tokens(encoder)}
+        facts |= {"image_size": list(encoder.image), "tokens": encoder.tokens}
     return Model(
         name=name,
         phases={"forward": graph},
@@ -105,9 +107,9 @@ def text_graph(
     if encoder.final_norm:
         stream = Stream(block.add_and_norm("final_norm", stream, encoder.structure.norm)[0])
     if encoder.projection:
-        block.linear("projection", _first_token(block, stream.residual, encoder.hidden), encoder.projection)
+        block.linear("projection", first_token(block, stream.residual, encoder.hidden), encoder.projection)
     if encoder.pooler:
-        first = _first_token(block, stream.residual, encoder.hidden)
+        first = first_token(block, stream.residual, encoder.hidden)
         block.pointwise("pooler_activation", "tanh", (block.linear("pooler", first, encoder.hidden, bias=True),))
     if logits == "all":
         _language_head(block, encoder, stream.residual)
@@ -126,45 +128,15 @@ def _language_head(block: Block, encoder: Encoder, x: str) -> None:
 def _vision_graph(
     encoder: VisionEncoder, precision: Precision, kinds: Sequence[LayerKind], name: str, source: str
 ) -> Graph:
-    builder = GraphBuilder(name, source)
-    block = Block(builder, precision)
-    tokens = _image_tokens(encoder)
-    hidden, grid = encoder.hidden, _grid(encoder)
-    pixels = block.tensor("pixels", (BATCH, encoder.channels, *encoder.image), "input")
-    weights = (
-        block.weight("patches.weight", (hidden, encoder.channels, *encoder.patch)),
-        block.weight("patches.bias", (hidden,)),
-    )
-    patches = block.tensor("patches.out", (BATCH, hidden, *grid))
-    block.op("patches", "convolution", (pixels, *weights), (patches,),
-             {"stride": list(encoder.patch), "padding": [0, 0], "dilation": [1, 1], "groups": 1})  # fmt: skip
-    extra = block.weight("extra_tokens", (1, encoder.extra_tokens, hidden))
-    x = block.copy("join_tokens", "concat", (extra, patches), (BATCH, tokens, hidden))
-    positions = block.weight("positions", (1, encoder.position_rows, hidden))
-    if encoder.position_rows != tokens:
-        resized = block.tensor("resize_positions.out", (1, tokens, hidden))
-        block.op("resize_positions", "resize", (positions,), (resized,), {"function": "bicubic"})
-        positions = resized
-    x = block.pointwise("add_positions", "add", (x, positions))
-    phase = Phase(BATCH, tokens, tokens, causal=False, cached=False)
-    stream = add_layers(builder, precision, kinds, encoder.structure, x, phase)
-    _vision_head(block, encoder, stream)
-    return builder.graph(("batch",))
-
-
-def _vision_head(block: Block, encoder: VisionEncoder, stream: Stream) -> None:
-    x, _ = block.add_and_norm("final_norm", stream, encoder.structure.norm)
+    block = Block(GraphBuilder(name, source), precision)
+    stream = add_vision_encoder(block, encoder, kinds)
+    x = finish_vision_encoder(block, encoder, stream)
     if encoder.classes:
-        block.linear("head", _first_token(block, x, encoder.hidden), encoder.classes, bias=True, keep=True)
+        block.linear("head", first_token(block, x, encoder.hidden), encoder.classes, bias=True, keep=True)
     elif encoder.pooler_size:
-        pooled = block.linear("pooler", _first_token(block, x, encoder.hidden), encoder.pooler_size, bias=True)
+        pooled = block.linear("pooler", first_token(block, x, encoder.hidden), encoder.pooler_size, bias=True)
         block.pointwise("pooler_activation", "tanh", (pooled,))
-
-
-def _first_token(block: Block, x: str, hidden: int) -> str:
-    first = block.tensor("first_token.out", (BATCH, hidden))
-    block.op("first_token", "gather", (x,), (first,), {"function": "first_token"})
-    return first
+    return block.builder.graph(("batch",))
 
 
 def with_image_size(encoder: VisionEncoder, side: int) -> VisionEncoder:
@@ -176,15 +148,6 @@ def with_image_size(encoder: VisionEncoder, side: int) -> VisionEncoder:
     if side < 1 or any(side % cut for cut in encoder.patch):
         raise ModelError(f"an image of {side} pixels cannot be cut into patches of {encoder.patch} pixels")
     return replace(encoder, image=(side, side))
-
-
-def _grid(encoder: VisionEncoder) -> tuple[int, int]:
-    return encoder.image[0] // encoder.patch[0], encoder.image[1] // encoder.patch[1]
-
-
-def _image_tokens(encoder: VisionEncoder) -> int:
-    rows, columns = _grid(encoder)
-    return rows * columns + encoder.extra_tokens
 
 
 # -------------------------------------------------------------------------------------------------- the configs
@@ -279,4 +242,7 @@ ENCODERS: Mapping[str, Callable[[Fields], Encoder | VisionEncoder]] = {
     "clip_text_model": _clip_text,
     "vit": _vit,
     "deit": lambda fields: _vit(fields, extra_tokens=2),
+    "clip_vision_model": lambda fields: read_vision_encoder(fields, "clip_vision_model"),
+    "siglip_vision_model": lambda fields: read_vision_encoder(fields, "siglip_vision_model"),
+    "dinov2": lambda fields: read_vision_encoder(fields, "dinov2"),
 }

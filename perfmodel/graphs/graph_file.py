@@ -30,12 +30,11 @@ from perfmodel.graphs.checks import Keys, graph_findings
 from perfmodel.graphs.graph_text import dump_graph
 from perfmodel.precisions import SCHEMES, Scheme
 from perfmodel.sizes import Dim, parse_size, product
-from perfmodel.types import Graph, Model, Op, Tensor, TensorKind
+from perfmodel.types import PHASES, Graph, Model, Op, Tensor, TensorKind
 from perfmodel.yaml_strict import Document, describe, parse_yaml, read_list, read_text, read_yaml, unknown_key
 
 __all__ = ["dump_graph", "parse_graph", "read_graph_file", "write_graph_file"]
 
-PHASES = ("forward", "prefill", "decode", "encode_text", "denoise", "decode_image")
 _MODEL_KEYS = ("name", "source", "precision", "parameters", "max_context", "facts", "notes")
 _GRAPH_KEYS = ("symbols", "tensors", "ops")
 _TENSOR_KEYS = ("shape", "dtype", "kind", "copies")

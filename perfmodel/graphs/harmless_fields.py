@@ -22,7 +22,7 @@ _TOKENS = """
     boi_token_id eoi_token_id media_placeholder_token_id suppress_tokens begin_suppress_tokens bad_words_ids
     video_placeholder use_unified_vision_chunk mm_tokens_per_image ignore_index vision_feature_layer
     vision_feature_select_strategy projector_hidden_act multimodal_projector_bias spatial_merge_size
-    image_seq_length
+    image_seq_length num_image_tokens use_bidirectional_attention
 """
 # generation settings
 _GENERATION = """

@@ -22,8 +22,12 @@ from perfmodel.graphs.decoder_configs import read_decoder
 from perfmodel.graphs.decoder_dialects import DIALECTS, llama
 from perfmodel.graphs.diffusion import diffusion_model, is_diffusion
 from perfmodel.graphs.encoder import ENCODERS, encoder_model, with_image_size
-from perfmodel.graphs.encoder_decoder import EncoderDecoder, encoder_decoder_model, read_t5
+from perfmodel.graphs.encoder_decoder import encoder_decoder_model
+from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDecoder
+from perfmodel.graphs.mllama import TEXT_TYPE, language_fields, with_cross_attention
+from perfmodel.graphs.multimodal import VISION_PART, has_vision_tower, read_tower, with_defaults, with_vision_tower
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
+from perfmodel.graphs.state_space_configs import STATE_SPACE_DECODERS
 from perfmodel.graphs.stored_weights import StoredWeights
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
@@ -38,8 +42,8 @@ _LANGUAGE_PARTS = ("text_config", "llm_config", "language_config")
 _PRETRAINING = ("ForMaskedLM", "ForPreTraining")
 _KV_HEADS = ("num_key_value_heads", "num_kv_heads", "multi_query", "kv_lora_rank")
 _ONE_KV_HEAD_EACH = ("opt", "gpt2", "gptj", "gpt_neox", "bloom", "gpt_bigcode")  # kinds from before grouped queries
-_INHERITED = ("tie_word_embeddings", "torch_dtype", "dtype", "quantization_config", "architectures")
-ENCODER_DECODERS = ("t5", "mt5")
+_TIED = "tie_word_embeddings"
+_INHERITED = (_TIED, "torch_dtype", "dtype", "quantization_config", "architectures")
 # multi-token prediction: layers that no ordinary step runs
 _MORE_TOKENS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_modules", "num_mtp_layers",
                 "mtp_transformer_layers", "use_mtp", "mtp_use_dedicated_embeddings")  # fmt: skip
@@ -61,7 +65,7 @@ def load_config(
         config: the parsed config.json. name: what to call the model. source: where it came from, for messages.
         hf_quant_config: the parsed hf_quant_config.json that lies beside it.
         logits: prefill computes those of the last position, or of all; with "all" a BERT gets its pretraining head.
-        image_size: pixels of an image's side for vision models, 0 for the size they were trained with.
+        image_size: pixels of an image's side for models that take images, 0 for the size they were trained with.
         stored: how a weight file keeps the weights of a decoder.
 
     Raises:
@@ -92,10 +96,12 @@ def load_config(
             decoder_model, settings, precision, quantization, logits=logits, stored=stored
         )
     elif isinstance(settings, EncoderDecoder):
-        build = partial(encoder_decoder_model, settings, precision)
+        build = partial(encoder_decoder_model, settings, precision, logits=logits)
     else:
         build = partial(encoder_model, settings, precision, quantization, logits=logits)
     model = build(name=name, source=source, notes=notes)
+    if isinstance(settings, Decoder) and has_vision_tower(config):
+        model = with_vision_tower(model, read_tower(config, settings.hidden, image_size, source), precision)
     return replace(model, facts={**model.facts, "model_type": model_type})
 
 
@@ -164,27 +170,31 @@ def read_json_object(path: Path, largest_bytes: int = MAX_FILE_BYTES) -> dict[st
 
 def supported_model_types() -> tuple[str, ...]:
     """The model_types that are known."""
-    return tuple(sorted({*DIALECTS, *ENCODERS, *ENCODER_DECODERS}))
+    return tuple(sorted({*DIALECTS, *STATE_SPACE_DECODERS, *ENCODERS, *ENCODER_DECODERS}))
 
 
 # ------------------------------------------------------------------------------------------ which architecture
 
 
 def _language_part(config: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str]]:
-    """The language model's config of a multimodal one, and a note on the parts that are left out."""
+    """The language model's config of a multimodal one, and notes on the parts and fields that are left out."""
     part = next((name for name in _LANGUAGE_PARTS if isinstance(config.get(name), Mapping)), "")
+    counted = (part, "quantization_config", *([VISION_PART] if has_vision_tower(config) else []))
     others = [
         name
         for name, value in config.items()
-        if name.endswith("_config")
-        and name not in (part, "quantization_config")
-        and isinstance(value, Mapping)
-        and value
+        if name.endswith("_config") and name not in counted and isinstance(value, Mapping) and value
     ]
     notes = [f"only the language model is counted, not the parts under {', '.join(others)}"] if others else []
     if not part:
-        return {name: value for name, value in config.items() if name not in others}, notes
-    text = {name: config[name] for name in _INHERITED if name in config} | dict(config[part])
+        return {name: value for name, value in config.items() if name not in (*others, VISION_PART)}, notes
+    stated, defaulted = with_defaults(config[part], part)
+    notes += defaulted
+    text = {name: config[name] for name in _INHERITED if name in config} | stated
+    if config.get(_TIED) is not None:
+        text[_TIED] = config[_TIED]  # of the model as a whole, whatever its language part says
+    if has_vision_tower(config):
+        text |= language_fields(config, config[VISION_PART])
     outer = str(config.get("model_type", ""))
     text.setdefault("model_type", f"{outer}_text" if f"{outer}_text" in DIALECTS else outer)
     return text, notes
@@ -254,9 +264,12 @@ def _read_settings(fields: Fields, model_type: str) -> Settings:
     if model_type in ENCODERS:
         return ENCODERS[model_type](fields)
     if model_type in ENCODER_DECODERS:
-        return read_t5(fields)
+        return ENCODER_DECODERS[model_type](fields)
     fields.get(*_MORE_TOKENS)
-    return read_decoder(fields, DIALECTS.get(model_type, llama)(fields))
+    if model_type in STATE_SPACE_DECODERS:
+        return STATE_SPACE_DECODERS[model_type](fields)
+    decoder = read_decoder(fields, DIALECTS.get(model_type, llama)(fields))
+    return with_cross_attention(decoder, fields) if model_type == TEXT_TYPE else decoder
 
 
 # -------------------------------------------------------------------------------------------------------- notes
@@ -281,7 +294,9 @@ def _notes(
 
 def _decoder_notes(decoder: Decoder, config: Mapping[str, Any]) -> list[str]:
     notes = []
-    if config["model_type"] not in DIALECTS:
+    if config["model_type"] in STATE_SPACE_DECODERS:
+        notes.append("scans of state-space layers are timed by wide guesses: no measurement of them is at hand")
+    elif config["model_type"] not in DIALECTS:
         notes.append(
             f"model_type '{config['model_type']}' is unknown: built as a llama-like decoder from its fields; check its "
             "parameters and layers before trusting a prediction"
@@ -291,7 +306,11 @@ def _decoder_notes(decoder: Decoder, config: Mapping[str, Any]) -> list[str]:
         notes.append("windowed layers keep a cache of the whole context; engines may allocate only the window")
     if any(attention.chunked for attention in attentions):
         notes.append("chunked attention is counted as a sliding window of a chunk; on average it reads half of that")
-    if config["model_type"] not in _ONE_KV_HEAD_EACH and not any(config.get(field) is not None for field in _KV_HEADS):
+    if (
+        attentions
+        and config["model_type"] not in _ONE_KV_HEAD_EACH
+        and not any(config.get(field) is not None for field in _KV_HEADS)
+    ):
         notes.append("num_key_value_heads is not stated; taken as num_attention_heads")
     if any(config.get(field) for field in _MORE_TOKENS):
         notes.append("the layers that predict further tokens (multi-token prediction) are not counted")

@@ -14,6 +14,7 @@ from perfmodel.types import Graph, Op, Tensor
 
 _CONTRACTIONS = (
     "linear", "matmul", "attention", "experts", "convolution", "recurrent", "index_scores", "gated_delta_rule",
+    "state_space_scan",
 )  # fmt: skip
 # what a scheme stores in its weight format: convolutions only where whole networks are quantised that way
 _QUANTIZED = ("linear", "experts")

@@ -5,7 +5,8 @@
 No weight is allocated, initialised or downloaded. timm asks for torchvision, which few of its models use to compute;
 where it is not installed, stand-ins answer for its names while timm is imported.
 
-May import: errors, types, torch_dispatch, torch_module, torch_trace. torch and timm are imported when a function is called.
+May import: errors, types, torch_dispatch, torch_module, torch_trace. torch and timm are imported when a function is
+called.
 """
 
 from __future__ import annotations
@@ -63,8 +64,10 @@ def load_timm(source: str, image_size: int = 0) -> Model:
     except ModelError as error:
         if side == made_for[-1]:
             raise
-        raise InputError(f"{source} does not take images of {side} pixels (it was made for {made_for[-1]}): {error}") from None
-    return replace(model, facts={**model.facts, "image_size": side, "model_type": "timm"})
+        raise InputError(
+            f"{source} does not take images of {side} pixels (it was made for {made_for[-1]}): {error}"
+        ) from None
+    return replace(model, facts={**model.facts, "image_size": (side, side), "model_type": "timm"})
 
 
 def _input_size(timm: Any, name: str) -> tuple[int, ...]:

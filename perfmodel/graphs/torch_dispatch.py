@@ -33,8 +33,10 @@ KEEPS_VALUES = {
 }  # fmt: skip
 _ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted"}
 _COMPUTED_ELEMENTS = 1 << 16  # values of CPU tensors up to this size are computed
-_LIKE_INPUT = set("""relu gelu silu sigmoid hardswish hardsigmoid hardtanh leaky_relu elu mish tanh batch_norm layer_norm
-    group_norm""".split())
+_LIKE_INPUT = {
+    "relu", "gelu", "silu", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "leaky_relu", "elu", "mish", "tanh",
+    "batch_norm", "layer_norm", "group_norm",
+}  # fmt: skip
 _REMEMBERED = 1 << 16  # shapes; some hundred models have fewer
 
 
@@ -88,7 +90,9 @@ class Shapes:
         if not known:
             return args[0]
         if isinstance(known, list):
-            return tuple(torch.empty_strided(shape, stride, dtype=dtype, device="meta") for shape, stride, dtype in known)
+            return tuple(
+                torch.empty_strided(shape, stride, dtype=dtype, device="meta") for shape, stride, dtype in known
+            )
         return torch.empty_strided(known[0], known[1], dtype=known[2], device="meta")
 
     def _learn(self, key: Any, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -152,7 +156,7 @@ def _learn(function: Any) -> Rule:
     namespace, full = schema.name.split("::")
     aten = namespace == "aten"
     name = full if full.endswith("__") else full.removesuffix("_")
-    action = _aten_action(function, name, full) if aten else "record"
+    action: Any = _aten_action(function, name, full) if aten else "record"
     writes = any(argument.alias_info and argument.alias_info.is_write for argument in schema.arguments)
     fresh = bool(schema.returns) and all(value.alias_info is None for value in schema.returns)
     own = _COMPUTE.get(str(function).removeprefix("aten."))
@@ -210,12 +214,17 @@ def mode_class() -> type:
             if rule is None:
                 rule = rules[function] = _learn(function)
             kwargs = kwargs or {}
-            if rule.action == "decompose":
+            if rule.action == "decompose" or (rule.name == "linear" and _is_permuted(args[0])):
                 with self:
                     return function.decompose(*args, **kwargs)
             return run_op(self.recorder, self.stand_ins, self.shapes, rule, function, args, kwargs)
 
     return TraceMode
+
+
+def _is_permuted(x: Any) -> bool:
+    """Whether a linear layer has to copy its input first, as in mixers: torch's own code shows how."""
+    return bool(x.dim() > 2 and not x.is_contiguous())
 
 
 def run_op(

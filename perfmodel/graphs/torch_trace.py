@@ -18,7 +18,7 @@ from typing import Any
 from perfmodel.errors import ModelError
 from perfmodel.graphs.torch_dispatch import StandIns, mode_class
 from perfmodel.graphs.torch_recorder import Constant, Recorder, collect_constants
-from perfmodel.types import Graph, TensorKind
+from perfmodel.types import Graph
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,9 @@ def _memory(module: Any) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         attributes = vars(child)
         kept.append(attributes)
         kept += [
-            value for name, value in attributes.items() if type(value) is dict and name not in ("_parameters", "_modules")
+            value
+            for name, value in attributes.items()
+            if type(value) is dict and name not in ("_parameters", "_modules")
         ]
     return [(found, found.copy()) for found in kept]
 

@@ -168,6 +168,10 @@ class Block:
         self.op(name, "pointwise", inputs, (y,), {"function": function})
         return y
 
+    def scale(self, name: str, x: str) -> str:
+        """x times one learned number."""
+        return self.pointwise(name, "mul", (x, self.weight(f"{name}.weight", (1,))))
+
     def view(self, name: str, x: str, **shapes: tuple[Dim, ...]) -> tuple[str, ...]:
         """The same storage under other shapes, or cut into several tensors: costs nothing."""
         outputs = tuple(self.tensor(f"{name}.{part}", shape) for part, shape in shapes.items())

@@ -24,6 +24,9 @@ from perfmodel.graphs.transformer_settings import (
     Layer,
     Mixer,
     Mixture,
+    SelectiveScan,
+    SideBySide,
+    StateSpace,
     Structure,
 )
 
@@ -41,6 +44,8 @@ MODULES: Mapping[str, tuple[str, ...]] = {
     "delta.qkvz": ("linear_attn.in_proj_qkvz", "linear_attn.in_proj_qkv", "linear_attn.in_proj_z"),
     "delta.rates": ("linear_attn.in_proj_ba", "linear_attn.in_proj_a", "linear_attn.in_proj_b"),
     "delta.output": ("linear_attn.out_proj",),
+    "mamba.input": ("mamba.in_proj", "mixer.in_proj"),
+    "mamba.output": ("mamba.out_proj", "mixer.out_proj"),
     "mlp.gate_up": ("mlp.gate_proj", "mlp.up_proj", "mlp.gate_up_proj", "feed_forward.gate_proj"),
     "mlp.up": ("mlp.up_proj", "mlp.fc1", "mlp.c_fc"),
     "mlp.down": ("mlp.down_proj", "mlp.fc2", "mlp.c_proj", "feed_forward.down_proj"),
@@ -88,7 +93,7 @@ def group_layers(
     for (layer, quantized, part), repeat in counts.items():
         words = [_mixer_word(layer.mixer)] if len(mixers) > 1 else []
         words += [_channels_word(layer.channels)] if len(channels) > 1 else []
-        name = "_".join([*words, "layer"])
+        name = "_".join([*filter(None, words), "layer"])
         taken[name] = taken.get(name, 0) + 1
         unique = name if taken[name] == 1 else f"{name}_{taken[name]}"
         kinds.append(LayerKind(unique, repeat, layer, dict(quantized), part))
@@ -116,16 +121,24 @@ def _storages(index: int, quantization: Quantization) -> tuple[tuple[str, Storag
     return tuple(found)
 
 
-def _mixer_word(mixer: Mixer) -> str:
+def _mixer_word(mixer: Mixer | None) -> str:
+    if mixer is None:
+        return ""
     if isinstance(mixer, DeltaRule):
         return "linear"
+    if isinstance(mixer, SelectiveScan | StateSpace):
+        return "mamba"
+    if isinstance(mixer, SideBySide):
+        return "hybrid"
     if isinstance(mixer, LatentAttention):
         return "full" if mixer.indexer is None else "shared" if mixer.indexer.shared else "sparse"
+    if mixer.source:
+        return "cross"
     return ("chunked" if mixer.chunked else "sliding") if mixer.window else "full"
 
 
-def _channels_word(channels: Channels) -> str:
-    return "moe" if isinstance(channels, Mixture) else "dense"
+def _channels_word(channels: Channels | None) -> str:
+    return "" if channels is None else "moe" if isinstance(channels, Mixture) else "dense"
 
 
 # ------------------------------------------------------------------------------------------------ feed-forwards
@@ -134,7 +147,8 @@ def _channels_word(channels: Channels) -> str:
 def add_channels(block: Block, x: str, channels: Channels, hidden: int) -> str:
     """The layer's feed-forward or mixture of experts."""
     if isinstance(channels, FeedForward):
-        return add_feed_forward(block, "mlp", x, channels, hidden)
+        fed = add_feed_forward(block, "mlp", x, channels, hidden)
+        return block.scale("mlp.scale", fed) if channels.scaled else fed
     return add_mixture(block, x, channels, hidden)
 
 
@@ -155,16 +169,21 @@ def add_mixture(block: Block, x: str, mixture: Mixture, hidden: int) -> str:
         for name, dtype in (("weights", ""), ("experts", "int32"))
     )
     block.op("moe.topk", "topk", (router,), chosen, {"count": mixture.per_token, "function": "topk"})
+    hidden_out, narrow = hidden, x
+    if mixture.latent_size:
+        hidden, narrow = mixture.latent_size, block.linear("moe.latent_in", x, mixture.latent_size)
     storage = block.storages.get("moe.experts")
     attributes: dict[str, Any] = {
         "experts_per_token": mixture.per_token,
         "gated": mixture.gated,
         "function": mixture.function,
     }
-    out = block.tensor("moe.experts.out", shape)
+    out = block.tensor("moe.experts.out", block.shape(narrow))
     first, others = _expert_weights(block, mixture, hidden, storage.weight if storage else "")
     attributes |= stack_attributes(first) | compute_attributes(storage)
-    block.op("moe.experts", "experts", (x, *first, *others, *chosen), (out,), attributes)
+    block.op("moe.experts", "experts", (narrow, *first, *others, *chosen), (out,), attributes)
+    if mixture.latent_size:
+        hidden, out = hidden_out, block.linear("moe.latent_out", out, hidden_out)
     if not mixture.shared_size:
         return out
     shared = FeedForward(size=mixture.shared_size, gated=mixture.gated, function=mixture.function)
@@ -216,10 +235,17 @@ def add_layer(block: Block, stream: Stream, layer: Layer, structure: Structure, 
     norm = structure.norm
 
     def mix(x: str) -> str:
-        return add_mixer(block, x, layer.mixer, hidden, phase, norm)
+        assert layer.mixer is not None
+        return scale("attention", add_mixer(block, x, layer.mixer, hidden, phase, norm))
 
     def feed(x: str) -> str:
-        return add_channels(block, x, layer.channels, hidden)
+        assert layer.channels is not None
+        return scale("mlp", add_channels(block, x, layer.channels, hidden))
+
+    def scale(name: str, x: str) -> str:
+        if not structure.scaled:
+            return x
+        return block.pointwise(f"{name}_scale", "mul", (x, block.weight(f"{name}_scale.weight", (hidden,))))
 
     if structure.placement == "after":
         residual = block.norm_of_sum("attention_norm", Stream(stream.residual, mix(stream.residual)), norm)
@@ -230,6 +256,8 @@ def add_layer(block: Block, stream: Stream, layer: Layer, structure: Structure, 
         normed = block.norm("mlp_norm", feed(residual), norm)
         return Stream(block.pointwise("mlp_add", "add", (residual, normed)))
     x, residual = block.add_and_norm("input_norm", stream, norm)
+    if layer.mixer is None or layer.channels is None:
+        return Stream(residual, mix(x) if layer.channels is None else feed(x))
     mixed = mix(x)
     if structure.parallel:
         x = block.norm("mlp_norm", residual, norm) if structure.parallel == 2 else x
@@ -244,4 +272,5 @@ def add_layer(block: Block, stream: Stream, layer: Layer, structure: Structure, 
 
 def attention_of(layers: Sequence[Layer]) -> Attention | None:
     """The first ordinary attention among the layers."""
-    return next((layer.mixer for layer in layers if isinstance(layer.mixer, Attention)), None)
+    mixers = (layer.mixer.attention if isinstance(layer.mixer, SideBySide) else layer.mixer for layer in layers)
+    return next((mixer for mixer in mixers if isinstance(mixer, Attention)), None)

@@ -3,27 +3,48 @@
 Each function takes normalised activations [B, S, D], adds its ops to the block and gives activations [B, S, D] back.
 Kernels are those serving engines start: one matrix for queries, keys and values, one rotation, one attention.
 
-May import: sizes, builder, transformer_block, transformer_settings.
+May import: sizes, builder, state_space, transformer_block, transformer_settings.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from perfmodel.graphs.state_space import add_causal_convolution, add_selective_scan, add_state_space
 from perfmodel.graphs.transformer_block import Block, Phase
-from perfmodel.graphs.transformer_settings import Attention, DeltaRule, Indexer, LatentAttention, Mixer, Norm
+from perfmodel.graphs.transformer_settings import (
+    Attention,
+    DeltaRule,
+    Indexer,
+    LatentAttention,
+    Mixer,
+    Norm,
+    SelectiveScan,
+    StateSpace,
+)
 from perfmodel.sizes import Dim
 
 _RMS = Norm("rms")
+_IMAGE = "image_positions"
 
 
 def add_mixer(block: Block, x: str, mixer: Mixer, hidden: int, phase: Phase, norm: Norm) -> str:
     """The layer's token mixer; `norm` is the kind of norm that queries and keys get where they get one."""
     if isinstance(mixer, Attention):
-        return add_attention(block, x, mixer, hidden, phase, norm)
+        add = add_cross_attention if mixer.source else add_attention
+        mixed = add(block, x, mixer, hidden, phase, norm)
+        return block.scale("attention.scale", mixed) if mixer.scaled else mixed
     if isinstance(mixer, LatentAttention):
         return add_latent_attention(block, x, mixer, hidden, phase)
-    return add_delta_rule(block, x, mixer, hidden, phase)
+    if isinstance(mixer, DeltaRule):
+        return add_delta_rule(block, x, mixer, hidden, phase)
+    if isinstance(mixer, SelectiveScan):
+        return add_selective_scan(block, x, mixer, hidden, phase)
+    if isinstance(mixer, StateSpace):
+        return add_state_space(block, x, mixer, hidden, phase)
+    attended = add_attention(block, x, mixer.attention, hidden, phase, norm)
+    scanned = add_state_space(block, x, mixer.state_space, hidden, phase)
+    return block.pointwise("join_mixers", "add", (attended, scanned))
 
 
 def add_attention(block: Block, x: str, attention: Attention, hidden: int, phase: Phase, norm: Norm) -> str:
@@ -46,11 +67,41 @@ def add_attention(block: Block, x: str, attention: Attention, hidden: int, phase
     if phase.cached:
         key, value = block.append("attention.append", phase.context, key=key, value=value)
     sinks = [block.weight("attention.sinks", (heads,))] if attention.sinks else []
-    out = _attend(block, (query, key, value, *sinks), (batch, heads, tokens, size), phase, attention.window)
+    shape = (batch, heads, tokens, size)
+    if attention.piece:
+        shape = (batch * tokens // attention.piece, heads, attention.piece, size)
+        query, key, value = (block.view(f"attention.cut_{part}", x, out=shape)[0]
+                             for part, x in (("query", query), ("key", key), ("value", value)))  # fmt: skip
+    out = _attend(block, (query, key, value, *sinks), shape, phase, attention.window)
     (merged,) = block.view("attention.merge", out, out=(batch, tokens, heads * size))
     if gate:
         merged = block.pointwise("attention.gate", "sigmoid_mul", (merged, *gate))
     return block.linear("attention.output", merged, hidden, bias=attention.output_bias)
+
+
+def add_cross_attention(block: Block, x: str, attention: Attention, hidden: int, phase: Phase, norm: Norm) -> str:
+    """Attention to an image: a prompt makes its keys and values and keeps them, a step of one token reads them."""
+    batch, tokens, length = phase.batch, phase.tokens, attention.source
+    heads, kv_heads, size = attention.heads, attention.kv_heads, attention.head_size
+    keys: tuple[Dim, ...] = (batch, kv_heads, length, size)
+    (query,) = block.view("attention.query_heads", block.linear("attention.query", x, heads * size),
+                          out=(batch, heads, tokens, size))  # fmt: skip
+    query = block.norm("attention.query_norm", query, norm)
+    if tokens == 1:
+        cached = tuple(
+            block.tensor(f"attention.append.{part}_cache", keys, "cache", block.precision.cache)
+            for part in ("key", "value")
+        )
+    else:
+        if _IMAGE not in block.builder.tensors:
+            block.builder.tensor(_IMAGE, (batch, length, hidden), block.precision.activation, "input")
+        projected = block.linear("attention.key_value", _IMAGE, 2 * kv_heads * size)
+        key, value = block.view("attention.split", projected, key=keys, value=keys)
+        cached = block.append("attention.append", length, key=block.norm("attention.key_norm", key, norm), value=value)
+    out = block.tensor("attention.core.out", (batch, heads, tokens, size))
+    block.op("attention.core", "attention", (query, *cached), (out,), {"causal": False})
+    (merged,) = block.view("attention.merge", out, out=(batch, tokens, heads * size))
+    return block.linear("attention.output", merged, hidden)
 
 
 def _normalise(block: Block, query: str, key: str, attention: Attention, norm: Norm) -> tuple[str, str]:
@@ -236,13 +287,7 @@ def add_delta_rule(block: Block, x: str, rule: DeltaRule, hidden: int, phase: Ph
     projected = block.linear("delta.qkvz", x, mixed + values)
     qkv, gate = block.view("delta.split", projected, qkv=(batch, mixed, tokens), gate=(batch, tokens, values))
     rates = block.linear("delta.rates", x, 2 * rule.value_heads)
-    history = block.tensor("delta.convolution.state", (batch, mixed, rule.kernel - 1), "cache")
-    padded = block.copy("delta.join_history", "concat", (history, qkv), (batch, mixed, tokens + rule.kernel - 1))
-    weight = block.weight("delta.convolution.weight", (mixed, 1, rule.kernel))
-    convolved = block.tensor("delta.convolution.out", (batch, mixed, tokens))
-    block.op("delta.convolution", "convolution", (padded, weight), (convolved,),
-             {"stride": [1], "padding": [0], "dilation": [1], "groups": mixed})  # fmt: skip
-    activated = block.pointwise("delta.activation", "silu", (convolved,))
+    activated = add_causal_convolution(block, "delta", qkv, rule.kernel, bias=False)
     decay = [block.weight(f"delta.{name}", (rule.value_heads,)) for name in ("rate_bias", "log_decay")]
     state = block.tensor("delta.state", (batch, rule.value_heads, rule.key_size, rule.value_size), "cache", "fp32")
     out = block.tensor("delta.rule.out", (batch, tokens, rule.value_heads, rule.value_size))

@@ -22,6 +22,9 @@ class Attention:
         window: keys a query sees at most; 0 for all of them. chunked: the window is a fixed chunk, not a sliding one.
         sinks: a learned logit per head that takes part in the softmax.
         gated: a sigmoid gate on the output, from as many further channels of the query projection.
+        source: positions of an image whose keys and values are attended to, in place of the tokens' own; 0 for those.
+        scaled: the output is multiplied by a learned number.
+        piece: tokens of the pieces that a sequence is cut into and that attend within themselves; 0 for no cut.
     """
 
     heads: int
@@ -35,6 +38,9 @@ class Attention:
     chunked: bool = False
     sinks: bool = False
     gated: bool = False
+    piece: int = 0
+    source: int = 0
+    scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +89,68 @@ class DeltaRule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SelectiveScan:
+    """Mamba (arXiv 2312.00752): every channel has `state` states whose rates, inputs and outputs depend on the token.
+
+    Args:
+        inner: channels. rank: of the projection to steps. kernel: tokens of the short convolution.
+        bias, conv_bias: of the outer projections, and of the convolution.
+        norms: of steps, inputs and outputs: "" none, "bare" without weights, "weighted".
+        late_step_norm: the step's norm comes after its projection to all channels.
+    """
+
+    inner: int
+    state: int
+    rank: int
+    kernel: int
+    bias: bool = False
+    conv_bias: bool = True
+    norms: str = ""
+    late_step_norm: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSpace:
+    """Mamba-2 (arXiv 2405.21060): a matrix of states per head, one rate per head.
+
+    Args:
+        groups: of heads that share inputs and outputs. chunk: tokens that are worked on as matrices.
+        gated_norm: the gated output is normalised.
+    """
+
+    heads: int
+    head_size: int
+    state: int
+    groups: int
+    kernel: int
+    chunk: int
+    bias: bool = False
+    conv_bias: bool = True
+    output_bias: bool = False
+    gated_norm: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideBySide:
+    """Attention and a state-space layer over the same input, their outputs added."""
+
+    attention: Attention
+    state_space: StateSpace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FeedForward:
-    """Two matrices around an activation function; gated: the first one makes a gate as well."""
+    """Two matrices around an activation function.
+
+    Args:
+        gated: the first one makes a gate as well. scaled: the output is multiplied by a learned number.
+    """
 
     size: int
     gated: bool
     function: str
     bias: bool = False
+    scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +161,7 @@ class Mixture:
         per_token: experts a token is sent to. size: F of one expert.
         shared_size: F of the feed-forward that every token takes as well; 0 for none.
         shared_gate: the shared one's output is scaled by a sigmoid of its own projection to one channel.
+        latent_size: channels that the routed experts work in, between two projections; 0 for D.
     """
 
     experts: int
@@ -111,18 +173,19 @@ class Mixture:
     router_bias: bool = False
     shared_size: int = 0
     shared_gate: bool = False
+    latent_size: int = 0
 
 
-Mixer: TypeAlias = Attention | LatentAttention | DeltaRule
+Mixer: TypeAlias = Attention | LatentAttention | DeltaRule | SelectiveScan | StateSpace | SideBySide
 Channels: TypeAlias = FeedForward | Mixture
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer: what mixes tokens and what mixes channels."""
+    """One layer: what mixes tokens and what mixes channels; None where a layer has only one of them."""
 
-    mixer: Mixer
-    channels: Channels
+    mixer: Mixer | None
+    channels: Channels | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +205,13 @@ class Structure:
         placement: of the norms: "before" a branch, "around" it, on its "output" before the addition, or "after" the
             addition.
         parallel: both branches start from the same input: with one norm for both (1), with one each (2), or not (0).
+        scaled: each branch is multiplied by a learned factor per channel (with norms before the branches).
     """
 
     norm: Norm = Norm()
     placement: str = "before"
     parallel: int = 0
+    scaled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +221,7 @@ class Decoder:
     Args:
         layers: every layer, first to last.
         position_rows: rows of a learned position table, 0 if there is none.
+        extra_rows: of the token embedding, for tokens that are never answered.
         embedding_size: width of the token embedding where it is not D (then projections lead to D and back).
         tied: the logits use the token embedding's matrix.
         final_norm, embedding_norm: a norm after the last layer, and after the embedding.
@@ -168,6 +234,7 @@ class Decoder:
     tied: bool
     head_bias: bool = False
     position_rows: int = 0
+    extra_rows: int = 0
     embedding_size: int = 0
     final_norm: bool = True
     embedding_norm: bool = False
@@ -204,9 +271,15 @@ class VisionEncoder:
     """A vision transformer: an image cut into patches, a class token in front.
 
     Args:
-        image: height and width in pixels. patch: height and width of a patch. position_rows: of the learned table.
+        image: height and width in pixels. patch: height and width of a patch. channels: of a pixel.
+        position_rows: of the learned table, 0 without one.
         extra_tokens: class (and distillation) tokens in front of the patches.
         classes: outputs of the classifier on the first token, 0 for none. pooler_size: outputs of a pooler, 0 for none.
+        frames: pictures that a patch spans in time; a still image is repeated. flat: patches come as rows, and are
+            embedded by a linear layer. patch_bias: the embedding of patches has a bias.
+        first_norm: a norm before the first layer. final_norm: "all" after the last one, "first" of the first token
+            only, "" for none. pooling: attention of one learned query over all tokens, then a feed-forward.
+        unused: elements of weights that no step reads.
     """
 
     hidden: int
@@ -219,3 +292,21 @@ class VisionEncoder:
     extra_tokens: int = 1
     classes: int = 0
     pooler_size: int = 0
+    frames: int = 1
+    flat: bool = False
+    patch_bias: bool = True
+    first_norm: bool = False
+    final_norm: str = "all"
+    pooling: bool = False
+    unused: int = 0
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        return self.image[0] // self.patch[0], self.image[1] // self.patch[1]
+
+    @property
+    def tokens(self) -> int:
+        """Patches and extra tokens."""
+        rows, columns = self.grid
+        return rows * columns + self.extra_tokens

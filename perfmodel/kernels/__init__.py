@@ -24,6 +24,7 @@ from perfmodel.kernels.links import link_bound_seconds
 from perfmodel.kernels.memory_bound import time_memory_bound
 from perfmodel.kernels.recurrent import time_recurrent
 from perfmodel.kernels.roofline import Array, KernelTime
+from perfmodel.kernels.state_space import time_state_space
 from perfmodel.precisions import find_format, quantized_format
 from perfmodel.types import Hardware, OpCost
 
@@ -32,6 +33,7 @@ __all__ = [
     "scope_of", "time_group",
 ]  # fmt: skip
 
+_SCANS = ("selective_scan", "state_space_scan")
 _GEMM_KINDS = ("linear", "matmul", "index_scores", "gated_delta_rule")
 
 
@@ -40,6 +42,8 @@ def scope_of(kind: str, flags: Mapping[str, Any], rate: Rate | None) -> str:
     if kind == COLLECTIVE:
         # the way between nodes has coefficients of its own, which nothing measured inside one speaks of
         return f"{COLLECTIVE}.{flags['library']}" + (".network" if flags.get("fabric") == ACROSS_NODES else "")
+    if kind in _SCANS:
+        return "state_space"
     if rate is None:
         return "streaming"
     if kind == "attention":
@@ -79,6 +83,8 @@ def time_group(
     device = device.in_scope(scope_of(kinds[0], flags, rate))
     if kinds[0] == COLLECTIVE:
         return time_collective(sizes, flags, cost, device)
+    if kinds[0] in _SCANS:
+        return time_state_space(kinds[0], sizes, cost, device, rate)
     if rate is None:
         return time_memory_bound(kinds, sizes, cost, device)
     if kinds[0] == "convolution":

@@ -40,7 +40,8 @@ OVERLAP = 2.0
 ECC_EFFICIENCY = prior(
     "memory_bound.ecc_efficiency", 0.90, 0.04, meaning="bandwidth left beside error correction in GDDR", source=_SOURCE,
 )  # fmt: skip
-INLINE_ECC_MEMORY = ("GDDR5", "GDDR6")  # of NVIDIA's data-centre cards; GDDR6X and GDDR7 correct on the die
+# of NVIDIA's data-centre and workstation cards; GDDR6X, and GDDR7 without that option, correct on the die
+INLINE_ECC_MEMORY = ("GDDR5", "GDDR6", "GDDR7 ECC")
 
 
 def _efficiency(family: str, value: float, log_sd: float, cpu: float) -> Prior:
@@ -60,6 +61,7 @@ _FAMILY = {
     "pointwise": "pointwise",
     "reduce": "pointwise",
     "dropout": "dropout",
+    "causal_convolution": "pointwise",
     "scan": "copy",
     "softmax": "pointwise",
     "normalization": "pointwise",
@@ -92,7 +94,7 @@ def time_memory_bound(kinds: tuple[str, ...], sizes: Mapping[str, Any], cost: Op
         sizes: `elements` and `columns` of ops that reduce rows are read, and what residency.py reads.
     """
     efficiencies = [device[EFFICIENCIES[family(kind)]] for kind in kinds]
-    vector, launch, ecc = device[VECTOR_EFFICIENCY], device[LAUNCH_SECONDS], _ecc(device)
+    vector, launch, ecc = device[VECTOR_EFFICIENCY], device[LAUNCH_SECONDS], ecc_efficiency(device)
     work = row_work(kinds, sizes, cost, device)
     moved = np.asarray(cost.bytes, dtype=float) + reread_bytes(sizes, device) + work.second_read_bytes
     shares = np.array([used.value for used in efficiencies])[:, None] * (ecc.value if ecc else 1.0)
@@ -118,7 +120,8 @@ def time_memory_bound(kinds: tuple[str, ...], sizes: Mapping[str, Any], cost: Op
     return KernelTime(compute_part, memory_part, launches, (*by_family, *own))
 
 
-def _ecc(device: Device) -> Coefficient | None:
+def ecc_efficiency(device: Device) -> Coefficient | None:
+    """The share of bandwidth that is left where check bits lie beside the data; None where they do not."""
     hardware = device.hardware
     inline = hardware.kind == "gpu" and hardware.vendor == "NVIDIA" and hardware.memory_type in INLINE_ECC_MEMORY
     return device[ECC_EFFICIENCY] if inline else None

@@ -27,6 +27,7 @@ from perfmodel.kernels.residency import CACHE_SHARE
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import element_bytes, quantized_format
 
+QUANTIZE_PREFIX = "quantize."  # of the coefficients below, and of no others
 _SOURCE = "fp8 GEMM tables of H100, B200, L40S, at few columns"
 LAUNCH_SECONDS = prior(
     "quantize.launch_seconds", 2.9e-6, 0.15, meaning="launch of a kernel that quantises a GEMM's input", source=_SOURCE,

@@ -14,8 +14,9 @@ from perfmodel.report.formats import format_bytes, format_interval, format_numbe
 
 NOTHING = "–"
 PHASE_TITLES = {
-    "forward": "forward", "prefill": "prefill", "decode": "decode step",
     "encode_text": "encode text", "denoise": "denoise step", "decode_image": "decode image",
+    "encode": "encode", "encode_image": "encode image",
+    "forward": "forward", "prefill": "prefill", "decode": "decode step",
 }  # fmt: skip
 THROUGHPUT_TITLES = {"decode_tokens": "tokens/s", "samples": "samples/s", "images": "images/s"}
 LIMIT_TITLES = {"max_batch": "max batch", "max_context": "max context"}

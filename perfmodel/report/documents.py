@@ -44,6 +44,7 @@ def answer_document(answer: Answer) -> dict[str, Any]:
         asked
         | {
             "phases": {name: phase_document(phase) for name, phase in prediction.phases.items()},
+            **({"first_token_seconds": prediction.first_token_seconds} if prediction.generates else {}),
             "seconds": prediction.seconds,
             "memory_bytes": dict(prediction.memory_bytes),
             "fits": prediction.fits,
@@ -93,7 +94,8 @@ def op_document(op: OpPrediction) -> dict[str, Any]:
         "flops": op.cost.matrix_flops + op.cost.vector_flops,
         "matrix_flops": op.cost.matrix_flops,
         "bytes": op.cost.bytes,
-        "compute": op.compute, "emulated": op.emulated, "modelled": op.modelled,
+        "compute": op.compute, "emulated": op.emulated, "modelled": op.modelled, "variety": op.variety,
+        "quantizing_seconds": op.quantizing.seconds,
     }  # fmt: skip
 
 

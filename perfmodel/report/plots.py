@@ -22,8 +22,9 @@ from perfmodel.units import format_quantity
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COLOURS = {  # told apart by the colour-blind, too
-    "prefill": "#0072b2", "decode": "#d55e00", "forward": "#0072b2",
     "encode_text": "#009e73", "denoise": "#0072b2", "decode_image": "#d55e00",
+    "encode": "#009e73", "encode_image": "#009e73",
+    "forward": "#0072b2", "prefill": "#0072b2", "decode": "#d55e00",
 }  # fmt: skip
 MARKERS = {"compute": "s", "memory": "o", "overhead": "^", "network": "D"}
 DRAWN_SHARE = 0.001

@@ -72,15 +72,21 @@ def _print_one(console: Console, answer: Answer) -> None:
     console.print()
     level = f"{100 * answer.request.level:g} % interval"
     table = make_table(("", "left"), ("time", "right"), (level, "right"), ("bound", "left"), ("throughput", "right"))
+    # what runs before the prefill has no rate of its own: prompts are counted until their first token
+    earlier = prediction.generates and prediction.first_token_seconds > prediction.phases["prefill"].time.seconds
     for name, phase in prediction.phases.items():
+        rate = "" if earlier and name == "prefill" else _PHASE_RATES.get(name, "")
         table.add_row(
             PHASE_TITLES[name],
             format_seconds(phase.time.seconds),
             f"{format_interval(phase.time.low, phase.time.high, phase.time.seconds)} "
             f"{format_seconds(phase.time.seconds).split()[1]}",
             phase.time.bound,
-            _rate_text(prediction, _PHASE_RATES.get(name, "")),
+            _rate_text(prediction, rate),
         )
+    if earlier:
+        first = _rate_text(prediction, "prefill_tokens")
+        table.add_row("first token", format_seconds(prediction.first_token_seconds), "", "", first)
     for rate, title in _WHOLE_RATES.items():
         if rate in prediction.throughput:
             table.add_row(title, format_seconds(prediction.seconds), "", "", _rate_text(prediction, rate))

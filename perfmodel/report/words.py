@@ -21,8 +21,9 @@ from perfmodel.types import Hardware, PhasePrediction, Prediction
 from perfmodel.units import format_quantity
 
 SUBJECTS = {
-    "prefill": "Prefill", "decode": "A decode step", "forward": "A forward pass",
     "encode_text": "Encoding the text", "denoise": "A denoising step", "decode_image": "Decoding the image",
+    "encode": "Encoding the source", "encode_image": "Encoding the images",
+    "forward": "A forward pass", "prefill": "Prefill", "decode": "A decode step",
 }  # fmt: skip
 _SPENT = {"compute": "computing", "memory": "moving memory", "network": "the network", "overhead": "overhead"}
 _SIZES = {"tokens": "length"}

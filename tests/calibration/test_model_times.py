@@ -84,7 +84,7 @@ def test_decode_is_a_step_at_the_mean_context() -> None:
     fact = measured(model="llama-3.1-8b", phase="decode", precision="bf16", runtime="graphs", options={},
                     hardware="h100-sxm", output_tokens=200)  # fmt: skip
     program, sizes = model_program(fact, Device(load_hardware("h100-sxm"), "graphs", {}))
-    assert sizes == {"batch": 4, "tokens": 1, "context": 1124}
+    assert sizes == {"batch": 4, "tokens": 1, "context": 1124, "source": 1024, "answer": 101}
     assert program.graph.name == "llama-3.1-8b decode"
     assert seconds(fact) < seconds(replace(fact, phase="prefill")) / 10
 

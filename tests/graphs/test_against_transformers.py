@@ -145,7 +145,7 @@ def test_vit_equals_its_trace() -> None:
 @pytest.mark.parametrize("name", ["t5-small", "t5-base"])
 def test_t5_equals_its_trace(name: str) -> None:
     config = spec_config(name)
-    model = load_config(config, name=name, source="")
+    model = load_config(config, name=name, source="", logits="all")
     module = build(transformers.AutoModelForSeq2SeqLM, hf_config(config))
     assert model.parameters == count_parameters(module)
     for batch, tokens in ENCODER_POINTS:
@@ -267,9 +267,13 @@ def test_text_encoder_equals_its_trace(model_type: str) -> None:
     assert_all_understood(model)
 
 
-@pytest.mark.parametrize("model_type", ["vit", "deit"])
-def test_image_encoder_equals_its_trace(model_type: str) -> None:
-    config = default_config(model_type, {})
+@pytest.mark.parametrize(
+    ("model_type", "more"),
+    [("vit", {}), ("deit", {}), ("clip_vision_model", {}), ("siglip_vision_model", {}), ("dinov2", {}),
+     ("dinov2", {"use_swiglu_ffn": True}), ("siglip_vision_model", {"vision_use_head": False})],
+)  # fmt: skip
+def test_image_encoder_equals_its_trace(model_type: str, more: dict[str, Any]) -> None:
+    config = default_config(model_type, more)
     model = load_config(config.to_dict() | {"id2label": None}, name=model_type, source=model_type)
     module = build(transformers.AutoModel, config)
     assert model.parameters == count_parameters(module)
@@ -281,7 +285,8 @@ def test_every_dialect_is_compared() -> None:
     elsewhere = {"qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "llama4_text", "deepseek_v32", "glm_moe_dsa"}
     # the language part of another model's class, or of code that transformers does not have
     same_as_another = {"ministral", "kimi_k2", "kimi_k25", "qwen2_vl", "qwen2_vl_text", "qwen2_5_vl",
-                       "qwen2_5_vl_text", "qwen3_vl_text"}  # fmt: skip
+                       "qwen2_5_vl_text", "qwen3_vl_text",
+                       "qwen3_vl_moe_text", "mllama_text_model"}  # fmt: skip
     assert DIALECTS.keys() == FAMILIES.keys() | elsewhere | same_as_another
 
 

@@ -28,6 +28,7 @@ from graphs.diffusion_configs import (
     VAE,
     VAE_16,
 )  # fmt: skip
+from graphs.front_ends import assert_predicted
 from perfmodel import predict
 from perfmodel.catalog import load_hardware
 from perfmodel.costs import cost_graph
@@ -78,14 +79,7 @@ CASES: list[tuple[str, Callable[[Path], Path]]] = [
 
 @pytest.mark.parametrize(("name", "write"), CASES, ids=[name for name, _ in CASES])
 def test_front_end(name: str, write: Callable[[Path], Path], tmp_path: Path) -> None:
-    model = load_model(str(write(tmp_path)))
-    assert model.phases
-    assert model.parameters > 0
-    for graph in model.phases.values():
-        check_graph(graph)
-    prediction = predict(model, "h100-sxm", precision="fp16", batch=2)
-    for phase in prediction.phases.values():
-        assert 0 < phase.bound_seconds <= phase.time.low <= phase.time.seconds <= phase.time.high < 1e3
+    assert_predicted(str(write(tmp_path)))
 
 
 # -------------------------------------------------------------------------------------------------- pipelines

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from math import isfinite
 from pathlib import Path
 
 import pytest
 
-import perfmodel
+from graphs.front_ends import assert_predicted
 from perfmodel.graphs import load_model
-from perfmodel.graphs.checks import graph_findings
 from perfmodel.graphs.graph_file import write_graph_file
 from tests.graphs import onnx_examples
 
@@ -56,14 +54,4 @@ CASES: dict[str, Source] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_model_can_be_predicted(name: str, tmp_path: Path) -> None:
-    model = load_model(CASES[name](tmp_path))
-    assert model.phases
-    assert model.parameters > 0
-    assert [finding.message for graph in model.phases.values() for finding in graph_findings(graph)] == []
-    prediction = perfmodel.predict(model, "h100-sxm", batch=2, input_tokens=128, output_tokens=16)
-    assert prediction.phases.keys() == model.phases.keys()
-    for phase in prediction.phases.values():
-        time = phase.time
-        assert 0 < time.low <= time.seconds <= time.high
-        assert isfinite(time.high)
-        assert time.seconds >= max(time.compute_seconds, time.memory_seconds)  # of the peak rates alone
+    assert_predicted(CASES[name](tmp_path))

@@ -31,6 +31,7 @@ from perfmodel.graphs import load_model, model_spec
 from perfmodel.graphs.checks import check_graph
 from perfmodel.graphs.decoder_dialects import DIALECTS
 from perfmodel.graphs.gguf_architectures import ARCHITECTURES, gguf_config
+from perfmodel.graphs.huggingface import load_config
 from perfmodel.memory import memory_need
 from perfmodel.types import Hardware
 
@@ -179,7 +180,7 @@ def test_the_same_model_as_its_config(name: str, tmp_path: Path, h100: Hardware)
     tensors = tensors_of(config)
     file = tmp_path / f"{name}.gguf"
     file.write_bytes(gguf_bytes(metadata_of(architecture, config, **more), tensors))
-    model, original = load_model(str(file)), load_model(name)
+    model, original = load_model(str(file)), load_config(config, name=name, source="the language model's config")
     assert model.parameters == original.parameters
     assert model.facts["active_parameters"] == original.facts["active_parameters"]
     assert model.facts["kv_bytes_per_token"] == original.facts["kv_bytes_per_token"]

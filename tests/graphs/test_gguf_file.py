@@ -11,6 +11,7 @@ from cli.running import run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphs.front_ends import assert_predicted
 from graphs.gguf_writer import (
     BF16,
     F16,
@@ -32,7 +33,6 @@ from graphs.gguf_writer import (
 from perfmodel.costs import cost_graph
 from perfmodel.errors import ModelError, PerfmodelError, UnknownNameError
 from perfmodel.graphs import load_model, model_spec
-from perfmodel.graphs.checks import check_graph
 from perfmodel.precisions import FORMATS
 from perfmodel.predict import explain, predict
 from perfmodel.types import Model
@@ -65,14 +65,7 @@ CASES = [("gguf", small), ("gguf mixture of experts", mixture)]
 
 @pytest.mark.parametrize(("name", "make"), CASES)
 def test_what_every_front_end_must_do(name: str, make: Any, tmp_path: Path) -> None:
-    model = load_model(make(tmp_path))
-    assert model.phases
-    assert model.parameters > 0
-    for graph in model.phases.values():
-        check_graph(graph)
-    for phase in predict(model, "h100-sxm").phases.values():
-        time = phase.time
-        assert 0 < phase.bound_seconds <= time.low <= time.seconds <= time.high < float("inf")
+    assert_predicted(make(tmp_path))
 
 
 def weights_of(model: Model) -> float:

@@ -255,7 +255,7 @@ def test_every_mistake_is_found_at_once() -> None:
         ("name: x", "ops: is missing"),
         ("name: x\ntensors: 3\nops: 4", "3: ops: must be a list of ops"),
         ("name: x\ntensors: {}\nops: []", "a graph needs at least one op"),
-        ("name: x\nphases: {}", "needs at least one of forward, prefill, decode"),
+        ("name: x\nphases: {}", "needs at least one of encode_text, denoise, decode_image, "),
         ("name: x\nphases: {decod: {}}", "unknown key; did you mean 'decode'?"),
         ("name: x\nphases: {decode: {tensors: {}, ops: []}}", "the phase decode needs the phase prefill too"),
         ("name: x\nphases: {forward: {}}\nops: []", "ops: unknown key"),

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 from cli.running import run
 
+from graphs.front_ends import assert_predicted
 from graphs.safetensors_writer import llama_shapes, safetensors_bytes
 from perfmodel.errors import ModelError
 from perfmodel.graphs import load_model, model_spec
-from perfmodel.graphs.checks import check_graph
 from perfmodel.graphs.huggingface import load_config
-from perfmodel.predict import predict
 from perfmodel.types import Model
 
 LLAMA = {"model_type": "llama", "vocab_size": 1000, "hidden_size": 256, "intermediate_size": 512,
@@ -45,14 +44,7 @@ CASES = [("safetensors", with_config), ("safetensors without a config", without_
 
 @pytest.mark.parametrize(("name", "make"), CASES)
 def test_what_every_front_end_must_do(name: str, make: Any, tmp_path: Path) -> None:
-    model = load_model(make(tmp_path))
-    assert model.phases
-    assert model.parameters > 0
-    for graph in model.phases.values():
-        check_graph(graph)
-    for phase in predict(model, "h100-sxm").phases.values():
-        time = phase.time
-        assert 0 < phase.bound_seconds <= time.low <= time.seconds <= time.high < float("inf")
+    assert_predicted(make(tmp_path))
 
 
 def same(model: Model, config: dict[str, Any]) -> bool:

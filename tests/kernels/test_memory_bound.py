@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.costs import find_kind, known_kinds
+from perfmodel.kernels import scope_of
 from perfmodel.kernels.memory_bound import EFFICIENCIES, family
 
 
@@ -30,7 +31,8 @@ def test_eager_starts_several_kernels_and_others_one() -> None:
 def test_every_kind_has_a_family() -> None:
     """A kind that nobody put into a family counts as a lookup, the slowest: that must be meant."""
     costs = {kind: find_kind(kind).cost for kind in known_kinds() if kind != "collective"}
-    streaming_kinds = {kind for kind, cost in costs.items() if "compute" not in signature(cost).parameters}
+    vector_kinds = {kind for kind, cost in costs.items() if "compute" not in signature(cost).parameters}
+    streaming_kinds = {kind for kind in vector_kinds if scope_of(kind, {}, None) == "streaming"}
     slow = {kind for kind in streaming_kinds if family(kind) == "gather"}
     assert slow == {"gather", "scatter", "embedding", "resize", "topk"}
     assert family("aten.mystery") == "gather"

@@ -5,8 +5,11 @@ from __future__ import annotations
 from builders import gpu
 
 from perfmodel.closed_form import BoundChange
-from perfmodel.report.words import phase_sentences
-from perfmodel.types import OpCost, PhasePrediction
+from perfmodel.report.columns import PHASE_TITLES
+from perfmodel.report.documents import predict_schema
+from perfmodel.report.plots import COLOURS
+from perfmodel.report.words import SUBJECTS, phase_sentences
+from perfmodel.types import PHASES, OpCost, PhasePrediction
 from report.answering import answer, op, phase, time
 
 
@@ -18,6 +21,11 @@ def sentences(own: PhasePrediction, *changes: BoundChange) -> str:
 
 def change(at: int | None, subject: str = "", symbol: str = "batch") -> BoundChange:
     return BoundChange(subject=subject, symbol=symbol, at=at, value=4, seconds_ratio=0.5)
+
+
+def test_every_phase_has_its_words_in_the_order_of_all_phases() -> None:
+    described = predict_schema()["$defs"]["phases"]["properties"]
+    assert [tuple(words) for words in (PHASE_TITLES, SUBJECTS, COLOURS, described)] == [PHASES] * 4
 
 
 def test_what_time_is_spent_on() -> None:

@@ -29,7 +29,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from perfmodel.calibration.measurements import Array, Imported, Measurement, OpRows
+from perfmodel.calibration.measurements import MEASURED_PHASES, Array, Imported, Measurement, OpRows
 from perfmodel.calibration.sources.columns import Columns, Texts
 from perfmodel.calibration.sources.rows import (
     Check,
@@ -65,7 +65,6 @@ CONDITIONS = (
 )  # fmt: skip
 
 
-PHASES = ("forward", "prefill", "decode", "training")
 METRICS = ("latency", "ttft", "tpot", "e2e")
 _ZERO_ALLOWED = ("window", "padding")
 _RUN = ("runtime", "engine", "version", "kernel", "date")
@@ -175,7 +174,7 @@ def _op_checks(table: Columns, op: Texts) -> list[Check]:
 
 
 def _model_checks(table: Columns, is_model: Array) -> list[Check]:
-    known = {"phase": ("", *PHASES), "metric": ("", *METRICS)}
+    known = {"phase": ("", *MEASURED_PHASES), "metric": ("", *METRICS)}
     checks = [
         check
         for name in known

@@ -5,7 +5,9 @@ precision, memory format and torch version stand in the name of the file only:
 
     benchmark-infer-amp-nhwc-pt240-cu124-rtx3090.csv      benchmark-infer-fp32-nchw-pt240-cpu-i9_10940x-dynamo.csv
 
-`amp` keeps weights and inputs in fp32 and casts under autocast. `-dynamo` is torch.compile without CUDA graphs.
+`amp` keeps weights and inputs in fp32 and casts under autocast, norms included (`norms: low`, timm's fast_norm): a
+ResNet-50 with group norm takes 1.16 times the one with batch norm, where group norm in fp32 would take 1.7. `-dynamo`
+is torch.compile without CUDA graphs.
 Files of training steps (`benchmark-train-*`) have the same form.
 """
 
@@ -77,7 +79,7 @@ def _measurements(
         precision = GPU_FP32
     options = {"memory_format": said["format"], "cuda": said["cuda"] or ""}
     if autocast:
-        options["autocast"] = precision
+        options |= {"autocast": precision, "norms": "low"}
     names, prefix = table.texts("model"), said["mode"]
     flops = 2e9 * table.numbers(f"{prefix}_gmacs")  # of one image
     parameters = 1e6 * table.numbers("param_count")

@@ -1,0 +1,78 @@
+"""`perfmodel explain --compare`: two combinations side by side.
+
+May import: everything below, inside the functions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from perfmodel.cli.answering import answer
+from perfmodel.errors import InputError, UnsupportedError
+
+if TYPE_CHECKING:
+    from perfmodel.cli.grid import Grid
+    from perfmodel.comparison import Comparison
+    from perfmodel.report.answers import Answer
+
+
+def print_compared(grid: Grid, *, as_json: bool, as_csv: bool, top: int, plot: str | None) -> None:
+    """Explain both combinations of a grid and print what differs.
+
+    Raises:
+        InputError: there are not exactly two, or they come to the same. UnsupportedError: a chip refuses one.
+    """
+    from perfmodel.comparison import compare
+
+    answers = _explained_pair(grid)
+    assert answers[0].prediction is not None
+    assert answers[1].prediction is not None
+    comparison = compare(answers[0].prediction, answers[1].prediction)
+    if plot:
+        from perfmodel.report.comparison_plot import save_comparison
+
+        save_comparison(plot, answers, comparison)
+    if as_json:
+        from perfmodel.report.comparison_document import comparison_document
+        from perfmodel.report.documents import dump_json
+
+        click.echo(dump_json(comparison_document(answers, comparison)))
+    elif as_csv:
+        _print_csv(answers, comparison)
+    else:
+        _print_tables(answers, comparison, top)
+        if plot:
+            click.echo(f"Terms: {plot}")
+
+
+def _explained_pair(grid: Grid) -> tuple[Answer, Answer]:
+    first, second = grid.pair()
+    answers = answer(grid, first, with_ops=True), answer(grid, second, with_ops=True)
+    refusals = dict.fromkeys(each.error for each in answers if each.prediction is None)
+    if refusals:
+        raise UnsupportedError("\n".join(refusals))
+    same_source = first.model is second.model and first.hardware is second.hardware
+    if same_source and answers[0].request == answers[1].request:
+        raise InputError(
+            "the two combinations of --compare come to the same prediction: what differs between them does not apply "
+            f"to {first.model.name} on {first.hardware.id}"
+        )
+    return answers
+
+
+def _print_csv(answers: tuple[Answer, Answer], comparison: Comparison) -> None:
+    from perfmodel.report.comparison_table import terms_csv
+    from perfmodel.report.prediction_table import notes_of
+
+    click.echo(terms_csv(comparison), nl=False)
+    for note in notes_of(answers):
+        click.echo(f"Note: {note}", err=True)
+
+
+def _print_tables(answers: tuple[Answer, Answer], comparison: Comparison, top: int) -> None:
+    from perfmodel.report.comparison_table import print_comparison
+    from perfmodel.report.console import open_console
+
+    print_comparison(open_console(), answers, comparison, top=top)
