@@ -128,7 +128,7 @@ def _divided_by_prime(graph: Graph, symbol: str) -> Graph:
         if not _is_count(value) or value < _LARGEST:
             return value
         dim = _in_terms_of(symbol, value)
-        if not isinstance(dim, Size) and not is_weight:
+        if not (isinstance(dim, Size) or is_weight):
             raise _MismatchError(f"{value} neither is proportional to {symbol} nor looks independent of it")
         return dim
 
@@ -154,6 +154,8 @@ def _in_terms_of(symbol: str, value: int) -> Dim:
     factor: Dim = 1
     while value % _PRIME == 0:
         value, factor = value // _PRIME, factor * size(symbol)
+    if isinstance(factor, Size) and value > _PRIME // 2:
+        raise _MismatchError(f"{value} looks as if it had {symbol} in it")
     return value * factor
 
 

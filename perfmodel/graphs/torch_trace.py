@@ -13,12 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from perfmodel.errors import ModelError
 from perfmodel.graphs.torch_dispatch import StandIns, mode_class
 from perfmodel.graphs.torch_recorder import Constant, Recorder, collect_constants
 from perfmodel.types import Graph
+
+Failure: TypeAlias = tuple[Exception, str, Any]  # what was raised, the path of the module that raised it, that module
 
 
 @dataclass(frozen=True)
@@ -134,9 +136,9 @@ def _run(
     for label, tensor in inputs.items():
         recorder.add_input(label, tensor)
     mode = mode_class()(recorder, meta.stand_ins)
-    stack: list[tuple[str, Any]] = [("", meta.module)]
+    failures: list[Failure] = []
     try:
-        with torch.inference_mode(), _quiet_fast_paths(), _module_paths(meta, recorder, stack), mode:
+        with torch.inference_mode(), _quiet_fast_paths(), _module_paths(meta, recorder, failures), mode:
             if meta.state:
                 torch.func.functional_call(meta.module, dict(meta.state), tuple(args), dict(kwargs), tie_weights=False)
             else:
@@ -144,7 +146,7 @@ def _run(
     except ModelError:
         raise
     except Exception as error:
-        path, module = stack[-1]
+        path, module = next(((path, module) for raised, path, module in failures if raised is error), ("", meta.module))
         where = f"module '{path}' ({type(module).__name__})" if path else type(module).__name__
         raise ModelError(f"{source}: the forward pass fails in {where}: {describe(error)}") from None
     return recorder
@@ -183,24 +185,26 @@ def _quiet_fast_paths() -> Iterator[None]:
 
 
 @contextmanager
-def _module_paths(meta: MetaModule, recorder: Recorder, stack: list[tuple[str, Any]]) -> Iterator[None]:
-    """Tell the recorder which module runs."""
+def _module_paths(meta: MetaModule, recorder: Recorder, failures: list[Failure]) -> Iterator[None]:
+    """Tell the recorder which module runs, and collect in which one an exception was raised."""
     from torch.nn import Module
 
     run = Module.__call__
 
     def run_and_tell(module: Any, *args: Any, **kwargs: Any) -> Any:
-        path = meta.paths.get(id(module))
+        outer, path = recorder.path, meta.paths.get(id(module))
         if path is None:
             path = recorder.join_path(type(module).__name__)
-        depth = len(stack)
-        stack.append((path, module))
         recorder.path = path
         recorder.is_layer = bool(path) and not module._modules and type(module).__module__.startswith("torch.nn.")
-        result = run(module, *args, **kwargs)
-        del stack[depth:]  # more than this one where a module catches exceptions
-        recorder.path, recorder.is_layer = stack[-1][0], False
-        return result
+        try:
+            return run(module, *args, **kwargs)
+        except Exception as error:
+            if all(raised is not error for raised, _, _ in failures):
+                failures.append((error, path, module))
+            raise
+        finally:
+            recorder.path, recorder.is_layer = outer, False
 
     Module.__call__ = run_and_tell  # global hooks would do as well, and send each call the slow way through torch
     try:
