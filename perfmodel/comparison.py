@@ -23,7 +23,8 @@ TERMS = {  # op kind -> the term it belongs to; convolutions go by their kernel
     "normalization": "norms", "pointwise": "pointwise ops", "dropout": "pointwise ops", "reduce": "reductions",
     "scan": "reductions", "pool": "pooling", "resize": "resizing", "topk": "sorting", "copy": "copies",
     "view": "views", "cache_append": "KV cache writes", "embedding": "lookups", "gather": "lookups",
-    "scatter": "lookups", "collective": "collectives",
+    "scatter": "lookups", "selective_scan": "recurrent layers", "state_space_scan": "recurrent layers",
+    "causal_convolution": "short convolutions", "collective": "collectives",
 }  # fmt: skip
 CASTS, QUANTIZING, HOST = "casts", "quantising kernels", "waiting for the host"
 _CAST_VARIETIES = ("cast", "weight_cast")

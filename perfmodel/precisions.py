@@ -131,7 +131,15 @@ SCHEMES = {
         Scheme("mxfp4", "mxfp4", "bf16", "fp4", "bf16", quantises_activations=True),
     )
 }
-PRECISIONS = tuple(SCHEMES)
+# torch.autocast over a model in fp32: weights and inputs stay wide, ops compute as `graphs.autocast` says
+AUTOCASTS = {
+    scheme.name: scheme
+    for scheme in (
+        Scheme("amp-fp16", "fp32", "fp32", "fp16", "fp32"),
+        Scheme("amp-bf16", "fp32", "fp32", "bf16", "fp32"),
+    )
+}
+PRECISIONS = (*SCHEMES, *AUTOCASTS)
 FILE_PREFIX = "gguf:"  # of precisions that only a weight file has: a mixture of formats, tensor by tensor
 
 
@@ -154,12 +162,12 @@ def find_scheme(name: str) -> Scheme:
         UnknownNameError: with the nearest names.
     """
     try:
-        return SCHEMES[name]
+        return AUTOCASTS[name] if name in AUTOCASTS else SCHEMES[name]
     except KeyError:
         hint = f"Known: {', '.join(PRECISIONS)}"
         if name.startswith(FILE_PREFIX):
             hint += ". What a GGUF file holds is predicted without a precision, and of no other model"
-        raise UnknownNameError("precision", name, SCHEMES, hint) from None
+        raise UnknownNameError("precision", name, PRECISIONS, hint) from None
 
 
 def own_scheme(name: str) -> Scheme:

@@ -23,7 +23,7 @@ from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.fitted_scopes import FittedScope, choose_scopes
 from perfmodel.graphs import load_model
 from perfmodel.graphs.fusion import fuse
-from perfmodel.graphs.rewrite import quantize, with_cache_format
+from perfmodel.graphs.rewrite import in_scheme, with_cache_format
 from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
@@ -179,7 +179,7 @@ def _in_precision(model: Model, precision: str | None, cache_precision: str | No
     phases = dict(model.phases)
     if precision is not None and precision != model.precision:
         own, wanted = own_scheme(model.precision), find_scheme(precision)
-        phases = {name: quantize(graph, own, wanted) for name, graph in phases.items()}
+        phases = {name: in_scheme(graph, own, wanted) for name, graph in phases.items()}
     if cache_precision is not None:
         find_format(cache_precision)
         phases = {name: with_cache_format(graph, cache_precision) for name, graph in phases.items()}

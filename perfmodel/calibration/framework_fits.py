@@ -24,15 +24,7 @@ from perfmodel.calibration.model_families import model_family
 from perfmodel.calibration.scoring import KEYS, Scored, metrics_of
 from perfmodel.fitted_scopes import REGIMES, SHARES, FittedScope, Widths, half_normal_quantile
 from perfmodel.kernels import fitted_device
-from perfmodel.kernels.framework import (
-    EXCESS,
-    INVERSE_EFFICIENCY,
-    LAUNCH_SECONDS,
-    OVERLAP,
-    RESIZE_SECONDS,
-    SCORES,
-    UNFOLD_SECONDS,
-)
+from perfmodel.kernels.framework import FITTED, LAUNCH_SECONDS
 from perfmodel.types import Hardware
 
 Progress = Callable[[str], None]
@@ -41,9 +33,6 @@ NOISE = 0.07  # σ of a model's log time
 UNLIMITED = 1e9  # every model is a fact of its own
 # log standard deviation between devices: of GPUs found on devices left out, of CPUs the error of one for another
 BETWEEN_DEVICES = {"gpu": 0.13, "cpu": 0.4}
-FITTED = (
-    *EXCESS.values(), *INVERSE_EFFICIENCY.values(), OVERLAP, SCORES, RESIZE_SECONDS, UNFOLD_SECONDS, LAUNCH_SECONDS,
-)  # fmt: skip
 Series = tuple[str, str, str]  # device, runtime, layout of images
 
 

@@ -22,7 +22,7 @@ from perfmodel.graphs import Logits, load_model
 from perfmodel.graphs.autocast import autocast
 from perfmodel.graphs.eager import eager_graph, family_of, without_cache
 from perfmodel.graphs.fusion import fuse
-from perfmodel.graphs.rewrite import quantize
+from perfmodel.graphs.rewrite import in_scheme
 from perfmodel.graphs.training import training_step
 from perfmodel.kernels import Device
 from perfmodel.precisions import find_scheme, own_scheme
@@ -127,7 +127,7 @@ def _graph(
     if cast_to:
         graph = autocast(graph, cast_to, wide_norms=norms != "low")
     elif precision != model.precision:
-        graph = quantize(graph, own_scheme(model.precision), find_scheme(precision))
+        graph = in_scheme(graph, own_scheme(model.precision), find_scheme(precision))
     training = phase == "training"
     if attention == "eager" or training:
         graph = eager_graph(graph, family_of(str(model.facts.get("model_type", ""))), training=training)

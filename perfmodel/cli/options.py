@@ -25,7 +25,8 @@ _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "--precision",
         metavar="P[,P]",
-        help="fp32 tf32 fp16 bf16 fp8 int8 w8a16 w4a16 nvfp4 mxfp4; the model's own by default.",
+        help="fp32 tf32 fp16 bf16 fp8 int8 w8a16 w4a16 nvfp4 mxfp4, amp-fp16 amp-bf16 (autocast over fp32 weights); "
+        "the model's own by default.",
     ),
     click.option(
         "--batch", default="1", metavar="N[,N]", help="Sequences or samples computed together.", show_default=True

@@ -1,6 +1,6 @@
 """Rewrites of a graph: Graph -> Graph. Here: another precision.
 
-May import: errors, sizes, precisions, types.
+May import: errors, sizes, precisions, types, autocast.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from perfmodel.precisions import Scheme, find_format
+from perfmodel.graphs.autocast import WIDE, autocast
+from perfmodel.precisions import AUTOCASTS, Scheme, find_format, find_scheme
 from perfmodel.types import Graph, Op, Tensor
 
 _CONTRACTIONS = (
@@ -20,6 +21,14 @@ _CONTRACTIONS = (
 _QUANTIZED = ("linear", "experts")
 _CONVOLUTION_SCHEMES = ("fp8", "int8")
 _SIXTEEN_BIT_AND_ABOVE = ("fp64", "fp32", "tf32", "fp16", "bf16")
+
+
+def in_scheme(graph: Graph, own: Scheme, wanted: Scheme) -> Graph:
+    """The graph in another precision, or as a model in fp32 under autocast."""
+    if wanted.name not in AUTOCASTS:
+        return quantize(graph, own, wanted)
+    wide = graph if own.name == WIDE else quantize(graph, own, find_scheme(WIDE))
+    return autocast(wide, wanted.compute)
 
 
 def quantize(graph: Graph, own: Scheme, wanted: Scheme, cache: str = "") -> Graph:

@@ -47,16 +47,16 @@ def _excess(name: str) -> Prior:
     )  # fmt: skip
 
 
-def _inverse_efficiency(name: str) -> Prior:
+def _slowdown(name: str) -> Prior:
     value, log_sd = (2.0, 0.8) if name.startswith("depthwise") else (1.15, 0.3)
     return prior(
-        f"framework.{name}.inverse_efficiency", value, log_sd, meaning="time over that of the FLOPs at the peak",
+        f"framework.{name}.slowdown", value, log_sd, meaning="time over that of the FLOPs at the peak",
         source=_SOURCE, kernel_log_sd=0.3, device_log_sd=0.3, variants={"cpu": (1.5, 0.5)},
     )  # fmt: skip
 
 
 EXCESS = {name: _excess(name) for name in (*STREAMING, *MOVING)}
-INVERSE_EFFICIENCY = {name: _inverse_efficiency(name) for name in COMPUTING}
+SLOWDOWN = {name: _slowdown(name) for name in COMPUTING}
 OVERLAP = prior("framework.overlap", 1.0, 0.3, meaning="p - 1 of the norm over compute and memory time", source=_SOURCE)
 SCORES = prior("framework.scores.passes", 1.1, 0.25, meaning="passes over attention scores in memory", source=_SOURCE)
 RESIZE_SECONDS = prior(
@@ -70,6 +70,8 @@ LAUNCH_SECONDS = prior(
     "framework.launch_seconds", 8e-6, 0.6, meaning="start, ramp and end of one kernel", source=_SOURCE,
     variants={"cpu": (8e-6, 0.8), "compiled": (5e-6, 0.6)},
 )  # fmt: skip
+FITTED = (*EXCESS.values(), *SLOWDOWN.values(), OVERLAP, SCORES, RESIZE_SECONDS, UNFOLD_SECONDS, LAUNCH_SECONDS)
+_MEASURED = {"gpu": {"fp16", "bf16", "tf32"}, "cpu": {"fp32", "fp16", "bf16"}}  # dtypes, by kind of chip
 _CLASSES = (*STREAMING, *MOVING)
 
 
@@ -79,11 +81,12 @@ def uses_framework_form(hardware: Hardware, runtime: str, dtypes: Sequence[str],
     Args:
         dtypes: what its contractions compute in. has_cache: it is a step over a KV cache.
 
-    Serving kernels, graph replay, fp32 on GPUs (which was measured op by op) and other accelerators are not.
+    Serving kernels, graph replay, fp32 on GPUs (which was measured op by op), quantised networks and other accelerators
+    are not.
     """
-    if has_cache or runtime not in ("eager", "compiled") or hardware.kind not in ("gpu", "cpu"):
+    if has_cache or runtime not in ("eager", "compiled") or hardware.kind not in _MEASURED:
         return False
-    return hardware.kind == "cpu" or (bool(dtypes) and not {"fp32", "fp64"} & set(dtypes))
+    return bool(dtypes) and set(dtypes) <= _MEASURED[hardware.kind]
 
 
 def framework_scope(hardware: Hardware, runtime: str) -> str:
@@ -185,7 +188,8 @@ def time_framework(parts: Parts, device: Device) -> KernelTime:
     compute_part, memory_part = compute_power * scale, memory_power * scale
     # d log t / d log p, for the spread of the overlap
     logs = sum(power * np.log(np.maximum(power, _TINY)) for power in (compute_power, memory_power))
-    bend = larger * total ** (1 / p) / p**2 * (logs / total - np.log(total)) * overlap.value
+    moved = np.maximum(compute, memory)
+    bend = moved * total ** (1 / p) / p**2 * (logs / total - np.log(total)) * overlap.value
     scores, resize, unfold, launch = (device[own] for own in (SCORES, RESIZE_SECONDS, UNFOLD_SECONDS, LAUNCH_SECONDS))
     passes = scores.value * parts.scores_seconds
     overheads = ((launch, parts.kernels), (resize, parts.planes), (unfold, parts.samples))
@@ -196,7 +200,7 @@ def time_framework(parts: Parts, device: Device) -> KernelTime:
         sensitivities.append((device[EXCESS[_CLASSES[place]]], memory_part * own * excess / (1 + excess)))
     for place in dict.fromkeys(parts.computing[parts.computing >= 0].tolist()):
         own = (parts.computing == place)[:, None]
-        sensitivities.append((device[INVERSE_EFFICIENCY[COMPUTING[place]]], compute_part * own * share[place]))
+        sensitivities.append((device[SLOWDOWN[COMPUTING[place]]], compute_part * own * share[place]))
     overhead = sum(coefficient.value * units for coefficient, units in overheads)
     return KernelTime(compute_part, memory_part + passes, np.asarray(overhead), tuple(sensitivities))
 
@@ -205,7 +209,7 @@ def _slowdowns(device: Device) -> tuple[Array, Array]:
     """(κ, share of it that the class itself decides) of each compute class."""
     held = clock_share(device)
     ratio = np.array([
-        (device[INVERSE_EFFICIENCY[name]].value / (1.0 if name.startswith("depthwise") else held)) ** SHARPNESS
+        (device[SLOWDOWN[name]].value / (1.0 if name.startswith("depthwise") else held)) ** SHARPNESS
         for name in COMPUTING
     ])  # fmt: skip
     return (1 + ratio) ** (1 / SHARPNESS), ratio / (1 + ratio)

@@ -28,7 +28,7 @@ class KernelTime:
 
     Args:
         compute_seconds, memory_seconds, overhead_seconds, network_seconds: they add up to the time.
-        sensitivities: coefficient -> ∂t/∂log(coefficient), in seconds (its sign is of no use).
+        sensitivities: coefficient -> ∂t/∂log(coefficient), in seconds; below 0 where more of it makes the op faster.
     """
 
     compute_seconds: Array

@@ -90,7 +90,6 @@ def test_nothing_joins_after_a_reduction() -> None:
     "middle",
     [
         ("m", "linear", "p w", "q"),
-        ("m", "copy", "p", "q", {"function": "concat"}),
         ("m", "gather", "p i", "q"),
         ("m", "aten.mystery", "p", "q"),
     ],
@@ -104,6 +103,20 @@ def test_what_is_not_elementwise_stays_apart(middle: tuple[Any, ...]) -> None:
         i=x("i", "64", "int64"),
     )
     assert kinds(fuse(plain)) == kinds(plain)
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        ("m", "copy", "p", "q", {"function": "concat"}),
+        ("m", "copy", "p", "q", {"function": "pad"}),
+        ("m", "normalization", "p", "q", {"function": "batch"}),
+    ],
+)
+def test_what_says_only_where_an_element_goes_is_fused(middle: tuple[Any, ...]) -> None:
+    """Batch norm has its statistics already: it is a product and a sum."""
+    plain = rows(("a", "pointwise", "x0", "p", GELU), middle, ("b", "pointwise", "q", "r", GELU))
+    assert kinds(fuse(plain)) == ["pointwise"]
 
 
 def test_blocks_are_not_mixed() -> None:

@@ -33,7 +33,7 @@ def test_a_row(tmp_path: Path) -> None:
     )
     assert (fact.batch, fact.image_size, fact.value_seconds, fact.runtime) == (256, 224, 0.1, "eager")
     assert (fact.engine, fact.version, fact.phase, fact.repeats) == ("torch", "2.4.0", "forward", 40)
-    assert fact.options == {"memory_format": "nhwc", "cuda": "124", "autocast": "fp16"}
+    assert fact.options == {"memory_format": "nhwc", "cuda": "124", "autocast": "fp16", "norms": "low"}
     assert fact.facts == {"parameters": pytest.approx(25.56e6), "flops": pytest.approx(256 * 8.22e9)}
 
 
