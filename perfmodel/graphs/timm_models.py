@@ -11,6 +11,7 @@ called.
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import warnings
@@ -54,19 +55,19 @@ def load_timm(source: str, image_size: int = 0) -> Model:
 
     made_for = _input_size(timm, name)
     side = image_size or made_for[-1]
-    module = _build(timm, name, image_size)
-    if source.endswith(REPARAMETERIZED):
-        with _quiet(), _on_meta():
-            module = timm.utils.reparameterize_model(module, inplace=True)
-    image = torch.empty(_EXAMPLE_BATCH, made_for[0], side, side, device="meta")
-    try:
-        model = trace_module(module, image, name=source.removeprefix(PREFIX), source=source, quick=True)
-    except ModelError as error:
-        if side == made_for[-1]:
-            raise
-        raise InputError(
-            f"{source} does not take images of {side} pixels (it was made for {made_for[-1]}): {error}"
-        ) from None
+    with _collector_paused():
+        module = _build(timm, name, image_size)
+        if source.endswith(REPARAMETERIZED):
+            with _quiet(), _on_meta():
+                module = timm.utils.reparameterize_model(module, inplace=True)
+        image = torch.empty(_EXAMPLE_BATCH, made_for[0], side, side, device="meta")
+        try:
+            model = trace_module(module, image, name=source.removeprefix(PREFIX), source=source, quick=True)
+        except ModelError as error:
+            if side == made_for[-1]:
+                raise
+            refusal = f"{source} does not take images of {side} pixels (it was made for {made_for[-1]})"
+            raise InputError(f"{refusal}: {str(error).removeprefix(source + ': ')}") from None
     return replace(model, facts={**model.facts, "image_size": (side, side), "model_type": "timm"})
 
 
@@ -132,6 +133,18 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's collector would walk through all of torch and timm for every few hundred tensors of a model."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 # ------------------------------------------------------------------------------------- importing timm
