@@ -42,7 +42,7 @@ def linear_sizes(operands: Operands) -> Arguments:
         "m": product(x.shape[:-1]),
         "n": n,
         "k": x.shape[-1],
-        "weight_bytes": weight_bytes(operands.inputs),
+        "weight_bytes": sum(map(tensor_bytes, operands.inputs[1:])),  # also of weights that an op has made, by a cast
         "weight": weight.dtype,
         "activation": x.dtype,
         "output": output.dtype,

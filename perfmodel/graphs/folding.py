@@ -235,7 +235,9 @@ def _rewrite(graph: Graph, runs: Sequence[Run], flow: _Flow) -> Graph:
     for name, tensor in graph.tensors.items():
         new = named.get(name, name)
         if new not in tensors and (new in used or name not in flow.writer):
-            tensors[new] = replace(tensor, name=new, copies=copies.get(name, tensor.copies))
+            own = copies.get(name, tensor.copies)
+            is_same = new == name and own == tensor.copies
+            tensors[new] = tensor if is_same else replace(tensor, name=new, copies=own)
     return replace(graph, ops=tuple(ops), tensors=tensors)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 from itertools import product
 from typing import Any, TypeAlias
 
@@ -23,7 +23,8 @@ from perfmodel.types import Graph, Op, Tensor
 Point: TypeAlias = tuple[int, ...]  # one value per symbol
 Trace: TypeAlias = Callable[[Mapping[str, int]], Graph]
 _MAX_GRID = 27  # traces of a quadratic fit with three symbols
-_PRIME = 7919  # larger than any channel or class count of a model
+_PRIME = 1_000_003
+_LARGEST = 100_000  # no dimension of an input or activation is larger, unless it grows with the batch
 _SMALL_FRACTION = 4  # sizes divisible by this, and large enough, are tried downwards
 
 
@@ -108,38 +109,54 @@ def trace_symbolic(trace: Trace, ranges: Mapping[str, SymbolRange]) -> Graph:
     return _with_notes(traced({}), fixed, examples)
 
 
-def trace_at_prime(trace: Trace, symbol: str) -> Graph:
+def trace_at_prime(trace: Trace, symbol: str, wanted: SymbolRange) -> Graph:
     """One trace instead of several, at a prime that no layer has as a size: what is a multiple of it grows with the
-    symbol. Only for symbols that every size is proportional to or independent of, as the batch of an image model;
-    a size like batch + 1 would stay a number.
+    symbol. For symbols that every size is proportional to or independent of, as the batch of an image model. Where a
+    size is neither, like batch + 1, or the model does not run at that prime, the graph is that of `trace_symbolic`.
 
     Raises:
         ModelError: the model cannot be traced.
     """
+    try:
+        return _divided_by_prime(trace({symbol: _PRIME}), symbol)
+    except (ModelError, _MismatchError):
+        return trace_symbolic(trace, {symbol: wanted})
 
-    @cache
-    def made_symbolic(value: Any) -> Any:
-        factor: Dim = 1
-        while value and value % _PRIME == 0:
-            value, factor = value // _PRIME, factor * size(symbol)
-        return value * factor
 
-    graph = trace({symbol: _PRIME})
+def _divided_by_prime(graph: Graph, symbol: str) -> Graph:
+    def symbolic(value: Any, *, is_weight: bool = False) -> Any:
+        if not _is_count(value) or value < _LARGEST:
+            return value
+        dim = _in_terms_of(symbol, value)
+        if not (isinstance(dim, Size) or is_weight):
+            raise _MismatchError(f"{value} neither is proportional to {symbol} nor looks independent of it")
+        return dim
+
     tensors = {
-        name: _with_shape(tensor, tuple(map(made_symbolic, tensor.shape))) for name, tensor in graph.tensors.items()
+        name: _with_shape(tensor, tuple(symbolic(dim, is_weight=tensor.kind == "weight") for dim in tensor.shape))
+        for name, tensor in graph.tensors.items()
     }
     ops = tuple(
-        replace(
-            op,
-            attributes={
-                key: made_symbolic(value) if _is_count(value) else value for key, value in op.attributes.items()
-            },
-        )
-        if any(_is_count(value) and value >= _PRIME for value in op.attributes.values())
+        replace(op, attributes={key: symbolic(value) for key, value in op.attributes.items()})
+        if any(_is_count(value) and value >= _LARGEST for value in op.attributes.values())
         else op
         for op in graph.ops
     )
     return replace(graph, ops=ops, tensors=tensors, symbols=(symbol,))
+
+
+@lru_cache(maxsize=4096)
+def _in_terms_of(symbol: str, value: int) -> Dim:
+    """
+    >>> str(_in_terms_of("batch", 49 * _PRIME)), _in_terms_of("batch", 49)
+    ('49*batch', 49)
+    """
+    factor: Dim = 1
+    while value % _PRIME == 0:
+        value, factor = value // _PRIME, factor * size(symbol)
+    if isinstance(factor, Size) and value > _PRIME // 2:
+        raise _MismatchError(f"{value} looks as if it had {symbol} in it")
+    return value * factor
 
 
 def _with_shape(tensor: Tensor, shape: tuple[Dim, ...]) -> Tensor:

@@ -5,11 +5,13 @@
 No weight is allocated, initialised or downloaded. timm asks for torchvision, which few of its models use to compute;
 where it is not installed, stand-ins answer for its names while timm is imported.
 
-May import: errors, types, torch_module. torch and timm are imported when a function is called.
+May import: errors, types, torch_dispatch, torch_module, torch_trace. torch and timm are imported when a function is
+called.
 """
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import warnings
@@ -22,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from perfmodel.errors import InputError, ModelError, UnknownNameError
+from perfmodel.graphs.torch_dispatch import KEEPS_VALUES
 from perfmodel.graphs.torch_module import trace_module
 from perfmodel.graphs.torch_trace import describe
 from perfmodel.types import Model
@@ -29,6 +32,7 @@ from perfmodel.types import Model
 PREFIX = "timm:"
 REPARAMETERIZED = "+reparameterized"  # branches that only training needs are merged, as for deployment
 _EXAMPLE_BATCH = 2
+_USUAL_INPUT = (3, 224, 224)
 _STOOD_IN = "torchvision"
 
 
@@ -40,66 +44,83 @@ def load_timm(source: str, image_size: int = 0) -> Model:
         image_size: pixels of the image's side; 0 for the size that the model was made for.
 
     Raises:
-        UnknownNameError: timm has no such model. InputError: an image size that the model does not take.
-        ModelError: its forward pass cannot be traced; timm or torch is not installed.
+        UnknownNameError: timm has no such model, or no such weights of it. InputError: an image size that the model
+            does not take. ModelError: its forward pass cannot be traced; timm or torch is not installed.
     """
     name = source.removeprefix(PREFIX).removesuffix(REPARAMETERIZED)
+    if image_size < 0:
+        raise InputError(f"{source}: the image size must be a positive number of pixels, is {image_size}")
     timm = _import_timm()
     import torch
 
-    bare = name.split(".")[0]  # tags of pretrained weights do not change the architecture
-    if not timm.is_model(bare):
-        raise UnknownNameError("timm model", bare, timm.list_models(), "timm.list_models() names them all")
-    module, side = _build(timm, name, image_size)
-    channels = module.default_cfg.get("input_size", (3, 0, 0))[0] if hasattr(module, "default_cfg") else 3
-    if source.endswith(REPARAMETERIZED):
-        with _quiet(), torch.device("meta"):
-            module = timm.utils.reparameterize_model(module)
-    image = torch.empty(_EXAMPLE_BATCH, channels, side, side, device="meta")
-    model = trace_module(module, image, name=source.removeprefix(PREFIX), source=f"{PREFIX}{name}", quick=True)
+    made_for = _input_size(timm, name)
+    side = image_size or made_for[-1]
+    with _collector_paused():
+        module = _build(timm, name, image_size)
+        if source.endswith(REPARAMETERIZED):
+            with _quiet(), _on_meta():
+                module = timm.utils.reparameterize_model(module, inplace=True)
+        image = torch.empty(_EXAMPLE_BATCH, made_for[0], side, side, device="meta")
+        try:
+            model = trace_module(module, image, name=source.removeprefix(PREFIX), source=source, quick=True)
+        except ModelError as error:
+            if side == made_for[-1]:
+                raise
+            refusal = f"{source} does not take images of {side} pixels (it was made for {made_for[-1]})"
+            raise InputError(f"{refusal}: {str(error).removeprefix(source + ': ')}") from None
     return replace(model, facts={**model.facts, "image_size": (side, side), "model_type": "timm"})
 
 
-def _build(timm: Any, name: str, image_size: int) -> tuple[Any, int]:
-    """(the module on meta, the side of its images)."""
-    import torch
+def _input_size(timm: Any, name: str) -> tuple[int, ...]:
+    """(channels, height, width) that the model was made for, after a check of its name."""
+    bare, _, tag = name.partition(".")
+    if not timm.is_model(bare):
+        raise UnknownNameError("timm model", bare, timm.list_models(), "timm.list_models() names them all")
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        known = timm.list_models(f"{bare}.*", pretrained=True)
+        hint = f"{bare} alone is the model with its usual weights' classes and image size"
+        raise UnknownNameError(f"weights '{tag}' of the timm model", name, known, hint) from None
+    return tuple(config.input_size) if config else _USUAL_INPUT
 
-    config = timm.get_pretrained_cfg(name, allow_unregistered=True)
-    wanted = image_size or (config.input_size[-1] if config else 0)
-    entrypoint = timm.models.model_entrypoint(name.split(".")[0])
-    attempts: list[dict[str, Any]] = [{"img_size": wanted}, {}] if image_size else [{}]
-    reason = ""
-    for options in attempts:
+
+def _build(timm: Any, name: str, image_size: int) -> Any:
+    """The module on meta. Most convolutional models take images of any size, and no argument that says which."""
+    options: list[dict[str, Any]] = [{"img_size": image_size}, {}] if image_size else [{}]
+    while True:
+        wanted = options.pop(0)
         try:
-            with _quiet(), torch.device("meta"), _no_initialisation():
-                module = entrypoint(pretrained=False, **options).eval()
-        except TypeError as error:  # most convolutional models take images of any size and no such argument
-            if "img_size" not in options or "img_size" not in str(error):
+            with _quiet(), _on_meta():
+                return timm.create_model(name, pretrained=False, **wanted).eval()
+        except Exception as error:  # whatever the model's own code raises
+            if not options:
                 raise ModelError(f"{PREFIX}{name}: building it fails: {describe(error)}") from None
-            continue
-        except Exception as error:
-            reason = describe(error)
-            if options:
-                continue
-            raise ModelError(f"{PREFIX}{name}: building it fails: {reason}") from None
-        return module, wanted or module.default_cfg["input_size"][-1]
-    raise InputError(f"{PREFIX}{name} does not take images of {image_size} pixels: {reason}")
 
 
-@contextmanager
-def _no_initialisation() -> Iterator[None]:
-    """Writing values into weights on meta does nothing and would take most of the time of building a model."""
-    from torch.utils._python_dispatch import TorchDispatchMode
+def _on_meta() -> Any:
+    """A context in which modules are built on the meta device. Nothing is written into their weights, which would mean
+    nothing there and take most of the time."""
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._device import _device_constructors
 
-    class SkipWrites(TorchDispatchMode):  # type: ignore[misc]
-        def __torch_dispatch__(self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
-            name = function._schema.name
-            if name.endswith("_") and not name.endswith("__") and args and getattr(args[0], "is_meta", False):
-                return args[0]
-            return function(*args, **(kwargs or {}))
+    constructors = _device_constructors()
 
-    with SkipWrites():
-        yield
+    class OnMeta(TorchFunctionMode):  # type: ignore[misc]
+        def __torch_function__(
+            self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            kwargs, name = kwargs or {}, function.__name__
+            if function in constructors:
+                if kwargs.get("device") is None:
+                    kwargs["device"] = "meta"
+            elif name[-1] == "_" != name[-2] and name not in KEEPS_VALUES:  # in place, or of torch.nn.init
+                written = args[0] if args else kwargs.get("tensor")
+                if getattr(written, "is_meta", False):
+                    return written
+            return function(*args, **kwargs)
+
+    return OnMeta()
 
 
 @contextmanager
@@ -114,17 +135,29 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Python's collector would walk through all of torch and timm for every few hundred tensors of a model."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 # ------------------------------------------------------------------------------------- importing timm
 
 
 def _import_timm() -> Any:
-    if find_spec("timm") is None or find_spec("torch") is None:
-        raise ModelError(
-            "models of timm need the packages timm and torch: pip install torch, then pip install --no-deps timm"
-        )
-    with _quiet(), _torchvision_stood_in():
-        import timm
-        import timm.utils
+    try:
+        with _quiet(), _torchvision_stood_in():
+            import timm
+            import timm.utils
+    except ImportError as error:
+        install = "pip install torch, then pip install --no-deps timm"
+        raise ModelError(f"models of timm need the packages timm and torch ({error}); {install}") from None
     return timm
 
 

@@ -9,7 +9,7 @@ May import: errors, aten, torch_recorder. Importing this file does not import to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -27,12 +27,17 @@ _DATA_DEPENDENT = {
 }  # fmt: skip
 _DATA_DEPENDENT_OVERLOADS = {"aten.where.default", "aten.repeat_interleave.Tensor"}
 # in-place ops that change how a tensor is looked at, not what it holds
-_METADATA = {
+KEEPS_VALUES = {
     "detach_", "squeeze_", "unsqueeze_", "transpose_", "t_", "swapaxes_", "swapdims_", "resize_", "resize_as_", "set_",
     "as_strided_", "rename_", "requires_grad_",
 }  # fmt: skip
 _ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "empty_permuted"}
 _COMPUTED_ELEMENTS = 1 << 16  # values of CPU tensors up to this size are computed
+_LIKE_INPUT = {
+    "relu", "gelu", "silu", "sigmoid", "hardswish", "hardsigmoid", "hardtanh", "leaky_relu", "elu", "mish", "tanh",
+    "batch_norm", "layer_norm", "group_norm",
+}  # fmt: skip
+_REMEMBERED = 1 << 16  # shapes; some hundred models have fewer
 
 
 class StandIns:
@@ -61,15 +66,19 @@ class Shapes:
     shape functions in Python take longer than all the rest of a trace."""
 
     def __init__(self) -> None:
-        self._known: dict[Any, tuple[Any, ...]] = {}  # (shape, stride, dtype) of each result; none: the first argument
+        # (shape, stride, dtype) of the result or of each; an empty tuple where it is the first argument
+        self._known: dict[Any, tuple[Any, ...] | list[tuple[Any, ...]]] = {}
 
     def __call__(self, rule: Rule, function: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Run an op on meta tensors, or make its result as it was the last time."""
         import torch
 
-        if rule.action != "record" or not (rule.fresh or rule.writes):
+        if rule.like_input and args[0].is_contiguous() and args[0].is_floating_point():
+            x = args[0]
+            return x if rule.writes else torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")
+        if not rule.remembered:
             return rule.compute(*args, **kwargs)
-        key = (function, _signature(args), _signature(kwargs))
+        key = (function, _signature(args), _signature(kwargs.items()) if kwargs else ())
         try:
             known = self._known.get(key)
         except TypeError:  # an argument that is no plain value
@@ -80,33 +89,41 @@ class Shapes:
             return result
         if not known:
             return args[0]
-        results = [torch.empty_strided(shape, stride, dtype=dtype, device="meta") for shape, stride, dtype in known]
-        return results[0] if len(results) == 1 else tuple(results)
+        if isinstance(known, list):
+            return tuple(
+                torch.empty_strided(shape, stride, dtype=dtype, device="meta") for shape, stride, dtype in known
+            )
+        return torch.empty_strided(known[0], known[1], dtype=known[2], device="meta")
 
     def _learn(self, key: Any, result: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         import torch
 
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
         if args and result is args[0]:  # in place
             self._known[key] = ()
             return
-        results = [result] if isinstance(result, torch.Tensor) else list(result) if isinstance(result, tuple) else []
+        results = result if isinstance(result, tuple) else (result,)
         if results and all(isinstance(tensor, torch.Tensor) for tensor in results):
-            read = {storage_key(tensor) for tensor in _tensors((args, kwargs))}  # dropout may hand its input on
+            read = {storage_key(tensor) for tensor in _tensors(args, kwargs)}  # dropout may hand its input on
             if not any(storage_key(tensor) in read for tensor in results):
-                self._known[key] = tuple((tuple(x.shape), x.stride(), x.dtype) for x in results)
+                forms = [(tuple(tensor.shape), tensor.stride(), tensor.dtype) for tensor in results]
+                self._known[key] = forms if isinstance(result, tuple) else forms[0]
 
 
-def _signature(value: Any) -> Any:
-    """What of an argument decides the shape of a result; 1, 1.0 and True are told apart."""
+def _signature(values: Any) -> Any:
+    """What of the arguments decides the shape of a result; 1, 1.0 and True are told apart."""
     import torch
 
-    if isinstance(value, torch.Tensor):
-        return (tuple(value.shape), value.stride(), value.dtype)
-    if isinstance(value, Mapping):
-        return tuple((name, _signature(inner)) for name, inner in value.items())
-    if isinstance(value, list | tuple):
-        return tuple(map(_signature, value))
-    return (type(value), value)
+    parts: list[Any] = []
+    for value in values:
+        if isinstance(value, torch.Tensor):
+            parts.append((value.shape, value.stride(), value.dtype))
+        elif isinstance(value, list | tuple):
+            parts.append(_signature(value))
+        else:
+            parts.append((type(value), value))
+    return tuple(parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +135,10 @@ class Rule:
         action: record it; decompose a composite that means nothing by itself; view it (nothing is written); allocate;
             answer a read of a value; refuse what depends on values.
         writes: it changes one of its arguments.
-        fresh: by its schema the results are new tensors, so that their shapes follow from those of the arguments.
         compute: runs it on meta tensors.
+        like_input: the result is like the first argument if that is contiguous.
+        remembered: by its schema the results are new tensors or the argument that is written, so that their shapes
+            follow from those of the arguments, and torch takes long to find them.
     """
 
     name: str
@@ -127,8 +146,9 @@ class Rule:
     arguments: tuple[str, ...]
     action: Literal["record", "decompose", "view", "allocate", "answer", "refuse"]
     writes: bool
-    fresh: bool
     compute: Compute
+    like_input: bool
+    remembered: bool
 
 
 def _learn(function: Any) -> Rule:
@@ -136,21 +156,26 @@ def _learn(function: Any) -> Rule:
     namespace, full = schema.name.split("::")
     aten = namespace == "aten"
     name = full if full.endswith("__") else full.removesuffix("_")
+    action: Any = _aten_action(function, name, full) if aten else "record"
+    writes = any(argument.alias_info and argument.alias_info.is_write for argument in schema.arguments)
+    fresh = bool(schema.returns) and all(value.alias_info is None for value in schema.returns)
+    own = _COMPUTE.get(str(function).removeprefix("aten."))
     return Rule(
         name=name if aten else f"{namespace}.{name}",
         full_name=str(function),
         arguments=tuple(argument.name for argument in schema.arguments),
-        action=_aten_action(function, name, full) if aten else "record",
-        writes=any(argument.alias_info and argument.alias_info.is_write for argument in schema.arguments),
-        fresh=bool(schema.returns) and all(value.alias_info is None for value in schema.returns),
-        compute=_COMPUTE.get(str(function).removeprefix("aten."), function),
+        action=action,
+        writes=writes,
+        compute=own or function,
+        like_input=aten and name in _LIKE_INPUT,
+        remembered=action == "record" and not own and (fresh or writes),
     )
 
 
 def _aten_action(function: Any, name: str, full: str) -> Any:
     import torch
 
-    if full in _METADATA:
+    if full in KEEPS_VALUES:
         return "view"
     for names, action in ((_ALLOCATIONS, "allocate"), (_READS_VALUE, "answer"), (_DATA_DEPENDENT, "refuse")):
         if name in names:
@@ -212,10 +237,10 @@ def run_op(
     kwargs: Mapping[str, Any],
 ) -> Any:
     """Compute the result's shape (on small CPU tensors: the result) and record the op if it costs anything."""
-    tensors = list(_tensors((args, kwargs)))
-    on_meta = sum(tensor.is_meta for tensor in tensors)
-    if on_meta < len(tensors) or not tensors:
-        if not on_meta and _computable(rule, tensors, args, kwargs, stand_ins):
+    tensors = _tensors(args, kwargs)
+    on_meta = [tensor.is_meta for tensor in tensors]
+    if not tensors or not all(on_meta):
+        if not any(on_meta) and _computable(rule, tensors, args, kwargs, stand_ins):
             return _record(recorder, rule, tensors, args, kwargs, function(*args, **kwargs))
         for tensor in tensors:
             recorder.add_copy(stand_ins(tensor), tensor)
@@ -233,7 +258,7 @@ def run_op(
 def _record(
     recorder: Recorder, rule: Rule, tensors: list[Any], args: Sequence[Any], kwargs: Mapping[str, Any], result: Any
 ) -> Any:
-    outputs = list(_tensors((result,)))
+    outputs = _tensors((result,))
     if rule.action == "allocate":
         for output in outputs:
             recorder.add_allocation(output)
@@ -312,15 +337,17 @@ def _has_mask(indices: list[Any]) -> bool:
     return any(str(index.dtype) in ("torch.bool", "torch.uint8") for index in indices)
 
 
-def _tensors(values: Any) -> Iterator[Any]:
-    """All tensors in nested arguments."""
+def _tensors(args: Sequence[Any], kwargs: Mapping[str, Any] | None = None) -> list[Any]:
+    """All tensors in arguments, also in lists."""
     import torch
 
-    for value in values.values() if isinstance(values, Mapping) else values:
+    found: list[Any] = []
+    for value in (*args, *kwargs.values()) if kwargs else args:
         if isinstance(value, torch.Tensor):
-            yield value
-        elif isinstance(value, (list, tuple, dict)):
-            yield from _tensors(value)
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += _tensors(value)
+    return found
 
 
 def _map_tensors(values: Any, change: Callable[[Any], Any]) -> Any:
@@ -378,9 +405,18 @@ def _insert(target: Any, *_: Any, **__: Any) -> Any:
     return target
 
 
+def _project(x: Any, weight: Any, bias: Any = None) -> Any:
+    import torch
+
+    if weight.dim() != 2 or x.shape[-1:] != weight.shape[1:] or x.dtype != weight.dtype:
+        return torch.ops.aten.linear.default(x, weight, bias)  # which says what is wrong
+    return x.new_empty(*x.shape[:-1], weight.shape[0])
+
+
 _COMPUTE: dict[str, Compute] = {
     "scaled_dot_product_attention.default": _attend,
     "_grouped_mm.default": _group,
+    "linear.default": _project,
     **dict.fromkeys(("lstm.input", "gru.input", "rnn_tanh.input", "rnn_relu.input"), _recur),
     **dict.fromkeys(("index_put_.default", "masked_scatter_.default"), _insert),
 }

@@ -82,15 +82,16 @@ def trace_module(
     with _evaluation_mode(module):
         meta = to_meta(module)
         one = quick and ranges.keys() == {"batch"}
-        graph = fold_repeats(trace_at_prime(run, "batch") if one else trace_symbolic(run, ranges))
+        graph = fold_repeats(trace_at_prime(run, "batch", ranges["batch"]) if one else trace_symbolic(run, ranges))
     if not graph.ops:
         raise ModelError(f"{source}: the forward pass runs no torch op on its inputs")
     notes = (*graph.notes, *_unused_parameters(meta, used))
+    parameters = list(module.parameters())
     return Model(
         name=name,
         phases={"forward": replace(graph, notes=notes)},
-        parameters=sum(parameter.numel() for parameter in module.parameters()),
-        precision=_precision([*module.parameters(), *example.tensors.values()]),
+        parameters=sum(parameter.numel() for parameter in parameters),
+        precision=_precision([*parameters, *example.tensors.values()]),
         source=source,
         facts={
             "buffer_elements": sum(buffer.numel() for buffer in module.buffers()),
@@ -334,9 +335,11 @@ def _evaluation_mode(module: Any) -> Iterator[None]:
 
 
 def _unused_parameters(meta: MetaModule, used: set[str]) -> tuple[str, ...]:
-    names = {name for name, _ in meta.module.named_parameters()}
     unused = [
-        part for parts in meta.constants.values() for part in parts if part.name in names and part.name not in used
+        part
+        for parts in meta.constants.values()
+        for part in parts
+        if part.name in meta.parameters and part.name not in used
     ]
     if not unused:
         return ()

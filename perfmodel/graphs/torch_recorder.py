@@ -158,7 +158,9 @@ class Recorder:
             rows_fold: only the last dimension has to fit.
         """
         tensor, shape = operand
-        read = tuple(size if stride else 1 for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+        read, strides = tuple(tensor.shape), tensor.stride()
+        if 0 in strides:  # an expanded tensor is read once
+            read = tuple(size if stride else 1 for size, stride in zip(read, strides, strict=True))
         key = storage_key(tensor)
         value = self._values.get(key)
         if value is None:
@@ -166,7 +168,7 @@ class Recorder:
         if value is None:
             return ""
         if shape is None:
-            fits = prod(read) >= prod(value.shape)  # an expanded tensor is read once
+            fits = read == value.shape or prod(read) >= prod(value.shape)
         elif rows_fold:
             fits = shape[-1:] == value.shape[-1:] and prod(shape) == prod(value.shape)
         else:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -43,12 +44,19 @@ def onnx_file(folder: Path) -> str:
     return str(onnx_examples.write(folder, MLP, weights={"w": [64, 32], "v": [32, 8]}))
 
 
+def timm_model(folder: Path) -> str:
+    if find_spec("timm") is None:
+        pytest.skip("timm is not here")
+    return "timm:resnet18"
+
+
 CASES: dict[str, Source] = {
     "catalog": catalog,
     "config": config,
     "graph": graph,
     "torch": torch_factory,
     "onnx": onnx_file,
+    "timm": timm_model,
 }
 
 

@@ -1,11 +1,13 @@
 """Polynomials through several traces, with functions in place of a torch module."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.errors import ModelError
-from perfmodel.graphs.symbolic import SymbolRange, trace_symbolic
+from perfmodel.graphs.symbolic import SymbolRange, trace_at_prime, trace_symbolic
 from perfmodel.sizes import parse_size
 from perfmodel.types import Graph, Op, Tensor
 
@@ -131,3 +133,90 @@ def test_nodes_are_distinct_and_never_one(example, shrinks, count):
     assert len(set(nodes)) == count
     assert min(nodes) > 1
     assert example == 1 or nodes[0] == example
+
+
+# ----------------------------------------------------------------------------------- one trace at a prime
+
+
+def at_prime(trace, example=2):
+    """The graph from one trace at a prime, and the sizes that were traced."""
+    traced = []
+
+    def recorded(sizes):
+        traced.append(sizes["batch"])
+        return trace(sizes)
+
+    return trace_at_prime(recorded, "batch", SymbolRange(example)), traced
+
+
+def test_multiples_of_the_prime_grow_with_the_symbol():
+    graph, traced = at_prime(
+        lambda s: graph_of([s["batch"], 49 * s["batch"], 64, s["batch"] ** 2], {"axis_size": 8 * s["batch"], "k": 3})
+    )
+    assert len(traced) == 1
+    assert graph.symbols == ("batch",)
+    assert graph.tensors["y0"].shape == tuple(map(parse_size, ("batch", "49*batch", "64", "batch**2")))
+    assert graph.ops[0].attributes == {"axis_size": parse_size("8*batch"), "k": 3}
+    assert graph.tensors["x"].shape == (8,)
+
+
+def test_flags_and_other_attributes_are_kept():
+    attributes = {"causal": True, "function": "add", "kernel": [3, 3], "axis_size": 7}
+    graph, _ = at_prime(lambda s: graph_of([s["batch"]], attributes))
+    assert graph.ops[0].attributes == attributes
+
+
+@given(st.integers(0, 99_999), st.integers(1, 4096), st.integers(1, 64))
+def test_one_trace_says_what_several_say(constant, factor, batch):
+    def trace(sizes):
+        return graph_of([constant, factor * sizes["batch"]], {"axis_size": factor})
+
+    one, _ = at_prime(trace)
+    assert one == trace_symbolic(trace, {"batch": SymbolRange(2)})
+    assert one.bind(batch=batch).tensors["y0"].shape == (constant, factor * batch)
+
+
+@pytest.mark.parametrize(
+    "dim",
+    [
+        lambda batch: batch + 1,
+        lambda batch: 3 * batch - 1,
+        lambda batch: batch * (batch + 1),
+        lambda batch: 2 * batch + 7,
+    ],
+)
+def test_a_size_that_is_no_multiple_takes_several_traces(dim):
+    def trace(sizes):
+        return graph_of([sizes["batch"], dim(sizes["batch"])])
+
+    graph, traced = at_prime(trace)
+    assert len(traced) > 2
+    assert graph == trace_symbolic(trace, {"batch": SymbolRange(2)})
+    assert graph.bind(batch=5).tensors["y0"].shape == (5, dim(5))
+
+
+def test_an_attribute_that_is_no_multiple_takes_several_traces():
+    graph, _ = at_prime(lambda s: graph_of([s["batch"]], {"axis_size": s["batch"] + 1}))
+    assert graph.ops[0].attributes == {"axis_size": parse_size("batch + 1")}
+
+
+def test_a_model_that_does_not_run_at_the_prime_takes_several_traces():
+    def trace(sizes):
+        if sizes["batch"] > 1000:
+            raise ModelError("too many")
+        return graph_of([sizes["batch"]])
+
+    assert at_prime(trace)[0].tensors["y0"].shape == (parse_size("batch"),)
+
+
+def test_large_weights_are_numbers_parts_that_grow_are_inputs():
+    def trace(sizes):
+        graph = graph_of([sizes["batch"]])
+        table = Tensor(name="table", shape=(250_000, 64), dtype="fp32", kind="weight")
+        rows = Tensor(name="rows", shape=(sizes["batch"], 64), dtype="fp32", kind="weight")
+        return replace(graph, tensors={**graph.tensors, "table": table, "rows": rows})
+
+    graph, traced = at_prime(trace)
+    assert len(traced) == 1
+    assert (graph.tensors["table"].shape, graph.tensors["table"].kind) == ((250_000, 64), "weight")
+    assert (graph.tensors["rows"].shape, graph.tensors["rows"].kind) == ((parse_size("batch"), 64), "input")
