@@ -31,6 +31,7 @@ from perfmodel.phases import phase_prediction, unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme, own_scheme
 from perfmodel.program import Program, compile_graph, time_program
 from perfmodel.provenance import standing
+from perfmodel.threads import with_threads
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
 from perfmodel.uncertainty import phase_half_width, scope_shares
 
@@ -93,6 +94,8 @@ def prepare(
     precision: str | None = None,
     runtime: str | None = None,
     cache_precision: str | None = None,
+    channels_last: bool = False,
+    threads: int = 0,
     image_size: int = 0,
     specs: str | None = None,
 ) -> Prepared:
@@ -103,6 +106,8 @@ def prepare(
         precision: a precision name; None for the model's own.
         runtime: eager, compiled or graphs; None for `graphs` with a KV cache and `eager` without.
         cache_precision: storage format of the KV cache; None for the precision's own.
+        channels_last: images lie in memory pixel by pixel, not plane by plane (eager and compiled).
+        threads: cores of a CPU that work; 0 for all.
         image_size: pixels of an image's side for vision configs and ONNX files that leave it open; 0 for the size they
             were trained with.
         specs: a folder of own specs that is searched first.
@@ -113,7 +118,7 @@ def prepare(
     folders = os.environ.get(ENVIRONMENT)
     loaded = model if isinstance(model, Model) else _load_model(model, specs, folders, image_size)
     chip = hardware if isinstance(hardware, Hardware) else _load_hardware(hardware, specs, folders)
-    return _prepare(loaded, chip, precision, runtime, cache_precision, specs)
+    return _prepare(loaded, chip, precision, runtime, cache_precision, channels_last, threads, specs)
 
 
 def _load_model(name: str, specs: str | None, folders: str | None, image_size: int) -> Model:
@@ -145,17 +150,21 @@ def _prepare(
     precision: str | None,
     runtime: str | None,
     cache_precision: str | None,
+    channels_last: bool,
+    threads: int,
     specs: str | None,
 ) -> Prepared:
     wanted = runtime or ("graphs" if "decode" in model.phases else "eager")
     used_runtime, note = resolve_runtime(hardware, wanted)
     in_precision = _in_precision(model, precision, cache_precision)
     fitted = choose_scopes(load_scopes(specs=specs), hardware)
-    device = fitted_device(hardware, used_runtime, fitted)
+    used, thread_note = with_threads(hardware, threads)
+    layout = ("torch", "nhwc") if channels_last else ("", "")
+    device = fitted_device(used, used_runtime, fitted, *layout)
     fused = fuse if used_runtime == "compiled" else _as_it_is
     programs = {name: compile_graph(fused(graph), device) for name, graph in in_precision.phases.items()}
     emulated = {pair for program in programs.values() for pair in program.emulated}
-    notes = [*model.notes, *([note] if note else [])]
+    notes = [*model.notes, *filter(None, (note, thread_note))]
     notes += [f"{hardware.id} has no {asked} units: emulated, computes in {used}" for asked, used in sorted(emulated)]
     return Prepared(
         model=in_precision,
@@ -196,6 +205,8 @@ def predict(
     output_tokens: int | None = None,
     runtime: str | None = None,
     cache_precision: str | None = None,
+    channels_last: bool = False,
+    threads: int = 0,
     image_size: int = 0,
     steps: int | None = None,
     level: float = 0.8,
@@ -211,7 +222,7 @@ def predict(
     `denoise` (one step) and `decode_image`. Others have one, `forward`.
 
     Args:
-        model, hardware, precision, runtime, cache_precision, image_size, specs: as `prepare`.
+        model, hardware, precision, runtime, cache_precision, channels_last, threads, image_size, specs: as `prepare`.
         batch: sequences or samples computed together.
         input_tokens, output_tokens: per sequence; 512 (the model's own, if it states one) and 128 by default where the
             model has such sizes.
@@ -234,6 +245,8 @@ def predict(
         precision=precision,
         runtime=runtime,
         cache_precision=cache_precision,
+        channels_last=channels_last,
+        threads=threads,
         image_size=image_size,
         specs=specs,
     )
@@ -251,6 +264,8 @@ def explain(
     output_tokens: int | None = None,
     runtime: str | None = None,
     cache_precision: str | None = None,
+    channels_last: bool = False,
+    threads: int = 0,
     image_size: int = 0,
     steps: int | None = None,
     level: float = 0.8,
@@ -265,6 +280,8 @@ def explain(
         precision=precision,
         runtime=runtime,
         cache_precision=cache_precision,
+        channels_last=channels_last,
+        threads=threads,
         image_size=image_size,
         specs=specs,
     )

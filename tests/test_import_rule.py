@@ -16,7 +16,7 @@ ROWS = (
     {"units", "sizes", "yaml_strict", "whole_files"},
     {"precisions"},
     {"types"},
-    {"figures"},
+    {"figures", "threads"},
     {"hardware_profile"},
     {"catalog"},
     {"graphs", "costs", "coefficients"},

@@ -45,6 +45,8 @@ def answer(
         steps=cell.steps,
         runtime=cell.runtime,
         cache_precision=grid.cache_precision,
+        channels_last=grid.channels_last,
+        threads=grid.threads,
         level=grid.level,
         strict=grid.strict,
         specs=grid.specs,
@@ -103,6 +105,8 @@ def _prepared(grid: Grid, cell: Combination) -> Prepared:
         precision=cell.precision,
         runtime=cell.runtime,
         cache_precision=grid.cache_precision,
+        channels_last=grid.channels_last,
+        threads=grid.threads,
         specs=grid.specs,
     )
 

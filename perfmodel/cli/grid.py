@@ -50,6 +50,8 @@ class Grid:
     steps: tuple[int | None, ...]
     runtime: tuple[str | None, ...]
     cache_precision: str | None
+    channels_last: bool
+    threads: int
     level: float
     strict: bool
     specs: str | None
@@ -135,6 +137,8 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "steps": counts("steps"),
         "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, RUNTIMES)),
         "cache_precision": reader.read("cache_precision", lambda name: find_format(name).name),
+        "channels_last": options["channels_last"],
+        "threads": (reader.read("threads", lambda text: _one(read_counts(text, LARGEST))) or (0,))[0],
         "level": reader.read("level", read_level),
         "strict": options["strict"],
         "specs": specs,

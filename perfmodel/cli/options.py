@@ -42,8 +42,10 @@ _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "--runtime",
         metavar="R[,R]",
-        help="eager, compiled or graphs. [default: graphs for models with a KV cache, else eager]",
+        help="eager, compiled, graphs or onnxruntime. [default: graphs for models with a KV cache, else eager]",
     ),
+    click.option("--channels-last", is_flag=True, help="Images lie in memory pixel by pixel (eager and compiled)."),
+    click.option("--threads", metavar="N", help="Cores of a CPU that work. [default: all]"),
     click.option(
         "--cache-precision", metavar="F", help="Storage of the KV cache, e.g. fp8. [default: the precision's own]"
     ),

@@ -14,7 +14,9 @@ from perfmodel.errors import UnknownNameError, UnsupportedError
 from perfmodel.fitted_scopes import FittedScope, Widths
 from perfmodel.types import Hardware, Unit
 
-RUNTIMES = ("eager", "compiled", "graphs")
+RUNTIMES = ("eager", "compiled", "graphs", "onnxruntime")
+# whose kernels a framework's scopes speak of, and the layout of images unless told
+FRAMEWORK_PREFIX, FRAMEWORK, LAYOUT = "framework.", "torch", "nchw"
 MAX_FALLBACKS = 4
 REFERENCE_HERTZ = 1.8e9
 
@@ -96,8 +98,9 @@ def fitted_device(
     overrides: dict[str, Coefficient] = {}
     widths: dict[str, Widths] = {}
     for name, scope in scopes.items():
-        overrides |= scope.coefficients(hardware, runtime, priors, engine, kernel)
-        if own := scope.widths_for(hardware, engine, kernel):
+        software = (engine or FRAMEWORK, kernel or LAYOUT) if name.startswith(FRAMEWORK_PREFIX) else (engine, kernel)
+        overrides |= scope.coefficients(hardware, runtime, priors, *software)
+        if own := scope.widths_for(hardware, *software):
             widths[name] = own
     return Device(hardware, runtime, overrides, widths)
 
@@ -149,6 +152,11 @@ def resolve_runtime(hardware: Hardware, runtime: str) -> tuple[str, str]:
     """
     if runtime not in RUNTIMES:
         raise UnknownNameError("runtime", runtime, RUNTIMES, f"Known: {', '.join(RUNTIMES)}")
+    if runtime == "onnxruntime":
+        return (
+            "compiled",
+            "onnxruntime is timed as compiled code, which it resembles: no run of it was measured",
+        )
     if hardware.kind == "tpu" and runtime == "eager":
         return "compiled", "a TPU runs XLA programs: `compiled` is assumed for `eager`"
     if hardware.kind == "cpu" and runtime == "graphs":

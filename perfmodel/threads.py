@@ -1,0 +1,42 @@
+"""A CPU of which a program uses some cores only: Hardware -> Hardware.
+
+    rates and cores · n/cores,  bandwidth · min(1, n / (cores·SATURATING_SHARE))
+
+A few cores already draw all the bandwidth there is; how few differs between sockets and is a guess here, which a
+prediction's note says. May import: errors, types.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from perfmodel.errors import InputError
+from perfmodel.types import Hardware
+
+SATURATING_SHARE = 1 / 3  # of the cores, that draw the whole memory bandwidth
+
+
+def with_threads(hardware: Hardware, threads: int) -> tuple[Hardware, str]:
+    """The chip with so many cores at work, and a note about it; unchanged for 0 threads.
+
+    Raises:
+        InputError: no CPU, or more threads than it has cores.
+    """
+    if not threads:
+        return hardware, ""
+    if hardware.kind != "cpu":
+        raise InputError(f"{hardware.id} is no CPU: leave out the number of threads")
+    if not 1 <= threads <= hardware.cores:
+        raise InputError(f"{hardware.id} has {hardware.cores} cores: threads must be 1 to {hardware.cores}")
+    share = threads / hardware.cores
+    used = replace(
+        hardware,
+        cores=threads,
+        peaks={key: rate * share for key, rate in hardware.peaks.items()},
+        memory_bandwidth_bytes_per_second=hardware.memory_bandwidth_bytes_per_second
+        * min(1.0, share / SATURATING_SHARE),
+    )
+    return used, (
+        f"{threads} of {hardware.cores} cores: their share of the rates, and bandwidth as if a third of the cores drew "
+        "all of it; single-core boost is not counted"
+    )

@@ -1,0 +1,33 @@
+"""Fewer threads than a CPU has cores."""
+
+from __future__ import annotations
+
+import pytest
+
+from perfmodel import load_hardware, predict
+from perfmodel.errors import InputError
+from perfmodel.threads import with_threads
+
+CPU = load_hardware("i9-10940x")  # 14 cores
+
+
+def test_rates_go_with_the_cores_and_bandwidth_saturates() -> None:
+    half, note = with_threads(CPU, 7)
+    assert half.cores == 7
+    assert half.peaks["vector", "fp32"] == pytest.approx(CPU.peaks["vector", "fp32"] / 2)
+    assert half.memory_bandwidth_bytes_per_second == CPU.memory_bandwidth_bytes_per_second
+    assert with_threads(CPU, 1)[0].memory_bandwidth_bytes_per_second < CPU.memory_bandwidth_bytes_per_second / 4
+    assert "7 of 14 cores" in note
+    assert with_threads(CPU, 0) == (CPU, "")
+
+
+def test_more_threads_are_never_slower() -> None:
+    times = [predict("google-vit-base-patch16-224", CPU, threads=threads).seconds for threads in (1, 2, 4, 8, 14)]
+    assert times == sorted(times, reverse=True)
+    assert times[-1] == predict("google-vit-base-patch16-224", CPU).seconds
+
+
+@pytest.mark.parametrize(("chip", "threads", "message"), [("i9-10940x", 15, "14 cores"), ("h100-sxm", 4, "no CPU")])
+def test_threads_that_cannot_be(chip: str, threads: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        with_threads(load_hardware(chip), threads)
