@@ -115,7 +115,7 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from perfmodel.catalog import data_dirs, load_hardware
     from perfmodel.graphs import load_model
-    from perfmodel.kernels import RUNTIMES
+    from perfmodel.kernels.device import ASKED_RUNTIMES
     from perfmodel.precisions import find_format, find_scheme
     from perfmodel.predict import LARGEST
 
@@ -135,7 +135,7 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "input_tokens": counts("input_tokens"),
         "output_tokens": counts("output_tokens"),
         "steps": counts("steps"),
-        "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, RUNTIMES)),
+        "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, ASKED_RUNTIMES)),
         "cache_precision": reader.read("cache_precision", lambda name: find_format(name).name),
         "channels_last": options["channels_last"],
         "threads": (reader.read("threads", lambda text: _one(read_counts(text, LARGEST))) or (0,))[0],

@@ -28,7 +28,7 @@ from typing import Any, cast
 from perfmodel.errors import GraphError, InputError, nearest_names
 from perfmodel.graphs.checks import Keys, graph_findings
 from perfmodel.graphs.graph_text import dump_graph
-from perfmodel.precisions import SCHEMES, Scheme
+from perfmodel.precisions import PRECISIONS, SCHEMES, Scheme
 from perfmodel.sizes import Dim, parse_size, product
 from perfmodel.types import PHASES, Graph, Model, Op, Tensor, TensorKind
 from perfmodel.yaml_strict import Document, describe, parse_yaml, read_list, read_text, read_yaml, unknown_key
@@ -96,7 +96,7 @@ def _read_model(document: Document) -> Model:
     else:
         phases = {"forward": _read_graph(document, fields, (), name, source, ())}
     precision = fields.get("precision")
-    if precision is not None and precision not in SCHEMES:
+    if precision is not None and precision not in PRECISIONS:
         nearest = nearest_names(str(precision), SCHEMES, 1)
         meant = f"did you mean '{nearest[0]}'?" if nearest else f"known: {', '.join(SCHEMES)}"
         document.report(f"unknown precision {describe(precision)}; {meant}", "precision")

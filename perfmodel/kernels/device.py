@@ -14,7 +14,8 @@ from perfmodel.errors import UnknownNameError, UnsupportedError
 from perfmodel.fitted_scopes import FittedScope, Widths
 from perfmodel.types import Hardware, Unit
 
-RUNTIMES = ("eager", "compiled", "graphs", "onnxruntime")
+RUNTIMES = ("eager", "compiled", "graphs")
+ASKED_RUNTIMES = (*RUNTIMES, "onnxruntime")  # what resolves to one of them
 # whose kernels a framework's scopes speak of, and the layout of images unless told
 FRAMEWORK_PREFIX, FRAMEWORK, LAYOUT = "framework.", "torch", "nchw"
 MAX_FALLBACKS = 4
@@ -150,8 +151,8 @@ def resolve_runtime(hardware: Hardware, runtime: str) -> tuple[str, str]:
     Raises:
         UnknownNameError: no runtime of that name.
     """
-    if runtime not in RUNTIMES:
-        raise UnknownNameError("runtime", runtime, RUNTIMES, f"Known: {', '.join(RUNTIMES)}")
+    if runtime not in ASKED_RUNTIMES:
+        raise UnknownNameError("runtime", runtime, ASKED_RUNTIMES, f"Known: {', '.join(ASKED_RUNTIMES)}")
     if runtime == "onnxruntime":
         return (
             "compiled",
