@@ -5,7 +5,7 @@
 No weight is allocated, initialised or downloaded. timm asks for torchvision, which few of its models use to compute;
 where it is not installed, stand-ins answer for its names while timm is imported.
 
-May import: errors, types, torch_dispatch, torch_module, torch_trace. torch and timm are imported when a function is
+May import: errors, types, torch_module, torch_rules, torch_trace. torch and timm are imported when a function is
 called.
 """
 
@@ -24,8 +24,8 @@ from types import ModuleType
 from typing import Any
 
 from perfmodel.errors import InputError, ModelError, UnknownNameError
-from perfmodel.graphs.torch_dispatch import KEEPS_VALUES
 from perfmodel.graphs.torch_module import trace_module
+from perfmodel.graphs.torch_rules import KEEPS_VALUES
 from perfmodel.graphs.torch_trace import describe
 from perfmodel.types import Model
 

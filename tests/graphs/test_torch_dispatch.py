@@ -10,7 +10,8 @@ pytestmark = pytest.mark.torch
 torch = pytest.importorskip("torch")
 
 from perfmodel.graphs import torch_dispatch  # noqa: E402
-from perfmodel.graphs.torch_dispatch import Shapes, _learn  # noqa: E402
+from perfmodel.graphs.torch_dispatch import Shapes  # noqa: E402
+from perfmodel.graphs.torch_rules import LIKE_INPUT, learn_rule  # noqa: E402
 
 aten = torch.ops.aten
 
@@ -26,14 +27,14 @@ def form(tensor):
 def twice(function, *args, **kwargs):
     """The result of a first call, and of a second which is remembered."""
     shapes = Shapes()
-    rule = _learn(function)
+    rule = learn_rule(function)
     return tuple(shapes(rule, function, args, kwargs) for _ in range(2))
 
 
 def shapes_after(*calls):
     """The results of several calls that share a memory."""
     shapes = Shapes()
-    return [shapes(_learn(function), function, args, {}) for function, args in calls]
+    return [shapes(learn_rule(function), function, args, {}) for function, args in calls]
 
 
 # -------------------------------------------------------------------------------------- remembered results
@@ -48,7 +49,7 @@ def test_a_remembered_result_is_a_new_tensor_of_the_same_form():
 
 def test_torch_is_asked_once(monkeypatch):
     calls = []
-    shapes, rule = Shapes(), _learn(aten.mul.Tensor)
+    shapes, rule = Shapes(), learn_rule(aten.mul.Tensor)
 
     def counted(*args):
         calls.append(args)
@@ -68,7 +69,7 @@ def test_several_results_stay_several():
 
 
 def test_writing_in_place_gives_the_argument_itself():
-    shapes, rule = Shapes(), _learn(aten.add_.Tensor)
+    shapes, rule = Shapes(), learn_rule(aten.add_.Tensor)
     for _ in range(2):
         x = meta(4, 8)
         assert shapes(rule, aten.add_.Tensor, (x, meta(8)), {}) is x
@@ -80,7 +81,7 @@ def test_an_input_that_is_handed_on_is_not_taken_for_a_result():
     x = meta(4, 8)
     for result in twice(aten.dropout.default, x, 0.5, False):
         assert result.untyped_storage()._cdata == x.untyped_storage()._cdata
-    shapes, rule = Shapes(), _learn(aten.dropout.default)
+    shapes, rule = Shapes(), learn_rule(aten.dropout.default)
     training = shapes(rule, aten.dropout.default, (x, 0.5, True), {})
     assert training.untyped_storage()._cdata != x.untyped_storage()._cdata
     assert (
@@ -113,7 +114,7 @@ def test_numbers_decide_shapes():
 
 
 def test_named_arguments_count():
-    shapes, rule = Shapes(), _learn(aten.sum.dim_IntList)
+    shapes, rule = Shapes(), learn_rule(aten.sum.dim_IntList)
     kept = [shapes(rule, aten.sum.dim_IntList, (meta(4, 8), [1]), {"keepdim": keep}) for keep in (True, False, True)]
     assert [tuple(result.shape) for result in kept] == [(4, 1), (4,), (4, 1)]
 
@@ -122,14 +123,14 @@ def test_what_cannot_be_a_key_is_not_remembered():
     class Unhashable:
         __hash__ = None
 
-    rule = _learn(aten.neg.default)
+    rule = learn_rule(aten.neg.default)
     object.__setattr__(rule, "compute", lambda x, _: x.neg())
     assert Shapes()(rule, aten.neg.default, (meta(4), Unhashable()), {}).shape == (4,)
 
 
 def test_a_full_memory_starts_again(monkeypatch):
     monkeypatch.setattr(torch_dispatch, "_REMEMBERED", 4)
-    shapes, rule = Shapes(), _learn(aten.neg.default)
+    shapes, rule = Shapes(), learn_rule(aten.neg.default)
     for size in range(20):
         assert shapes(rule, aten.neg.default, (meta(size),), {}).shape == (size,)
         assert len(shapes._known) <= 4
@@ -146,7 +147,7 @@ ARGUMENTS = {
 
 
 def test_every_op_without_torch_is_compared_with_torch():
-    assert ARGUMENTS.keys() == torch_dispatch._LIKE_INPUT
+    assert ARGUMENTS.keys() == LIKE_INPUT
 
 
 @given(
@@ -166,7 +167,7 @@ def test_what_is_like_the_input_really_is(name, shape, order, in_place):
     real = function(x, *args)
     moved = [value.to("meta") if isinstance(value, torch.Tensor) else value for value in args]
     like = torch.empty_strided(x.shape, x.stride(), device="meta")
-    result = Shapes()(_learn(function), function, (like, *moved), {})
+    result = Shapes()(learn_rule(function), function, (like, *moved), {})
     assert (result.shape, result.dtype) == (real.shape, real.dtype)
     if x.is_contiguous():
         assert result.is_contiguous() == real.is_contiguous()
@@ -177,13 +178,13 @@ def test_what_is_like_the_input_really_is(name, shape, order, in_place):
 def test_integers_are_left_to_torch(name):
     function = getattr(aten, name).default
     real = function(torch.ones(4, dtype=torch.int64))
-    assert Shapes()(_learn(function), function, (meta(4, dtype=torch.int64),), {}).dtype == real.dtype
+    assert Shapes()(learn_rule(function), function, (meta(4, dtype=torch.int64),), {}).dtype == real.dtype
 
 
 @pytest.mark.parametrize("leading", [(), (3,), (2, 5)])
 def test_linear(leading):
     real = torch.nn.functional.linear(torch.ones(*leading, 8), torch.ones(6, 8))
-    result = Shapes()(_learn(aten.linear.default), aten.linear.default, (meta(*leading, 8), meta(6, 8)), {})
+    result = Shapes()(learn_rule(aten.linear.default), aten.linear.default, (meta(*leading, 8), meta(6, 8)), {})
     assert form(result) == form(real)
     with pytest.raises(RuntimeError, match=r"same reduction dim|cannot be multiplied"):
-        Shapes()(_learn(aten.linear.default), aten.linear.default, (meta(3, 7), meta(6, 8)), {})
+        Shapes()(learn_rule(aten.linear.default), aten.linear.default, (meta(3, 7), meta(6, 8)), {})
