@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from perfmodel.anchoring import Anchor, Subject, anchored
-from perfmodel.calibration.framework_fits import BETWEEN_DEVICES, with_cross_intervals
 from perfmodel.calibration.framework_fits import by_scope as by_framework_scope
+from perfmodel.calibration.framework_fits import left_out_fits as left_out_framework_fits
 from perfmodel.calibration.framework_fits import score_left_out as score_framework_left_out
 from perfmodel.calibration.framework_rows import read_rows
 from perfmodel.calibration.measurements import OpRows
@@ -203,9 +203,8 @@ def _frameworks(data: Path, poor: list[Poor]) -> str:
     for leave_out in ("family", "hardware"):
         sets: list[Scored] = []
         for scope, members in by_framework_scope(rows, chips).items():
-            between = BETWEEN_DEVICES[chips[members[0].fact.hardware].kind] if leave_out == "hardware" else 0.0
-            folds = score_framework_left_out(scope, members, chips, leave_out)
-            sets += with_cross_intervals(folds, LEVEL, leave_out, between)
+            fits = left_out_framework_fits(scope, members, chips, leave_out)
+            sets += score_framework_left_out(scope, fits, chips, leave_out, LEVEL)
         split = {"family": "families of models left out, in five folds", "hardware": "one hardware left out"}[leave_out]
         found = Validation(
             source="timm", rows=len(rows), sets=tuple(sets), skipped={}, warnings=(), level=LEVEL, split=split

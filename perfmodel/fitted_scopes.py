@@ -29,6 +29,7 @@ Effect: TypeAlias = tuple[str, ...]
 EFFECT_SD = {"engine": 0.1, "kernel": 0.25, "family": 0.15, "device": 0.1, "series": 0.2}
 REGIMES = ("compute", "memory", "overhead")
 LEVELS = ("datasheet", "family", "device")  # from the weakest to the strongest
+DEVICES_LEFT_OUT = "devices_left_out"  # in a scope's errors, where these are of another split
 SHARES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # of unseen rows, at which half-widths are kept
 
 

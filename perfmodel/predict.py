@@ -9,7 +9,7 @@ a row per op. May import: everything below it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -26,10 +26,11 @@ from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import in_scheme, with_cache_format
 from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device, fitted_device, resolve_runtime
+from perfmodel.kernels.device import CHANNELS_LAST, FRAMEWORK, LAYOUT
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
 from perfmodel.phases import phase_prediction, unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme, own_scheme
-from perfmodel.program import Program, compile_graph, time_program
+from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.provenance import standing
 from perfmodel.threads import with_threads
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
@@ -39,6 +40,7 @@ DEFAULT_INPUT_TOKENS = 512
 DEFAULT_OUTPUT_TOKENS = 128
 Anchors: TypeAlias = str | os.PathLike[str] | Sequence[Anchor] | None
 LARGEST = 1 << 31  # a batch or length beyond this is a typing error
+LAUNCHING = "most of the time goes into starting kernels: few runs of so small batches were measured, hence the width"
 _PROGRAMS = 256
 
 
@@ -159,12 +161,16 @@ def _prepare(
     in_precision = _in_precision(model, precision, cache_precision)
     fitted = choose_scopes(load_scopes(specs=specs), hardware)
     used, thread_note = with_threads(hardware, threads)
-    layout = ("torch", "nhwc") if channels_last else ("", "")
-    device = fitted_device(used, used_runtime, fitted, *layout)
+    device = fitted_device(used, used_runtime, fitted, layout=CHANNELS_LAST if channels_last else LAYOUT)
     fused = fuse if used_runtime == "compiled" else _as_it_is
     programs = {name: compile_graph(fused(graph), device) for name, graph in in_precision.phases.items()}
     emulated = {pair for program in programs.values() for pair in program.emulated}
-    notes = [*model.notes, *filter(None, (note, thread_note))]
+    frameworks = {group.scope for program in programs.values() for group in program.groups if group.classes}
+    notes = [
+        *model.notes,
+        *filter(None, (note, thread_note)),
+        *_framework_notes(model, frameworks, fitted, channels_last),
+    ]
     notes += [f"{hardware.id} has no {asked} units: emulated, computes in {used}" for asked, used in sorted(emulated)]
     return Prepared(
         model=in_precision,
@@ -177,6 +183,19 @@ def _prepare(
         memory=memory_need(in_precision, hardware, used_runtime),
         notes=tuple(dict.fromkeys(notes)),
     )
+
+
+def _framework_notes(
+    model: Model, scopes: Collection[str], fitted: Mapping[str, FittedScope], channels_last: bool
+) -> Iterator[str]:
+    """What the coefficients of a framework's kernels do not speak of."""
+    known = [fitted[scope] for scope in scopes if scope in fitted]
+    if known and model.facts.get("model_type") != "timm":
+        yield "kernels of frameworks are fitted to image models: errors on other networks are not known"
+    if channels_last and not scopes:
+        yield "channels-last changes nothing here: only image models in eager or compiled code are told apart by it"
+    elif channels_last and not any(("kernel", FRAMEWORK, CHANNELS_LAST) in own.effects for own in known):
+        yield "channels-last was not measured in this runtime: timed as any layout"
 
 
 def _as_it_is(graph: Graph) -> Graph:
@@ -360,10 +379,12 @@ def _predict(
     phases: dict[str, PhasePrediction] = {}
     unmodelled: dict[str, float] = {}
     shares: dict[str, float] = {}
+    launching = False
     for name, program in prepared.programs.items():
         times = time_program(program, prepared.example_sizes | phase_sizes(name, batch, tokens_in, tokens_out))
         for scope, share in scope_shares(program, times).items():
             shares[scope] = max(share, shares.get(scope, 0.0))
+        launching = launching or _launches_decide(program, times)
         phase = phase_prediction(name, program, times, level, with_ops=with_ops)
         if anchors:
             own = scope_shares(program, times)
@@ -401,7 +422,7 @@ def _predict(
         energy_joules=seconds * prepared.hardware.power_watts,
         unmodelled=tuple(sorted(unmodelled.items())),
         parameters=prepared.model.parameters,
-        provenance=_provenance(prepared, shares, anchors),
+        provenance=_provenance(prepared, shares, anchors, launching=launching),
     )
 
 
@@ -480,12 +501,20 @@ def _read_anchors(anchors: Anchors, specs: str | None) -> Sequence[Anchor]:
     return read_anchors(anchors, specs=specs)
 
 
-def _provenance(prepared: Prepared, shares: Mapping[str, float], anchors: Sequence[Anchor]) -> dict[str, Any]:
+def _launches_decide(program: Program, times: PhaseTimes) -> bool:
+    """Whether most of a network's time in a framework goes into starting kernels, as at small batches."""
+    in_framework = any(group.classes for group in program.groups)
+    return in_framework and bool(times.overhead_seconds[0] > times.device_seconds[0] / 2)
+
+
+def _provenance(
+    prepared: Prepared, shares: Mapping[str, float], anchors: Sequence[Anchor], *, launching: bool
+) -> dict[str, Any]:
     return {
         **standing(prepared.device, prepared.fitted, shares),
         **anchoring_of(anchors, prepared.hardware.id),
         "runtime": prepared.runtime,
         "engine": "none: kernels only, no server, no request scheduling",
         "model_source": prepared.model.source,
-        "notes": list(prepared.notes),
+        "notes": [*prepared.notes, *([LAUNCHING] if launching else [])],
     }

@@ -6,10 +6,10 @@ May import: coefficients, fitted_scopes, kernels and below.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from perfmodel.fitted_scopes import LEVELS, FittedScope
+from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, LEVELS, FittedScope
 from perfmodel.kernels import Device
 from perfmodel.types import Hardware
 
@@ -24,18 +24,18 @@ def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[
     """
     hardware = device.hardware
     levels = {scope: _level(scope, fitted, hardware) for scope in shares}
-    coverage = {
-        scope: float(fitted[scope].errors.get("coverage", 0.0)) if scope in device.widths else None
-        for scope in _noticed(shares)
-    }
+    noticed = _noticed(shares)
+    coverage = {scope: _coverage(fitted[scope], levels[scope]) if scope in device.widths else None for scope in noticed}
+    widened = [scope for scope in noticed if scope in device.widths and coverage[scope] is None]
     figures = {
         key: hardware.figures[key].source for key in ("memory.bandwidth", "memory.capacity") if key in hardware.figures
     }
     return {
         "level": weakest_level(shares, fitted, hardware),
         "levels": levels,
-        "interval": interval_sentence(coverage, levels),
+        "interval": interval_sentence(coverage, levels, widened),
         "coverage": coverage,
+        "widened": widened,
         "hardware": hardware.path or hardware.id,
         "hardware_sources": figures,
         "coefficients": {
@@ -48,6 +48,13 @@ def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[
             for coefficient in device.used_coefficients
         },
     }
+
+
+def _coverage(fitted: FittedScope, level: str) -> float | None:
+    """The share of left-out rows inside their 80 % intervals, of devices left out unless the chip itself was measured;
+    None where one device was measured, so that nothing tells how far another is off."""
+    left_out = fitted.errors if level == LEVELS[-1] else fitted.errors.get(DEVICES_LEFT_OUT, fitted.errors)
+    return float(left_out["coverage"]) if "coverage" in left_out else None
 
 
 def weakest_level(shares: Mapping[str, float], fitted: Mapping[str, FittedScope], hardware: Hardware) -> str:
@@ -63,12 +70,15 @@ def _level(scope: str, fitted: Mapping[str, FittedScope], hardware: Hardware) ->
     return fitted[scope].level(hardware) if scope in fitted else LEVELS[0]
 
 
-def interval_sentence(coverage: Mapping[str, float | None], levels: Mapping[str, str]) -> str:
+def interval_sentence(
+    coverage: Mapping[str, float | None], levels: Mapping[str, str], widened: Collection[str] = ()
+) -> str:
     """Where intervals come from.
 
     Args:
         coverage: by scope the share of rows of devices left out that lay in their 80 % interval, whatever share is
             asked for; None where only the spread of the priors gives one. levels: by scope.
+        widened: scopes of which one device was measured, whose errors a spread between devices widens for others.
 
     >>> levels = {"gemm.bf16": "device", "streaming": "family", "gemm.bf16.w4": "datasheet"}
     >>> interval_sentence({"gemm.bf16": 0.86, "streaming": 0.82, "gemm.bf16.w4": None}, levels)
@@ -78,13 +88,15 @@ unchecked (gemm.bf16.w4)'
     known = {scope: held for scope, held in coverage.items() if held is not None}
     own = sorted(scope for scope in known if levels[scope] == LEVELS[-1])
     unseen = sorted(known.keys() - set(own))
-    guessed = sorted(coverage.keys() - known.keys())
-    if not known:
+    guessed = sorted(coverage.keys() - known.keys() - set(widened))
+    if not known and not widened:
         return "spread of the priors; not yet checked against measurements"
     parts = [f"errors on the chip itself ({', '.join(own)})"] if own else []
     if unseen:
         held = _range([known[scope] for scope in unseen])
         parts.append(f"errors on devices left out ({', '.join(unseen)}: 80 % ones held {held})")
+    if widened:
+        parts.append(f"errors on another chip and a guessed spread between chips, unchecked ({', '.join(widened)})")
     if guessed:
         parts.append(f"priors, unchecked ({', '.join(guessed)})")
     return ", ".join(parts)

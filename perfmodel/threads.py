@@ -29,8 +29,11 @@ def with_threads(hardware: Hardware, threads: int) -> tuple[Hardware, str]:
     if not 1 <= threads <= hardware.cores:
         raise InputError(f"{hardware.id} has {hardware.cores} cores: threads must be 1 to {hardware.cores}")
     share = threads / hardware.cores
+    if threads == hardware.cores:
+        return hardware, ""
     used = replace(
         hardware,
+        id=f"{hardware.id}-{threads}-threads",  # what was measured of the whole chip does not speak of it
         cores=threads,
         peaks={key: rate * share for key, rate in hardware.peaks.items()},
         memory_bandwidth_bytes_per_second=hardware.memory_bandwidth_bytes_per_second

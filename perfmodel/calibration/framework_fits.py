@@ -3,10 +3,10 @@
     rows of a scope ──fit──▶ FittedScope          rows ──fit without each device, family or model──▶ Scored rows
 
 Many families or models are dealt into a few folds, each left out as a whole. Of a known device, intervals come from
-model families left out; of an unknown one, from devices left out, or where only one was measured from that and a
-spread between devices which is known from elsewhere.
+model families left out; of an unknown one, from devices left out, or where only one was measured from its own and a
+guessed spread between devices.
 
-May import: framework_rows, fit, intervals, scoring, model_families and below.
+May import: framework_rows, fit, intervals, left_out, scoring, model_families and below.
 """
 
 from __future__ import annotations
@@ -18,11 +18,20 @@ from typing import Any
 import numpy as np
 
 from perfmodel.calibration.fit import Observed, Parameter, fit
-from perfmodel.calibration.framework_rows import ModelRow, Stack, regimes_of, scope_of_fact, stack, stack_seconds
+from perfmodel.calibration.framework_rows import (
+    ModelRow,
+    Stack,
+    regimes_of,
+    scope_of_fact,
+    stack,
+    stack_half_widths,
+    stack_seconds,
+)
 from perfmodel.calibration.intervals import LEAST_ROWS, calibrated_widths
+from perfmodel.calibration.left_out import by_label
 from perfmodel.calibration.model_families import model_family
 from perfmodel.calibration.scoring import KEYS, Scored, metrics_of
-from perfmodel.fitted_scopes import REGIMES, SHARES, FittedScope, Widths, half_normal_quantile
+from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, LEVELS, REGIMES, SHARES, FittedScope, Widths, half_normal_quantile
 from perfmodel.kernels import fitted_device
 from perfmodel.kernels.framework import FITTED, LAUNCH_SECONDS
 from perfmodel.types import Hardware
@@ -31,9 +40,12 @@ Progress = Callable[[str], None]
 FOLDS, MOST_FITS = 5, 8  # more families or models than that are dealt into folds
 NOISE = 0.07  # σ of a model's log time
 UNLIMITED = 1e9  # every model is a fact of its own
-# log standard deviation between devices: of GPUs found on devices left out, of CPUs the error of one for another
+# log standard deviation between chips where one was measured: guessed, for GPUs from how far the two of eager runs lie
+# apart, for CPUs from factors of up to 1.5 between them
 BETWEEN_DEVICES = {"gpu": 0.13, "cpu": 0.4}
+_QUANTILES = np.array([half_normal_quantile(share) for share in SHARES])
 Series = tuple[str, str, str]  # device, runtime, layout of images
+LeftOut = tuple[Sequence[ModelRow], FittedScope]
 
 
 def by_scope(rows: Sequence[ModelRow], chips: Mapping[str, Hardware]) -> dict[str, list[ModelRow]]:
@@ -94,35 +106,43 @@ def _label(row: ModelRow, leave_out: str) -> str:
     return model_family(row.fact.subject) if leave_out == "family" else row.fact.subject
 
 
-def score_left_out(
+def left_out_fits(
     scope: str,
     rows: Sequence[ModelRow],
     chips: Mapping[str, Hardware],
     leave_out: str,
     progress: Progress | None = None,
-) -> list[list[Scored]]:
-    """Rows predicted by fits without them, fold by fold, with no interval yet; none if all are of one fold."""
+) -> list[LeftOut]:
+    """(rows left out together, the fit to all others), fold by fold; none if all are of one fold."""
     folds = folds_of(rows, leave_out)
-    found = []
+    found: list[LeftOut] = []
     for place, fold in enumerate(folds if len(folds) > 1 else ()):
         if progress:
             progress(f"{scope}: {leave_out} left out, fit {place + 1} of {len(folds)}")
         left = {id(row) for row in fold}
-        fitted = fit_rows(scope, [row for row in rows if id(row) not in left], chips)
-        found.append(score_rows(scope, fold, fitted, chips, 0.8))
+        found.append((fold, fit_rows(scope, [row for row in rows if id(row) not in left], chips)))
     return found
 
 
-def with_cross_intervals(
-    folds: Sequence[Sequence[Scored]], share: float, leave_out: str, between: float
+def score_left_out(
+    scope: str, fits: Sequence[LeftOut], chips: Mapping[str, Hardware], leave_out: str, share: float
 ) -> list[Scored]:
-    """Left-out rows, each with the interval that the errors of the other folds give it."""
+    """Rows predicted by the fits without them, each with the interval that the errors of the other folds give it."""
+    level = LEVELS[0] if leave_out == "hardware" else LEVELS[-1]
+    plain = [score_rows(scope, fold, fitted, chips, share) for fold, fitted in fits]
     found: list[Scored] = []
-    for place, fold in enumerate(folds):
-        others = [own for other, sets in enumerate(folds) if other != place for own in sets]
-        widths = _widths(others, "datasheet" if leave_out == "hardware" else "device", between).at(share)
-        found += [replace(own, half_width=widths[own.regime]) for own in fold]
+    for place, (fold, fitted) in enumerate(fits):
+        widths = _widths([own for other, sets in enumerate(plain) if other != place for own in sets], level)
+        found += score_rows(scope, fold, with_widths(fitted, dict.fromkeys(LEVELS, widths)), chips, share)
     return found
+
+
+def with_widths(fitted: FittedScope, by_level: Mapping[str, Widths]) -> FittedScope:
+    """The fit with half-widths for each level, whether the layout of images was measured or not."""
+    widths = {
+        (level, kernel): replace(own, level=level) for level, own in by_level.items() for kernel in ("known", "any")
+    }
+    return replace(fitted, widths=widths)
 
 
 def score_rows(
@@ -136,10 +156,9 @@ def score_rows(
         device = fitted_device(chip, runtime, scopes, own[0].fact.engine, kernel)
         stacked = stack(own, scope)
         seconds = stack_seconds(stacked, device)[0]
+        half_widths = stack_half_widths(stacked, device, share)
         regime = np.array(regimes_of(stacked, device)).argmax(axis=0)
-        widths = device.widths.get(scope)
-        half = widths.at(share)[regime] if widths else np.full(len(own), half_normal_quantile(share) * 0.4)
-        level = scopes[scope].level(chip) if scopes else "datasheet"
+        level = scopes[scope].level(chip) if scopes else LEVELS[0]
         for place, row in enumerate(own):
             labels = {**_labels(row, chip), "scope": scope, "kernel": kernel, "level": level}
             at = slice(place, place + 1)
@@ -147,8 +166,8 @@ def score_rows(
                 Scored(
                     labels=labels,
                     measured=np.array([row.fact.value_seconds]),
-                    predicted=np.maximum(seconds[at], row.bound_seconds),
-                    half_width=half[at],
+                    predicted=seconds[at],
+                    half_width=half_widths[at],
                     bound=np.array([row.bound_seconds]),
                     regime=regime[at],
                     rows=np.array([row.fact.row]),
@@ -177,42 +196,51 @@ def finished_fit(
     if progress:
         progress(f"{scope}: {len(rows)} models")
     fitted = fit_rows(scope, rows, chips)
-    kind = chips[rows[0].fact.hardware].kind
-    families = score_left_out(scope, rows, chips, "family", progress)
-    devices = score_left_out(scope, rows, chips, "hardware", progress)
-    seen = [own for fold in families for own in fold] or score_rows(scope, rows, fitted, chips, share)
-    known = _widths(seen, "device", 0.0)
-    if devices:
-        unseen = _widths([own for fold in devices for own in fold], "datasheet", 0.0)
-    else:
-        unseen = _widths(seen, "datasheet", BETWEEN_DEVICES[kind])
-    widths = {}
-    for kernel in ("known", "any"):
-        widths["device", kernel] = known
-        widths["datasheet", kernel], widths["family", kernel] = unseen, replace(unseen, level="family")
-    scored = with_cross_intervals(families, share, "family", 0.0) if families else seen
-    return replace(fitted, widths=widths, errors=_errors(scored, share), rows=len(rows))
+    by_family = left_out_fits(scope, rows, chips, "family", progress)
+    by_device = left_out_fits(scope, rows, chips, "hardware", progress)
+    seen = [own for fold, other in by_family for own in score_rows(scope, fold, other, chips, share)]
+    seen = seen or score_rows(scope, rows, fitted, chips, share)
+    unseen = [own for fold, other in by_device for own in score_rows(scope, fold, other, chips, share)]
+    known = _widths(seen, LEVELS[-1])
+    between = BETWEEN_DEVICES[chips[rows[0].fact.hardware].kind]
+    unknown = _widths(unseen, LEVELS[0]) if unseen else _widened(known, between)
+    errors = {
+        "split": "model families left out" if by_family else "rows that were fitted",
+        **_errors(score_left_out(scope, by_family, chips, "family", share) or seen, share),
+        DEVICES_LEFT_OUT: _errors(score_left_out(scope, by_device, chips, "hardware", share), share),
+    }
+    widths = {level: known if level == LEVELS[-1] else unknown for level in LEVELS}
+    return replace(with_widths(fitted, widths), errors=errors, rows=len(rows))
 
 
-def _widths(sets: Sequence[Scored], level: str, between: float) -> Widths:
-    """Half-widths from errors of rows that were left out.
+def _widths(sets: Sequence[Scored], level: str) -> Widths:
+    """Half-widths from errors of rows that were left out; one for compute and memory, which a model mixes.
 
     Where launches decide, and hardly anything was measured (small batches on GPUs), the launch time's own spread does.
     """
-    own = calibrated_widths(sets, level)
-    quantiles = np.array([half_normal_quantile(share) for share in SHARES])
-    half = np.hypot(own.by_regime, between * quantiles)
-    overhead = REGIMES.index("overhead")
-    if sum(int((one.regime == overhead).sum()) for one in sets) < LEAST_ROWS:
-        half[overhead] = np.maximum(half[overhead], LAUNCH_SECONDS.log_sd * quantiles)
+    launching = REGIMES.index("overhead")
+    mixed = [
+        replace(own, regime=np.where(own.regime == launching, launching, REGIMES.index("compute"))) for own in sets
+    ]
+    found = calibrated_widths(mixed, level)
+    half = found.by_regime.copy()
+    half[REGIMES.index("memory")] = half[REGIMES.index("compute")]
+    if sum(int((own.regime == launching).sum()) for own in sets) < LEAST_ROWS:
+        half[launching] = np.maximum(half[launching], LAUNCH_SECONDS.log_sd * _QUANTILES)
     return Widths(level, half, 1.0)
 
 
+def _widened(known: Widths, between: float) -> Widths:
+    """Half-widths for other chips where one was measured: its errors and a spread between chips, in quadrature."""
+    return replace(known, level=LEVELS[0], by_regime=np.hypot(known.by_regime, between * _QUANTILES))
+
+
 def _errors(sets: Sequence[Scored], share: float) -> dict[str, Any]:
+    """All rows and those of each device; nothing without rows."""
+
     def summary(own: Sequence[Scored]) -> dict[str, float]:
         found = metrics_of(own, share)["latency"]
         return {name: round(found[name], 4) for name in ("rows", "median_ape", "mape", "p90_ape", "bias", "coverage")}
 
-    devices = sorted({own.labels["hardware"] for own in sets})
-    groups = {device: summary([own for own in sets if own.labels["hardware"] == device]) for device in devices}
-    return {"split": "model families left out", **summary(sets), "by_hardware": groups}
+    groups = by_label(sets, "hardware")
+    return {**summary(sets), "by_hardware": {name: summary(groups[name]) for name in sorted(groups)}} if sets else {}

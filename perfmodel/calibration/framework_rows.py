@@ -4,7 +4,7 @@
 
 Streaming ops of one class add up, whatever coefficients they get, and are kept as one.
 
-May import: model_times, measurements, kernels, program and below.
+May import: model_times, measurements, kernels, program, uncertainty and below.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from perfmodel.kernels.framework import Parts, framework_scope, time_framework, 
 from perfmodel.kernels.roofline import Array as Column
 from perfmodel.program import HOST_OVERLAP, HOST_SECONDS, Program, overlap, program_parts, time_program
 from perfmodel.types import Hardware
+from perfmodel.uncertainty import op_half_widths
 
 Progress = Callable[[str], None]
 _MODELS_PER_PROCESS = 30  # fewer are traced faster than a process starts
@@ -189,6 +190,13 @@ def stack_seconds(rows: Stack, device: Device) -> tuple[Column, dict[str, Column
     weight = (on_device / seconds) ** HOST_OVERLAP / on_device
     slopes = {_bare(coefficient): _by_row(rows, part) * weight for coefficient, part in kernel.sensitivities}
     return seconds, slopes
+
+
+def stack_half_widths(rows: Stack, device: Device, share: float) -> Column:
+    """Half-widths in log time of each row, composed of those of its ops as for a prediction (all of one scope)."""
+    kernel = time_framework(rows.parts, device.in_scope(rows.scope))
+    own = kernel.seconds * op_half_widths(kernel, rows.scope, device, share)
+    return np.asarray(_by_row(rows, own) / _by_row(rows, kernel.seconds))
 
 
 def _by_row(rows: Stack, values: Array) -> Column:

@@ -11,10 +11,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from perfmodel.calibration.framework_fits import BETWEEN_DEVICES, score_rows
 from perfmodel.calibration.framework_fits import by_scope as by_framework_scope
-from perfmodel.calibration.framework_fits import score_left_out as framework_left_out
-from perfmodel.calibration.framework_fits import with_cross_intervals as with_cross_intervals_of_folds
+from perfmodel.calibration.framework_fits import left_out_fits as left_out_framework_fits
+from perfmodel.calibration.framework_fits import score_left_out as score_framework_left_out
+from perfmodel.calibration.framework_fits import score_rows
 from perfmodel.calibration.framework_rows import ModelRow, read_rows, split_facts
 from perfmodel.calibration.host_time import without_host_time
 from perfmodel.calibration.left_out import (
@@ -190,12 +190,11 @@ def _frameworks_left_out(
         raise InputError(f"measurements can be left out by {', '.join(LEAVE_OUT)}, not by {leave_out!r}")
     sets: list[Scored] = []
     for scope, members in by_framework_scope(rows, chips).items():
-        folds = framework_left_out(scope, members, chips, leave_out, progress)
-        if not folds:
+        fits = left_out_framework_fits(scope, members, chips, leave_out, progress)
+        if not fits:
             tally.add(f"{scope}: of fewer than two {PLURALS[leave_out]}, so none can be left out", len(members))
             continue
-        between = BETWEEN_DEVICES[chips[members[0].fact.hardware].kind] if leave_out == "hardware" else 0.0
-        sets += with_cross_intervals_of_folds(folds, level, leave_out, between)
+        sets += score_framework_left_out(scope, fits, chips, leave_out, level)
     return sets
 
 

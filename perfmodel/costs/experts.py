@@ -15,7 +15,7 @@ from perfmodel.costs.registry import (
     formula,
     stacked_pieces,
     stacked_rows,
-    weight_bytes,
+    tensor_bytes,
 )
 from perfmodel.costs.routing import expert_load
 from perfmodel.sizes import product
@@ -43,7 +43,7 @@ def experts_sizes(operands: Operands) -> Arguments:
         "f": second.shape[2],
         "e": first.shape[0],
         "k": per_token,
-        "weight_bytes": weight_bytes(operands.inputs),
+        "weight_bytes": sum(map(tensor_bytes, operands.inputs[1:])),  # also of weights that an op has made, by a cast
         "parameters": product((first.shape[0], rows, first.shape[2])) + elements(second),
         "weight": first.dtype,
         "activation": x.dtype,

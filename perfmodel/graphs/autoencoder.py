@@ -149,7 +149,13 @@ def _attention(block: Block, name: str, x: str) -> str:
     (rows,) = block.view(f"{name}.pixels", group_norm(block, f"{name}.group_norm", x),
                          out=(batch, height * width, channels))  # fmt: skip
     size = int_dim(channels)
-    parts = [block.linear(f"{name}.{part}", rows, size, bias=True) for part in ("to_q", "to_k", "to_v")]
+    parts = [_biased_apart(block, f"{name}.{part}", rows, size) for part in ("to_q", "to_k", "to_v")]
     mixed = block.linear(f"{name}.to_out", attention_core(block, name, parts, 1), size, bias=True)
     added = block.pointwise(f"{name}.add", "add", (mixed, x), block.shape(x))
     return block.pointwise(f"{name}.rescale", "div", (added,))
+
+
+def _biased_apart(block: Block, name: str, rows: str, size: int) -> str:
+    """A linear layer of rows that lie in memory column by column: torch multiplies them as they are, then adds."""
+    product = block.linear(name, rows, size)
+    return block.pointwise(f"{name}.add_bias", "add", (product, block.weight(f"{name}.bias", (size,))))

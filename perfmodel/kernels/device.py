@@ -16,8 +16,8 @@ from perfmodel.types import Hardware, Unit
 
 RUNTIMES = ("eager", "compiled", "graphs")
 ASKED_RUNTIMES = (*RUNTIMES, "onnxruntime")  # what resolves to one of them
-# whose kernels a framework's scopes speak of, and the layout of images unless told
-FRAMEWORK_PREFIX, FRAMEWORK, LAYOUT = "framework.", "torch", "nchw"
+# whose kernels a framework's scopes speak of, and the layouts of images, the usual one first
+FRAMEWORK_PREFIX, FRAMEWORK, LAYOUT, CHANNELS_LAST = "framework.", "torch", "nchw", "nhwc"
 MAX_FALLBACKS = 4
 REFERENCE_HERTZ = 1.8e9
 
@@ -87,19 +87,26 @@ class Device:
 
 
 def fitted_device(
-    hardware: Hardware, runtime: str, scopes: Mapping[str, FittedScope], engine: str = "", kernel: str = ""
+    hardware: Hardware,
+    runtime: str,
+    scopes: Mapping[str, FittedScope],
+    engine: str = "",
+    kernel: str = "",
+    *,
+    layout: str = LAYOUT,
 ) -> Device:
     """A chip with what was fitted for it.
 
     Args:
         scopes: as `fitted_scopes.choose_scopes` gives them.
         engine, kernel: the software whose kernels run; "" for a mean over those that were measured.
+        layout: of images in a framework, nchw or nhwc, unless `kernel` tells it.
     """
     priors = {prior.name: prior for prior in declared_priors()}
     overrides: dict[str, Coefficient] = {}
     widths: dict[str, Widths] = {}
     for name, scope in scopes.items():
-        software = (engine or FRAMEWORK, kernel or LAYOUT) if name.startswith(FRAMEWORK_PREFIX) else (engine, kernel)
+        software = (engine or FRAMEWORK, kernel or layout) if name.startswith(FRAMEWORK_PREFIX) else (engine, kernel)
         overrides |= scope.coefficients(hardware, runtime, priors, *software)
         if own := scope.widths_for(hardware, *software):
             widths[name] = own

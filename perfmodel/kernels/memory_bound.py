@@ -40,7 +40,8 @@ OVERLAP = 2.0
 ECC_EFFICIENCY = prior(
     "memory_bound.ecc_efficiency", 0.90, 0.04, meaning="bandwidth left beside error correction in GDDR", source=_SOURCE,
 )  # fmt: skip
-# of NVIDIA's data-centre and workstation cards; GDDR6X, and GDDR7 without that option, correct on the die
+# of NVIDIA's data-centre and workstation cards; GDDR6X, and GDDR7 without that option, correct on the die. That GDDR7
+# with the option pays as GDDR6 does is seen on one card alone (RTX PRO 6000 Max-Q, whole models)
 INLINE_ECC_MEMORY = ("GDDR5", "GDDR6", "GDDR7 ECC")
 
 

@@ -35,15 +35,20 @@ def _intervals(predictions: Sequence[Prediction]) -> Iterator[str]:
     rest = [one for way, own in found.items() if way not in anchored for one in own]
     measured: dict[str, dict[str, float | None]] = {}
     guessed: dict[str, list[Prediction]] = {}
+    widened: dict[str, None] = {}
     for prediction in rest:
         for scope, held in prediction.provenance["coverage"].items():
-            if held is None:
+            if scope in prediction.provenance["widened"]:
+                widened[scope] = None
+            elif held is None:
                 guessed.setdefault(scope, []).append(prediction)
             else:
                 measured.setdefault(prediction.provenance["levels"][scope], {})[scope] = held
     yield from dict.fromkeys(
         interval_sentence(coverage, dict.fromkeys(coverage, level)) for level, coverage in measured.items()
     )
+    if widened:
+        yield interval_sentence(widened, {}, tuple(widened))
     if guessed:
         whom = {scope: _subjects(own, predictions) for scope, own in guessed.items()}
         chips: dict[str, list[str]] = {}
