@@ -18,7 +18,13 @@ def test_rates_go_with_the_cores_and_bandwidth_saturates() -> None:
     assert half.memory_bandwidth_bytes_per_second == CPU.memory_bandwidth_bytes_per_second
     assert with_threads(CPU, 1)[0].memory_bandwidth_bytes_per_second < CPU.memory_bandwidth_bytes_per_second / 4
     assert "7 of 14 cores" in note
-    assert with_threads(CPU, 0) == (CPU, "")
+    assert with_threads(CPU, 0) == with_threads(CPU, 14) == (CPU, "")
+
+
+def test_what_was_measured_of_the_whole_chip_is_not_claimed() -> None:
+    levels = {threads: predict("timm:resnet18", CPU, runtime="compiled", threads=threads).provenance["level"]
+              for threads in (0, 4)}  # fmt: skip
+    assert levels == {0: "device", 4: "family"}
 
 
 def test_more_threads_are_never_slower() -> None:

@@ -80,7 +80,8 @@ def fit_files(
     Args:
         source: format of the files; None to recognise each by its columns.
         leave_out: hardware, family or model: what is left out in turn for errors and intervals. Kernels belong to no
-            model: with model, theirs are those with the device left out.
+            model: with model, theirs are those with the device left out. Image models in a framework leave out
+            families of models and devices, whatever is asked for.
 
     Raises:
         InputError: files that cannot be read, whose units look wrong, or that hold nothing to fit.

@@ -2,7 +2,8 @@
 
     facts ──(trace, rewrite, compile)──▶ ModelRow each ──stack──▶ Stack ──predict(device)──▶ seconds, slopes
 
-Streaming ops of one class add up, whatever coefficients they get, and are kept as one.
+Streaming ops of one class add up, whatever coefficients they get; those of about the same size are kept as one, so that
+it is still known of which of them launches decide the time.
 
 May import: model_times, measurements, kernels, program, uncertainty and below.
 """
@@ -30,6 +31,7 @@ from perfmodel.types import Hardware
 from perfmodel.uncertainty import op_half_widths
 
 Progress = Callable[[str], None]
+_SMALLEST_SECONDS = 1e-12
 _MODELS_PER_PROCESS = 30  # fewer are traced faster than a process starts
 
 
@@ -151,11 +153,13 @@ def _launches(program: Program, host_seconds: float) -> float:
 
 
 def _merged(repeats: Column, parts: Parts) -> tuple[Column, Parts]:
-    """One op for each class of streaming ops."""
-    classes, place = np.unique(parts.moving, return_inverse=True)
+    """One op for each class and size of streaming ops, sizes within a factor of two being alike."""
+    size = np.floor(np.log2(np.maximum(parts.memory_seconds[:, 0], _SMALLEST_SECONDS)))
+    alike, place = np.unique(np.stack([parts.moving, size.astype(int)]), axis=1, return_inverse=True)
+    classes = alike[0]
 
     def total(values: Array) -> Array:
-        return np.bincount(place, repeats * values[:, 0], minlength=len(classes))[:, None]
+        return np.bincount(place.ravel(), repeats * values[:, 0], minlength=len(classes))[:, None]
 
     columns = {
         field.name: total(getattr(parts, field.name))

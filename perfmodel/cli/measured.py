@@ -35,7 +35,10 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @file_options
 @click.option("--by", metavar="KEY[,KEY]", help="Metrics by hardware, op, precision, engine, kernel, regime, ...")
 @click.option(
-    "--leave-out", type=LEAVE_OUT, help="Fit the files without each of these in turn, and predict it from the others."
+    "--leave-out",
+    type=LEAVE_OUT,
+    help="Fit the files without each of these in turn, and predict it from the others. Families are those of chips; of "
+    "image models in eager or compiled torch, those of models.",
 )
 @click.option(
     "--level", default="0.8", metavar="SHARE", help="Share of rows the interval should hold.", show_default=True

@@ -10,21 +10,23 @@ import pytest
 
 from perfmodel import load_hardware
 from perfmodel.calibration.framework_fits import (
-    BETWEEN_DEVICES,
     finished_fit,
     fit_rows,
     folds_of,
+    left_out_fits,
     score_left_out,
     score_rows,
-    with_cross_intervals,
 )
 from perfmodel.calibration.framework_rows import ModelRow, is_framework_fact, read_rows, stack, stack_seconds
 from perfmodel.calibration.measurements import Measurement
 from perfmodel.calibration.model_times import model_program
 from perfmodel.coefficients import Coefficient
-from perfmodel.kernels import Device
+from perfmodel.fitted_scopes import DEVICES_LEFT_OUT
+from perfmodel.kernels import Device, fitted_device
 from perfmodel.kernels.framework import EXCESS, FITTED, SLOWDOWN
 from perfmodel.program import time_program
+from perfmodel.provenance import standing
+from perfmodel.uncertainty import phase_half_width
 
 pytestmark = pytest.mark.torch
 SCOPE = "framework.gpu.eager"
@@ -98,11 +100,14 @@ def test_folds_part_families_and_keep_them_whole() -> None:
 
 
 def test_what_is_left_out_has_intervals_from_the_others() -> None:
-    folds = score_left_out(SCOPE, rows(), CHIPS, "hardware")
-    scored = with_cross_intervals(folds, 0.8, "hardware", BETWEEN_DEVICES["gpu"])
+    fits = left_out_fits(SCOPE, rows(), CHIPS, "hardware")
+    scored = score_left_out(SCOPE, fits, CHIPS, "hardware", 0.8)
     assert len(scored) == len(rows())
-    assert all(own.labels["level"] in ("datasheet", "family") for own in scored)
-    assert all(own.half_width[0] > BETWEEN_DEVICES["gpu"] for own in scored)
+    assert {own.labels["level"] for own in scored} <= {"datasheet", "family"}
+    for fold, fitted in fits:
+        assert ("device", fold[0].fact.hardware) not in fitted.effects
+    narrow = {own.labels["hardware"]: own.half_width[0] for own in score_left_out(SCOPE, fits, CHIPS, "hardware", 0.5)}
+    assert all(own.half_width[0] >= narrow[own.labels["hardware"]] for own in scored)
 
 
 def test_a_finished_fit_knows_its_levels() -> None:
@@ -113,6 +118,33 @@ def test_a_finished_fit_knows_its_levels() -> None:
     assert np.all(known <= unknown + 1e-12)
     assert known[2] > known[0]  # launches were hardly measured
     assert fitted.errors["split"] == "model families left out"
+    assert 0 <= fitted.errors[DEVICES_LEFT_OUT]["coverage"] <= 1
+
+
+def test_one_device_tells_nothing_of_others() -> None:
+    """Its errors are widened by a guess, and no coverage is claimed for another chip."""
+    own = [row for row in rows() if row.fact.hardware == "rtx-3090"]
+    fitted = finished_fit(SCOPE, own, CHIPS, 0.8)
+    known, unknown = (fitted.widths[level, "known"].at(0.8) for level in ("device", "datasheet"))
+    assert np.all(unknown > known)
+    assert fitted.errors[DEVICES_LEFT_OUT] == {}
+    for chip, held in ((CHIPS["rtx-3090"], True), (load_hardware("l40s"), False)):
+        told = standing(fitted_device(chip, "eager", {SCOPE: fitted}), {SCOPE: fitted}, {SCOPE: 1.0})
+        assert (told["coverage"][SCOPE] is not None) is held
+        assert ("guessed spread" in told["interval"]) is not held
+
+
+def test_a_row_has_the_interval_of_its_prediction() -> None:
+    """What is validated is what is shipped."""
+    fitted = finished_fit(SCOPE, rows(), CHIPS, 0.8)
+    row = rows()[0]
+    device = fitted_device(CHIPS[row.fact.hardware], "eager", {SCOPE: fitted}, "torch", "nchw")
+    program, sizes = model_program(row.fact, device)
+    times = time_program(program, sizes)
+    (scored,) = score_rows(SCOPE, [row], fitted, CHIPS, 0.8)
+    assert scored.predicted[0] == pytest.approx(times.seconds[0], rel=1e-9)
+    on_device = (times.device_seconds / times.seconds) ** 4
+    assert scored.half_width[0] == pytest.approx(phase_half_width(program, times, 0.8)[0] / on_device[0], rel=0.05)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,13 @@ def prediction(
     made = answer(hardware=hardware, precision=precision).prediction
     assert made is not None
     interval: Any = f"{coverage}"
-    own = {"level": level, "levels": dict.fromkeys(coverage, level), "coverage": coverage, "interval": interval}
+    own = {
+        "level": level,
+        "levels": dict.fromkeys(coverage, level),
+        "coverage": coverage,
+        "widened": [],
+        "interval": interval,
+    }
     return replace(made, provenance=made.provenance | own | more)
 
 
