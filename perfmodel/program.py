@@ -31,7 +31,7 @@ from perfmodel.kernels.framework import (
     time_framework,
     uses_framework_form,
 )
-from perfmodel.kernels.framework_classes import OpClass, class_of
+from perfmodel.kernels.framework_classes import OWN_KERNELS, OpClass, class_of
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import SCHEMES
 from perfmodel.sizes import Size, compile_sizes
@@ -164,6 +164,7 @@ def _group(
     framework: str,
 ) -> Group:
     """A group; `framework` is the scope of a framework's kernels, "" for kernels that are timed one by one."""
+    framework = "" if members[0].kind in OWN_KERNELS else framework
     asked = members[0].flags.get("compute", "")
     rate = rates.get(asked)
     flags = _lowered(members[0].flags, rate)
@@ -262,10 +263,11 @@ def _parts(program: Program, group: Group, sizes: Mapping[str, Any], cost: OpCos
 
 
 def program_parts(program: Program, values: Mapping[str, Number]) -> list[tuple[Group, Parts]]:
-    """What the times of a framework's kernels are made of, group by group; arguments as `time_program`."""
+    """What the times of a framework's kernels are made of, group by group, without those that have kernels of their
+    own; arguments as `time_program`."""
     evaluated = as_array(program.evaluate(values))
     found = []
-    for group in program.groups:
+    for group in (group for group in program.groups if group.classes):
         sizes = {**group.fixed, **{name: evaluated[rows] for name, rows in group.varying.items()}}
         found.append((group, _parts(program, group, sizes, group.cost(**sizes, **group.flags))))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from perfmodel import predict
-from perfmodel.predict import LAUNCHING
+from perfmodel.predict import LAUNCHING, prepare
 
 VIT = "google-vit-base-patch16-224"
 
@@ -40,3 +40,11 @@ def test_channels_last_where_it_says_nothing(runtime: str, said: str) -> None:
 def test_channels_last_leaves_other_kernels_alone() -> None:
     plain, last = (predict("llama-3.1-8b", "h100-sxm", channels_last=own).seconds for own in (False, True))
     assert plain == last
+
+
+def test_recurrent_layers_keep_their_steps() -> None:
+    """One token after another: no class of a framework's kernels knows that."""
+    prepared = prepare("timm:sequencer2d_s", "rtx-3090", precision="fp16")
+    scopes = {group.kinds[0]: group.scope for group in prepared.programs["forward"].groups}
+    assert scopes["recurrent"].startswith("recurrent.")
+    assert scopes["linear"] == "framework.gpu.eager"

@@ -41,6 +41,7 @@ class ModelRow:
 
     Args:
         parts: of its ops, (ops, 1). repeats: how often each runs, (ops,). launches: kernels that a host starts.
+        other_seconds: of ops that have kernels of their own (recurrent layers), which are not fitted here.
         bound_seconds: the physical bound.
     """
 
@@ -48,6 +49,7 @@ class ModelRow:
     parts: Parts
     repeats: Column
     launches: float
+    other_seconds: float
     bound_seconds: float
 
 
@@ -59,6 +61,7 @@ class Stack:
     repeats: Column
     place: np.ndarray[tuple[int], np.dtype[np.int64]]
     launches: Column
+    other_seconds: Column
     seconds: Column
     scope: str
 
@@ -145,7 +148,13 @@ def _read_row(fact: Measurement, chip: Hardware) -> ModelRow:
     parts = _joined([parts for _, parts in (*contracting, *merged)])
     repeats = np.concatenate([repeats for repeats, _ in (*contracting, *merged)])
     times = time_program(program, sizes)
-    return ModelRow(fact, parts, repeats, _launches(program, times.host_seconds[0]), float(times.bound_seconds[0]))
+    other = sum(
+        float(group.repeats @ np.broadcast_to(kernel.seconds, (len(group.kinds), 1))[:, 0])
+        for group, kernel in zip(program.groups, times.kernels, strict=True)
+        if not group.classes
+    )
+    launches = _launches(program, times.host_seconds[0])
+    return ModelRow(fact, parts, repeats, launches, other, float(times.bound_seconds[0]))
 
 
 def _launches(program: Program, host_seconds: float) -> float:
@@ -180,6 +189,7 @@ def stack(rows: Sequence[ModelRow], scope: str) -> Stack:
         repeats=np.concatenate([row.repeats for row in rows]),
         place=np.repeat(np.arange(len(rows)), [len(row.repeats) for row in rows]),
         launches=np.array([row.launches for row in rows]),
+        other_seconds=np.array([row.other_seconds for row in rows]),
         seconds=np.array([row.fact.value_seconds for row in rows]),
         scope=scope,
     )
@@ -188,7 +198,7 @@ def stack(rows: Sequence[ModelRow], scope: str) -> Stack:
 def stack_seconds(rows: Stack, device: Device) -> tuple[Column, dict[str, Column]]:
     """(predicted seconds, ∂log t/∂log c by the coefficient's bare name), of each row."""
     kernel = time_framework(rows.parts, device.in_scope(rows.scope))
-    on_device = _by_row(rows, kernel.seconds)
+    on_device = _by_row(rows, kernel.seconds) + rows.other_seconds
     host = rows.launches * device[HOST_SECONDS].value
     seconds = overlap(on_device, host)
     weight = (on_device / seconds) ** HOST_OVERLAP / on_device

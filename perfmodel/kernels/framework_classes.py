@@ -23,6 +23,10 @@ COMPUTING = (
     "convolution_3x3", "convolution", "pointwise_convolution", "grouped", "stem", "linear", "matmul", "attention",
     "masked_attention", "plain_attention", "depthwise_3x3", "depthwise_5x5", "depthwise_large",
 )  # fmt: skip
+# ops that go step by step, or over links: no class here says what they take, and a framework runs kernels of their own
+OWN_KERNELS = (
+    "recurrent", "selective_scan", "state_space_scan", "gated_delta_rule", "index_scores", "collective",
+)  # fmt: skip
 HEAVY_FUNCTIONS = {
     "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "erf", "exp", "pow", "general_pow", "softplus", "mish",
     "hardswish", "elu", "log", "sin", "cos", "log_sigmoid", "celu", "selu", "silu_mul", "gelu_mul", "gelu_tanh_mul",
@@ -47,7 +51,7 @@ class OpClass:
 
 
 def class_of(op: Op, sizes: Mapping[str, Any]) -> OpClass:
-    """The class of an op.
+    """The class of an op that is none of `OWN_KERNELS`.
 
     Args:
         sizes: the arguments of its cost formula.
@@ -57,7 +61,7 @@ def class_of(op: Op, sizes: Mapping[str, Any]) -> OpClass:
     if op.kind == "attention":
         masked = "masked_attention" if op.attributes.get("masked") else "attention"
         return OpClass("attention", "plain_attention" if op.attributes.get("math") else masked)
-    if op.kind in ("linear", "experts", "recurrent"):
+    if op.kind in ("linear", "experts"):
         return OpClass("linear", "linear")
     if sizes.get("compute"):
         return OpClass("matmul", "matmul")

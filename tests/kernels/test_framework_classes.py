@@ -41,7 +41,6 @@ def test_convolutions(channels: int, groups: int, kernel: int, stride: int, memo
         (op("attention", math=True, masked=True), "plain_attention", "attention"),
         (op("linear"), "linear", "linear"),
         (op("matmul"), "matmul", "matmul"),
-        (op("gated_delta_rule"), "matmul", "matmul"),
     ],
 )
 def test_contractions(made: Op, compute: str, memory: str) -> None:
