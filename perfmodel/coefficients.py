@@ -41,8 +41,7 @@ class Prior:
 
     Args:
         variants: more specific (value, log_sd) by key. Keys are tried as vendor, kind.runtime, kind, runtime.
-        kernel_log_sd, device_log_sd: how far kernels of the same scope, and devices, stray from each other, where that
-            is more than usual.
+        kernel_log_sd: how far kernels of the same scope stray from each other, where that is more than usual.
     """
 
     name: str
@@ -52,7 +51,6 @@ class Prior:
     source: str
     variants: Mapping[str, tuple[float, float]]
     kernel_log_sd: float = 0.0
-    device_log_sd: float = 0.0
 
     def resolve(self, hardware: Hardware, runtime: str) -> Coefficient:
         """The coefficient for a chip and a runtime."""
@@ -76,7 +74,6 @@ def prior(
     source: str,
     variants: Mapping[str, tuple[float, float]] | None = None,
     kernel_log_sd: float = 0.0,
-    device_log_sd: float = 0.0,
 ) -> Prior:
     """Declare a coefficient with its prior.
 
@@ -89,7 +86,7 @@ def prior(
         if number <= 0 or spread < 0:
             raise ValueError(f"coefficient '{name}' needs a positive value and a spread of at least 0")
     _PRIORS[name] = declared = Prior(
-        name, value, log_sd, meaning, source, dict(variants or {}), kernel_log_sd, device_log_sd
+        name, value, log_sd, meaning, source, dict(variants or {}), kernel_log_sd
     )
     return declared
 

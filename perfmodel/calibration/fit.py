@@ -136,8 +136,6 @@ def fit(
     spreads = np.array([[EFFECT_SD[effect[0]]] * len(names) for effect in effects])
     of_kernels = [effect[0] == "kernel" for effect in effects]
     spreads[of_kernels] = np.maximum(spreads[of_kernels], [own.prior.kernel_log_sd for own in parameters])
-    of_devices = [effect[0] in ("family", "device", "series") for effect in effects]
-    spreads[of_devices] = np.maximum(spreads[of_devices], [own.prior.device_log_sd for own in parameters])
     precision = np.vstack([prior_sd**-2.0, spreads**-2.0])
     if len({own.hardware for own in observed}) > 1:  # an effect of all rows is no other than the pooled shift
         precision[1:][[all(effect in row for row in acting) for effect in effects]] = FIXED

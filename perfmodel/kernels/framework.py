@@ -44,7 +44,7 @@ _TINY = 1e-15
 def _excess(name: str) -> Prior:
     return prior(
         f"framework.{name}.excess", 0.2, 1.0, meaning="time over that of moving the bytes once, beyond 1",
-        source=_SOURCE, kernel_log_sd=1.0, device_log_sd=0.7, variants={"cpu": (0.5, 1.2)},
+        source=_SOURCE, kernel_log_sd=1.0, variants={"cpu": (0.5, 1.2)},
     )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def _slowdown(name: str) -> Prior:
     value, log_sd = (2.0, 0.8) if name.startswith("depthwise") else (1.15, 0.3)
     return prior(
         f"framework.{name}.slowdown", value, log_sd, meaning="time over that of the FLOPs at the peak",
-        source=_SOURCE, kernel_log_sd=0.3, device_log_sd=0.3, variants={"cpu": (1.5, 0.5)},
+        source=_SOURCE, kernel_log_sd=0.3, variants={"cpu": (1.5, 0.5)},
     )  # fmt: skip
 
 
