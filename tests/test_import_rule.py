@@ -27,6 +27,7 @@ ROWS = (
     {"uncertainty"},
     {"phases", "provenance"},
     {"anchoring"},
+    {"measuring"},
     {"calibration"},
     {"predict", "closed_form", "comparison"},
     {"report"},

@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": ("predicting", "Where the time goes, op by op, and why."),
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
     "fit": ("measured", "Kernel coefficients from measured files, with their errors."),
+    "measure": ("measuring", "Real torch runs on this machine, for calibrating on it."),
     "hardware": ("hardware", "The chips and networks: list, show, check."),
     "models": ("models", "The catalog of models: list, show."),
 }

@@ -1,0 +1,271 @@
+"""A suite, program after program, into a file of runs.
+
+Points that other programs disturbed too much are put off and tried again at the end; when that does not help the
+machine is too busy. A reference product tells how the clock drifts. May import: errors, and the files of this folder;
+torch inside functions.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from perfmodel.errors import InputError, ModelError, UnsupportedError
+from perfmodel.measuring.conditions import available_cores, gpu, machine, versions
+from perfmodel.measuring.programs import TimedProgram, suite_programs, torch_dtype
+from perfmodel.measuring.run_files import Point, RunFile, key_of
+from perfmodel.measuring.timing import (
+    MachineBusyError,
+    Protocol,
+    Timing,
+    load_average,
+    reference_seconds,
+    time_calls,
+)
+
+PROTOCOLS = {"quick": Protocol(), "full": Protocol(budget_seconds=0.25, least_samples=10)}
+_REFERENCE_EVERY_SECONDS = 3.0
+_ATTEMPTS = 3  # of a disturbed point
+_BUSY_WINDOW, _BUSY_SHARE = 12, 0.75  # so many of the last points disturbed: going on is a waste of time
+_INSTALL = "pip install 'perfmodel[torch]'"
+
+Progress = Callable[[int, int, str], None]  # points done, points in all, what is timed
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One point that is to be measured."""
+
+    program: TimedProgram
+    dtype: str
+    threads: int
+
+    @property
+    def label(self) -> dict[str, Any]:
+        """The part of its point that is known before."""
+        return {
+            "program": self.program.name,
+            "group": self.program.group,
+            "dtype": self.dtype,
+            "threads": self.threads,
+            "runtime": "eager",
+        }
+
+
+def check_torch() -> None:
+    """Raises:
+    ModelError: torch is not installed.
+    """
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise ModelError(f"measuring needs torch, which is not installed: {_INSTALL}") from None
+
+
+def check_device(device: str) -> None:
+    """Raises:
+    InputError: no such device here.
+    """
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch finds no CUDA device here; measure the CPU with --device cpu")
+
+
+def check_threads(threads: Sequence[int]) -> None:
+    """Raises:
+    InputError: more threads than cores.
+    """
+    cores = available_cores()
+    if too_many := [count for count in threads if count > cores]:
+        raise InputError(f"--threads {max(too_many)}: this process may use {cores} cores; more threads only wait")
+
+
+def new_header(device: str, suite: str) -> dict[str, Any]:
+    """What a file says of the machine and of the conditions."""
+    import perfmodel
+
+    found = machine()
+    if device == "cuda":
+        found |= gpu()
+    return {
+        "machine": found,
+        "versions": versions(),
+        "device": device,
+        "suite": suite,
+        "created": now(),
+        "perfmodel": perfmodel.__version__,
+        "reference_seconds": reference_seconds(),
+    }
+
+
+def suite_tasks(suite: str, dtypes: Sequence[str], threads: Sequence[int], llc_bytes: int, pattern: str) -> list[Task]:
+    """All points of a run, in order. For the errors see `suite_programs`."""
+    return [
+        Task(program, dtype, count)
+        for count in threads
+        for dtype in dtypes
+        for program in suite_programs(suite, dtype, llc_bytes, pattern)
+    ]
+
+
+def measure_suite(
+    tasks: Sequence[Task],
+    runs: RunFile,
+    protocol: Protocol,
+    *,
+    device: str = "cpu",
+    force: bool = False,
+    progress: Progress = lambda done, total, label: None,
+) -> int:
+    """Measure what is not in the file yet.
+
+    Args:
+        force: keep disturbed points as they are, marked contaminated.
+
+    Returns:
+        How many points were measured.
+
+    Raises:
+        MachineBusyError: too many points were disturbed. InputError: the file cannot be written.
+    """
+    waiting = [task for task in tasks if key_of(task.label) not in runs.done]
+    total, measured = len(tasks), 0
+    clock = _Clock(float(runs.header.get("reference_seconds") or 0) or reference_seconds())
+    recent: list[bool] = []
+    with measuring_mode():
+        for _ in range(_ATTEMPTS):
+            disturbed = []
+            for task in waiting:
+                progress(len(runs.done), total, f"{task.dtype} {task.program.name}")
+                point = _measure(task, protocol, device, clock)
+                if point["contaminated"] and not force:
+                    disturbed.append(task)
+                    recent.append(True)
+                else:
+                    runs.append(point)
+                    measured += 1
+                    recent.append(False)
+                _check_busy(recent[-_BUSY_WINDOW:], runs)
+            waiting = disturbed
+            if not waiting:
+                break
+        else:
+            raise _busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs)
+    progress(len(runs.done), total, "")
+    return measured
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@contextmanager
+def measuring_mode() -> Iterator[None]:
+    """Inference, denormals as zeros (some values of networks are so small that they would take a slow path), quiet."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_flush_denormal(True)
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.set_num_threads(threads)
+
+
+class _Clock:
+    """How much slower the reference product is than at the beginning of the file, looked at every few seconds."""
+
+    def __init__(self, at_start_seconds: float) -> None:
+        self._at_start = at_start_seconds
+        self._next = 0.0
+        self._drift = 1.0
+
+    def drift(self) -> float:
+        if time.monotonic() >= self._next:
+            self._drift = reference_seconds() / self._at_start
+            self._next = time.monotonic() + _REFERENCE_EVERY_SECONDS
+        return self._drift
+
+
+def _measure(task: Task, protocol: Protocol, device: str, clock: _Clock) -> Point:
+    import torch
+
+    torch.set_num_threads(task.threads)
+    module, inputs = task.program.make(torch_dtype(task.dtype))
+    if task.program.quantized:
+        module = quantized(module)
+    drift = clock.drift()
+    device_seconds: float | None = None
+    if device == "cuda":
+        from perfmodel.measuring.cuda_timing import time_cuda_calls
+
+        module, inputs = module.cuda(), tuple(tensor.cuda() for tensor in inputs)
+        timing, device_seconds = time_cuda_calls(lambda: module(*inputs), protocol)
+    else:
+        timing = time_calls(lambda: module(*inputs), protocol, task.threads)
+    return point_of(task.label, timing, drift, device_seconds)
+
+
+def point_of(label: Mapping[str, Any], timing: Timing, drift: float, device_seconds: float | None = None) -> Point:
+    """A line of the file."""
+    return {
+        **label,
+        "seconds": _short(timing.seconds),
+        "minimum_seconds": _short(timing.minimum_seconds),
+        **({} if device_seconds is None else {"device_seconds": _short(device_seconds)}),
+        "repeats": timing.repeats,
+        "rejected": timing.rejected,
+        "wall_over_cpu": round(timing.wall_over_cpu, 4),
+        "page_faults": round(timing.page_faults, 2),
+        "contaminated": timing.contaminated,
+        "load": round(load_average(), 2),
+        "drift": round(drift, 4),
+        "date": now(),
+    }
+
+
+def _short(seconds: float) -> float:
+    return float(f"{seconds:.5g}")
+
+
+def quantized(module: Any) -> Any:
+    """The module with linear layers of int8 weights, whose inputs are quantised on the fly.
+
+    Raises:
+        UnsupportedError: this build of torch has no such layers.
+    """
+    import torch
+
+    try:
+        from torch.ao.quantization import quantize_dynamic
+
+        return quantize_dynamic(module, {torch.nn.Linear}, dtype=torch.qint8)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UnsupportedError(
+            f"int8: torch {torch.__version__} cannot quantise linear layers here: {reason}"
+        ) from None
+
+
+def _check_busy(recent: Sequence[bool], runs: RunFile) -> None:
+    disturbed = sum(recent)
+    if len(recent) == _BUSY_WINDOW and disturbed >= _BUSY_SHARE * _BUSY_WINDOW:
+        raise _busy(f"of the last {len(recent)} points, {disturbed} were disturbed", runs)
+
+
+def _busy(what: str, runs: RunFile) -> MachineBusyError:
+    return MachineBusyError(
+        f"other programs keep what is measured off the cores: {what} (threads waited more than a sixth of the time; "
+        f"load average {load_average():.1f} on {available_cores()} cores). Stop them, or use fewer --threads, and "
+        f"run the same command again: {len(runs.done)} points are in {runs.path}. --force keeps disturbed points, "
+        "marked as such."
+    )
