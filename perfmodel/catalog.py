@@ -216,6 +216,12 @@ def list_hardware(*, specs: Specs = None) -> tuple[Hardware, ...]:
     return tuple(sorted(chips, key=lambda chip: (chip.kind, chip.vendor, chip.id)))
 
 
+def broken_local_files() -> list[SpecError]:
+    """The mistakes in the profiles of this machine, which `list_hardware` leaves out: an error per file."""
+    folder = home_folder(LOCAL)
+    return check_specs(files) if os.path.isdir(folder) and (files := _list_folder(folder)[0]) else []
+
+
 def load_fabric(name: str, *, specs: Specs = None) -> Fabric:
     """The network or launch path of that name: an id, the beginning of one id, or a path. Raises as `load_hardware`."""
     if is_path(name):

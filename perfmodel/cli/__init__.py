@@ -24,7 +24,7 @@ COMMANDS = {
     "explain": ("predicting", "Where the time goes, op by op, and why."),
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
     "fit": ("measured", "Kernel coefficients from measured files, with their errors."),
-    "hardware": ("hardware", "The chips and networks: list, show, check."),
+    "hardware": ("hardware", "The chips and networks: list, show, check; detect this machine."),
     "models": ("models", "The catalog of models: list, show."),
 }
 INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 3, 130, 141

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,8 @@ def as_read(hardware: Hardware) -> Hardware:
     Raises:
         SpecError: the figures contradict each other or the format.
     """
-    return read_hardware(parse_yaml(profile_text(hardware), f"{hardware.id}.yaml"))
+    read = read_hardware(parse_yaml(profile_text(hardware), f"{hardware.id}.yaml"))
+    return replace(read, path="")
 
 
 def profile_text(hardware: Hardware) -> str:
