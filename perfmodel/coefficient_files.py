@@ -81,7 +81,7 @@ def scopes_for(hardware: Hardware, *, specs: Specs = None) -> dict[str, FittedSc
             named after. Files of other chips of this machine are not read.
     """
     chosen = choose_scopes(load_scopes(specs=specs), hardware)
-    own = coefficient_paths(hardware.id, SUFFIXES)
+    own = coefficient_paths(hardware.id, hardware.path, SUFFIXES)
     if own:
         local = _load_all(tuple((str(path), path.stat().st_mtime_ns) for path in own))
         _check_device(own, hardware)

@@ -38,8 +38,15 @@ def is_local(path: str | os.PathLike[str]) -> bool:
     return bool(path) and Path(path).is_relative_to(home_folder(HARDWARE))
 
 
-def coefficient_paths(identifier: str, suffixes: tuple[str, ...]) -> tuple[Path, ...]:
-    """The files of coefficients that were fitted on the chip of that id, here."""
+def coefficient_paths(identifier: str, profile: str | os.PathLike[str], suffixes: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files of coefficients that were fitted here on the chip of that id.
+
+    Args:
+        profile: the file that the chip was read from; none are of a chip from elsewhere that only shares the id with
+            one of this machine (somebody else's local.yaml).
+    """
+    if not is_local(profile) and os.path.exists(home_folder(HARDWARE) / f"{identifier}.yaml"):
+        return ()
     folder = home_folder(COEFFICIENTS)
     own = [folder / f"{identifier}{suffix}" for suffix in suffixes]
     inside = folder / identifier
