@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from cli.running import SMALL_CHIP, refuse, run, succeed, succeed_json
+from perfmodel.machine.accelerators import detect_accelerators
 from perfmodel.machine.detection import detect_machine, machine_id
-
-torch = pytest.importorskip("torch")
 
 
 @pytest.fixture
@@ -58,11 +57,12 @@ def test_a_saved_profile_is_local_everywhere(home: Path) -> None:
     succeed("hardware", "detect", "--save", "--force")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_asking_for_a_device_that_is_not_there(tmp_path: Path) -> None:
+    if "cuda" in {found.kind for found in detect_accelerators()}:
+        pytest.skip("there is a GPU here")
     message = refuse("hardware", "detect", "--device", "cuda", "--out", str(tmp_path / "gpu.yaml"))
     assert "no cuda device on this machine" in message
-    assert torch.__version__ in message
+    assert "torch" in message
     assert list(tmp_path.iterdir()) == []
 
 

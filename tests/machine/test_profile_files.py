@@ -52,6 +52,13 @@ def test_refused_places(tmp_path: Path, name: str, reason: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_the_place_of_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_profile(PROFILE, tmp_path / "file" / "local.yaml")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_chip_that_is_none_is_not_written(tmp_path: Path) -> None:
     wrong = replace(PROFILE, figures={key: value for key, value in PROFILE.figures.items() if key[:5] != "peaks"})
     with pytest.raises(SpecError, match="peak"):
