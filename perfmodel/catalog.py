@@ -3,22 +3,25 @@
     >>> load_hardware("h100_sxm").power_watts
     700.0
 
-A file is found by its name, which is its id. A user's folder (`specs=`, then the folders of `PERFMODEL_DATA`) comes
-before the shipped ones, so a file of the same name there replaces a shipped one. May import: errors, units, types,
-yaml_strict, figures, hardware_profile. The model catalog uses `data_files` and `resolve_name` for its own folder.
+A file is found by its name, which is its id. A user's folder (`specs=`, then the folders of `PERFMODEL_DATA`, then the
+chips calibrated on this machine, `home.py`) comes before the shipped ones, so a file of the same name there replaces a
+shipped one. May import: errors, home, units, types, yaml_strict, figures, hardware_profile. The model catalog uses
+`data_files` and `resolve_name` for its own folder.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from perfmodel.errors import InputError, Problem, SpecError, UnknownNameError
 from perfmodel.hardware_profile import read_fabric, read_hardware
+from perfmodel.home import HARDWARE as LOCAL
+from perfmodel.home import home_folder, home_state, is_local
 from perfmodel.types import Fabric, Figure, Hardware
 from perfmodel.yaml_strict import read_yaml
 
@@ -50,9 +53,17 @@ def data_dirs(name: str = HARDWARE, *, specs: Specs = None) -> tuple[Path, ...]:
         InputError: a folder given by the user does not exist.
     """
     found = [_inside(root, name) for root in _user_roots(specs)]
+    top, _, rest = name.partition("/")
+    if top == HARDWARE:
+        found.append(home_folder(LOCAL) / rest)
     shipped = _PACKAGE / "_data" / name
     found.append(shipped if os.path.isdir(shipped) else _PACKAGE.parent / name)
     return tuple(folder for folder in found if os.path.isdir(folder))
+
+
+def search_state() -> str:
+    """Text that changes when other folders are searched, or when something was put into the home."""
+    return f"{os.environ.get(ENVIRONMENT, '')}\n{home_state()}"
 
 
 def data_files(name: str = HARDWARE, *, specs: Specs = None) -> dict[str, Path]:
@@ -167,18 +178,48 @@ def load_hardware(name: str, *, specs: Specs = None) -> Hardware:
     path = _find_file(HARDWARE, fold_name(name), specs)
     if path is None:
         files = data_files(HARDWARE, specs=specs)
-        path = files[resolve_name("chip", name, files, _aliases(files.values()), HARDWARE_HINT)]
+        path = files[_resolve_chip(name, files)]
     return _read_hardware_file(path)
 
 
+def match_hardware(names: Iterable[str], *, specs: Specs = None) -> Hardware | None:
+    """The chip that one of the names stands for in full, as a device reports it; None where the catalog has none.
+
+    Beginnings do not count: a CPU that calls itself "AMD EPYC" is none of those in the catalog. What was calibrated
+    on this machine is no part of the catalog here.
+    """
+    files = {known: path for known, path in data_files(HARDWARE, specs=specs).items() if not is_local(path)}
+    meant = {fold_name(alias): known for alias, known in _aliases(files.values()).items()}
+    meant |= {fold_name(known): known for known in files}
+    found = next((meant[folded] for folded in map(fold_name, names) if folded in meant), None)
+    return None if found is None else _read_hardware_file(files[found])
+
+
+def _resolve_chip(name: str, files: Mapping[str, Path]) -> str:
+    """The id that a name stands for; the chips of this machine do not make a beginning ambiguous."""
+    others = {known: path for known, path in files.items() if not is_local(path)}
+    try:
+        return resolve_name("chip", name, others, _aliases(others.values()), HARDWARE_HINT)
+    except UnknownNameError:
+        if len(others) == len(files):
+            raise
+        return resolve_name("chip", name, files, _aliases(files.values()), HARDWARE_HINT)
+
+
 def list_hardware(*, specs: Specs = None) -> tuple[Hardware, ...]:
-    """All chips, sorted by kind, vendor and id.
+    """All chips, sorted by kind, vendor and id; without those of this machine whose profile has mistakes.
 
     Raises:
-        SpecError: of the first profile with mistakes.
+        SpecError: of the first other profile with mistakes.
     """
-    chips = map(_read_hardware_file, data_files(HARDWARE, specs=specs).values())
+    chips = _read_usable(data_files(HARDWARE, specs=specs).values())
     return tuple(sorted(chips, key=lambda chip: (chip.kind, chip.vendor, chip.id)))
+
+
+def broken_local_files() -> list[SpecError]:
+    """The mistakes in the profiles of this machine, which `list_hardware` leaves out: an error per file."""
+    folder = home_folder(LOCAL)
+    return check_specs(files) if os.path.isdir(folder) and (files := _list_folder(folder)[0]) else []
 
 
 def load_fabric(name: str, *, specs: Specs = None) -> Fabric:
@@ -232,7 +273,8 @@ def hardware_to_dict(hardware: Hardware) -> dict[str, Any]:
         peaks.setdefault(unit, {})[dtype] = value
     figures = {key: figure_to_dict(figure) for key, figure in hardware.figures.items()}
     plain = {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
-    return {**plain, "peaks": peaks, "fallbacks": dict(hardware.fallbacks), "figures": figures}
+    origin = {"local": is_local(hardware.path)}
+    return {**plain, **origin, "peaks": peaks, "fallbacks": dict(hardware.fallbacks), "figures": figures}
 
 
 def fabric_to_dict(fabric: Fabric) -> dict[str, Any]:
@@ -251,10 +293,20 @@ def figure_to_dict(figure: Figure) -> dict[str, Any]:
 
 def _aliases(files: Iterable[Path]) -> dict[str, str]:
     aliases: dict[str, str] = {}
-    for chip in map(_read_hardware_file, files):
+    for chip in _read_usable(files):
         for alias in chip.aliases:
             aliases.setdefault(alias, chip.id)
     return aliases
+
+
+def _read_usable(files: Iterable[Path]) -> Iterator[Hardware]:
+    """The chips of the files; a broken one of this machine is told of when it is asked for, and hides no other."""
+    for path in files:
+        try:
+            yield _read_hardware_file(path)
+        except SpecError:
+            if not is_local(path):
+                raise
 
 
 def _files_below(path: Path) -> list[Path]:

@@ -4,8 +4,9 @@ Files are JSON, which is read ten times faster than YAML and is YAML too: what i
 YAML reader, with its line. A file is one fit: what it was fitted on, and for each scope of kernels the shifts of the
 priors (as factors), the effects of engines, kernels, families and devices on them, and the half-widths of intervals.
 Several files may hold the same scope: a chip goes by the one that knows most of it (`fitted_scopes.choose_scopes`).
+What was calibrated on this machine (`home.py`) lies apart, by chip, and is read for that chip alone.
 
-May import: errors, types, catalog, yaml_strict, coefficients, fitted_scopes.
+May import: errors, types, home, catalog, yaml_strict, coefficients, fitted_scopes.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from typing import Any
 import numpy as np
 
 from perfmodel.catalog import Specs, data_dirs
-from perfmodel.errors import SpecError
-from perfmodel.fitted_scopes import LEVELS, REGIMES, SHARES, Array, Effect, FittedScope, Widths
+from perfmodel.errors import Problem, SpecError
+from perfmodel.fitted_scopes import LEVELS, REGIMES, SHARES, Array, Effect, FittedScope, Widths, choose_scopes
+from perfmodel.home import coefficient_paths
+from perfmodel.types import Hardware
 from perfmodel.whole_files import write_whole
 from perfmodel.yaml_strict import Document, describe, read_yaml, unknown_key
 
@@ -68,6 +71,36 @@ def load_scopes(*, specs: Specs = None) -> Mapping[str, tuple[FittedScope, ...]]
         if path.suffix in SUFFIXES and not path.name.startswith(".")
     ]
     return _load_all(tuple((str(path), path.stat().st_mtime_ns) for path in paths))
+
+
+def scopes_for(hardware: Hardware, *, specs: Specs = None) -> dict[str, FittedScope]:
+    """The fit of each scope that a chip goes by: one calibrated on the chip here, else what `choose_scopes` says.
+
+    Raises:
+        SpecError: a coefficients file with mistakes, or one of this machine that does not speak of the chip it is
+            named after. Files of other chips of this machine are not read.
+    """
+    chosen = choose_scopes(load_scopes(specs=specs), hardware)
+    own = coefficient_paths(hardware.id, hardware.path, SUFFIXES)
+    if own:
+        local = _load_all(tuple((str(path), path.stat().st_mtime_ns) for path in own))
+        _check_device(own, hardware)
+        chosen |= choose_scopes(
+            {name: [fit for fit in fits if fit.level(hardware) == "device"] for name, fits in local.items()}, hardware
+        )
+    return chosen
+
+
+def _check_device(paths: tuple[Path, ...], hardware: Hardware) -> None:
+    for path in paths:
+        scopes = read_coefficients(path).scopes.values()
+        if not any(fit.covers(hardware) and fit.level(hardware) == "device" for fit in scopes):
+            devices = sorted({effect[1] for fit in scopes for effect in fit.effects if effect[0] == "device"})
+            message = (
+                f"says nothing of {hardware.id} ({hardware.kind}, {hardware.vendor or 'no vendor'}), whose file it is "
+                f"by its name; it was fitted on {', '.join(devices) or 'no device'}: rename it, or fit it again"
+            )
+            raise SpecError(str(path), [Problem(message=message)])
 
 
 @lru_cache(maxsize=16)

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from perfmodel.anchoring import Anchor, anchored_phase, anchoring_of
-from perfmodel.catalog import ENVIRONMENT, is_path, load_hardware
-from perfmodel.coefficient_files import load_scopes
+from perfmodel.catalog import is_path, load_hardware, search_state
+from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import InputError, UnmodelledError
-from perfmodel.fitted_scopes import FittedScope, choose_scopes
+from perfmodel.fitted_scopes import FittedScope
 from perfmodel.graphs import load_model
 from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import in_scheme, with_cache_format
@@ -117,31 +117,31 @@ def prepare(
     Raises:
         PerfmodelError: any of the tree: unknown names, a model that cannot be read, a precision the chip refuses.
     """
-    folders = os.environ.get(ENVIRONMENT)
+    folders = search_state()
     loaded = model if isinstance(model, Model) else _load_model(model, specs, folders, image_size)
     chip = hardware if isinstance(hardware, Hardware) else _load_hardware(hardware, specs, folders)
-    return _prepare(loaded, chip, precision, runtime, cache_precision, channels_last, threads, specs)
+    return _prepare(loaded, chip, precision, runtime, cache_precision, channels_last, threads, specs, folders)
 
 
-def _load_model(name: str, specs: str | None, folders: str | None, image_size: int) -> Model:
+def _load_model(name: str, specs: str | None, folders: str, image_size: int) -> Model:
     outside = ":" in name or os.path.exists(name)
     if outside:
         return load_model(name, specs=specs, image_size=image_size)
     return _catalog_model(name, specs, folders, image_size)
 
 
-def _load_hardware(name: str, specs: str | None, folders: str | None) -> Hardware:
+def _load_hardware(name: str, specs: str | None, folders: str) -> Hardware:
     return load_hardware(name, specs=specs) if is_path(name) else _catalog_hardware(name, specs, folders)
 
 
 # a process reads a catalog entry once: looking for changed files would cost more than the prediction
 @lru_cache(_PROGRAMS)
-def _catalog_model(name: str, specs: str | None, _folders: str | None, image_size: int) -> Model:
+def _catalog_model(name: str, specs: str | None, _folders: str, image_size: int) -> Model:
     return load_model(name, specs=specs, image_size=image_size)
 
 
 @lru_cache(_PROGRAMS)
-def _catalog_hardware(name: str, specs: str | None, _folders: str | None) -> Hardware:
+def _catalog_hardware(name: str, specs: str | None, _folders: str) -> Hardware:
     return load_hardware(name, specs=specs)
 
 
@@ -155,11 +155,12 @@ def _prepare(
     channels_last: bool,
     threads: int,
     specs: str | None,
+    _folders: str,
 ) -> Prepared:
     wanted = runtime or ("graphs" if "decode" in model.phases else "eager")
     used_runtime, note = resolve_runtime(hardware, wanted)
     in_precision = _in_precision(model, precision, cache_precision)
-    fitted = choose_scopes(load_scopes(specs=specs), hardware)
+    fitted = scopes_for(hardware, specs=specs)
     used, thread_note = with_threads(hardware, threads)
     device = fitted_device(used, used_runtime, fitted, layout=CHANNELS_LAST if channels_last else LAYOUT)
     fused = fuse if used_runtime == "compiled" else _as_it_is

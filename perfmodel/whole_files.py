@@ -6,6 +6,7 @@ May import: errors.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from perfmodel.errors import InputError
@@ -23,5 +24,6 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, target)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            beside.unlink(missing_ok=True)
         raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None

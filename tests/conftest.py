@@ -1,6 +1,13 @@
 """Settings that all tests share; builders.py beside it has the graphs and chips they are made of."""
 
+import os
+import tempfile
+
 from hypothesis import settings
+
+# what a developer calibrated on their own machine says nothing here; commands that tests start inherit this
+_HOME = tempfile.TemporaryDirectory(prefix="perfmodel-home-")
+os.environ["PERFMODEL_HOME"] = _HOME.name
 
 # no deadline: how long an example takes says nothing on a busy machine
 settings.register_profile("perfmodel", max_examples=50, deadline=None)

@@ -12,13 +12,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "perfmodel"
 
 # from the ground up; rooms of one row do not know each other
 ROWS = (
-    {"errors", "arithmetic", "identity_cache"},
+    {"errors", "arithmetic", "identity_cache", "home"},
     {"units", "sizes", "yaml_strict", "whole_files"},
     {"precisions"},
     {"types"},
     {"figures", "threads"},
     {"hardware_profile"},
     {"catalog"},
+    {"machine"},
     {"graphs", "costs", "coefficients"},
     {"fitted_scopes"},
     {"coefficient_files"},

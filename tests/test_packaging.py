@@ -34,6 +34,7 @@ def test_wheel_holds_all_data_and_works_elsewhere(wheel: Path, tmp_path: Path) -
         assert not any(name.startswith("tests/") for name in names)
         archive.extractall(tmp_path / "site")
     environment = {key: value for key, value in os.environ.items() if not key.startswith("PERFMODEL")}
+    environment["PERFMODEL_HOME"] = str(tmp_path / "home")
     environment["PYTHONPATH"] = str(tmp_path / "site")
     code = "import perfmodel, sys; sys.exit(0 if sys.argv[1] in perfmodel.__file__ else 1)"
     subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path)], check=True, env=environment, cwd=tmp_path)

@@ -19,9 +19,9 @@ from perfmodel.calibration.scopes import by_scope
 from perfmodel.calibration.scoring import Scored, score_ops
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.catalog import Specs, load_hardware
-from perfmodel.coefficient_files import load_scopes
+from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import InputError
-from perfmodel.fitted_scopes import choose_scopes, half_normal_quantile
+from perfmodel.fitted_scopes import half_normal_quantile
 
 SHARE = 0.8
 MOST_FACTS = 30  # rows of one kernel are no independent facts: they never count for more
@@ -43,8 +43,7 @@ def _read(path: str, _modified: int, specs: tuple[str, ...]) -> tuple[Anchor, ..
     imported = read_measurements(path, specs=specs)
     names = [rows.hardware for rows in imported.ops] + [fact.hardware for fact in imported.measurements]
     chips = {name: load_hardware(name, specs=specs) for name in dict.fromkeys(names)}
-    found = load_scopes(specs=specs)
-    fitted = {name: choose_scopes(found, chip) for name, chip in chips.items()}
+    fitted = {name: scopes_for(chip, specs=specs) for name, chip in chips.items()}
     scopes, skipped = by_scope(imported.ops, chips)
     ops = [
         score_ops(rows, fitted[rows.hardware], chips[rows.hardware], SHARE)

@@ -32,9 +32,8 @@ from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.unit_check import suspicious_units
 from perfmodel.calibration.units import LEAVE_OUT, units_of
 from perfmodel.catalog import Specs, load_hardware
-from perfmodel.coefficient_files import load_scopes
+from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import InputError
-from perfmodel.fitted_scopes import choose_scopes
 from perfmodel.types import Hardware
 
 Progress = Callable[[str], None]
@@ -153,8 +152,7 @@ def _as_shipped(
     specs: Specs,
     tally: _Tally,
 ) -> list[Scored]:
-    found = load_scopes(specs=specs)
-    fitted = {name: choose_scopes(found, chip) for name, chip in chips.items()}
+    fitted = {name: scopes_for(chip, specs=specs) for name, chip in chips.items()}
     ops = [
         score_ops(rows, fitted[rows.hardware], chips[rows.hardware], level)
         for groups in usable.values()

@@ -25,7 +25,7 @@ COMMANDS = {
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
     "fit": ("measured", "Kernel coefficients from measured files, with their errors."),
     "measure": ("measuring", "Real torch runs on this machine, for calibrating on it."),
-    "hardware": ("hardware", "The chips and networks: list, show, check."),
+    "hardware": ("hardware", "The chips and networks: list, show, check; detect this machine."),
     "models": ("models", "The catalog of models: list, show."),
 }
 INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 3, 130, 141

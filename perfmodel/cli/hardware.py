@@ -1,4 +1,4 @@
-"""`perfmodel hardware list|show|check`.
+"""`perfmodel hardware list|show|check|detect`.
 
 May import: everything below, inside the functions.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from perfmodel.cli.options import json_option, specs_option
-from perfmodel.errors import UnknownNameError
+from perfmodel.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from perfmodel.types import Fabric, Hardware
@@ -30,8 +30,10 @@ def hardware_command() -> None:
 @json_option
 def list_command(kind: str | None, family: str | None, specs: str | None, as_json: bool) -> None:
     """List chips (peak rates are dense) and networks."""
-    from perfmodel.catalog import fabric_to_dict, hardware_to_dict, list_fabrics, list_hardware
+    from perfmodel.catalog import broken_local_files, fabric_to_dict, hardware_to_dict, list_fabrics, list_hardware
 
+    for error in broken_local_files():
+        click.echo(f"Warning: a profile of this machine is left out:\n{error}", err=True)
     known = list_hardware(specs=specs) if kind != FABRIC else ()
     if family and family not in {chip.family for chip in known}:
         raise UnknownNameError("family", family, {chip.family for chip in known}, "`perfmodel hardware list` shows all")
@@ -42,11 +44,13 @@ def list_command(kind: str | None, family: str | None, specs: str | None, as_jso
 
         click.echo(dump_json([*map(hardware_to_dict, chips), *map(fabric_to_dict, fabrics)]))
         return
+    from perfmodel.home import is_local
     from perfmodel.report.catalog_tables import print_chips, print_fabrics
     from perfmodel.report.console import open_console
 
     console = open_console()
-    print_chips(console, chips)
+    print_chips(console, [chip for chip in chips if is_local(chip.path)], "This machine (local)")
+    print_chips(console, [chip for chip in chips if not is_local(chip.path)])
     print_fabrics(console, fabrics)
 
 
@@ -114,3 +118,59 @@ def check_command(ctx: click.Context, files: tuple[str, ...], specs: str | None)
         click.echo(f"{count} {'mistake' if count == 1 else 'mistakes'} in {len(errors)} files", err=True)
         ctx.exit(1)
     click.echo("No mistakes found.")
+
+
+@hardware_command.command("detect")
+@click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda", "rocm", "mps"]),
+    default="cpu",
+    help="What to make a profile of.",
+    show_default=True,
+)
+@click.option("--name", metavar="ID", help="Id of the profile. [default: the name of --out, else local]")
+@click.option("--out", metavar="FILE", help="Write the profile into this .yaml file.")
+@click.option("--save", is_flag=True, help="Write it where every command finds it: --hardware ID (PERFMODEL_HOME).")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@json_option
+def detect_command(device: str, name: str | None, out: str | None, save: bool, force: bool, as_json: bool) -> None:
+    """Tell what this machine is, and make a profile of it.
+
+    Known chips take their figures from the catalog; figures that the system does not tell are assumed, and marked.
+    """
+    from pathlib import Path
+
+    from perfmodel.machine.accelerators import (
+        accelerator_profile,
+        detect_accelerators,
+        matching_accelerator,
+        require_device,
+    )
+    from perfmodel.machine.detection import detect_machine
+    from perfmodel.machine.profile import DEFAULT_NAME, matching_chip, starting_profile
+    from perfmodel.machine.profile_files import save_profile, write_profile
+
+    if out and save:
+        raise InputError("--out and --save both say where to write the profile: give one of them.")
+    wanted = name or (Path(out).stem if out else DEFAULT_NAME)
+    accelerator = require_device(device) if device != "cpu" else None
+    machine = detect_machine()
+    if accelerator is not None:
+        matched, profile = matching_accelerator(accelerator), accelerator_profile(accelerator, wanted)
+    else:
+        matched, profile = matching_chip(machine), starting_profile(machine, wanted)
+    file = write_profile(profile, out, force=force) if out else save_profile(profile, force=force) if save else None
+    accelerators = detect_accelerators()
+    if as_json:
+        from perfmodel.report.documents import dump_json
+        from perfmodel.report.machine_table import machine_document
+
+        click.echo(dump_json(machine_document(machine, accelerators, matched, profile, str(file or ""))))
+        return
+    from perfmodel.report.console import open_console
+    from perfmodel.report.machine_table import print_machine
+
+    print_machine(open_console(), machine, accelerators, matched, profile)
+    if file is not None:
+        click.echo(f"\nProfile: {file}")
+        click.echo(f"Use it: --hardware {profile.id if save else file}")

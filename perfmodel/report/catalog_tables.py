@@ -1,6 +1,6 @@
 """Tables of chips, networks and models.
 
-May import: types, units, rich.
+May import: home, types, units, rich.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.home import is_local
 from perfmodel.report.columns import NOTHING
 from perfmodel.report.formats import format_bytes, format_count
 from perfmodel.report.prediction_table import make_table
@@ -22,9 +23,9 @@ KIND_TITLES = {"gpu": "GPUs", "tpu": "TPUs", "cpu": "CPUs", "accelerator": "Othe
 _WIDE, _NARROW = ("bf16", "fp16", "fp32"), ("fp8", "int8")
 
 
-def print_chips(console: Console, chips: Sequence[Hardware]) -> None:
-    """Print a line per chip, by kind."""
-    for kind, members in groupby(chips, key=lambda chip: chip.kind):
+def print_chips(console: Console, chips: Sequence[Hardware], title: str = "") -> None:
+    """Print a line per chip: by kind, or all under one title."""
+    for kind, members in groupby(chips, key=lambda chip: title or chip.kind):
         console.print(KIND_TITLES.get(kind, kind), style="bold")
         table = make_table(
             ("id", "left"), ("family", "left"), ("memory", "right"), ("bandwidth", "right"), ("bf16 FLOP/s", "right"),
@@ -79,9 +80,9 @@ def print_chip(console: Console, chip: Hardware) -> None:
         "native": ", ".join(chip.native),
         "emulated": fallbacks,
         "refused": ", ".join(refused),
-        "file": chip.path,
+        "file": f"{chip.path} (local: of this machine)" if is_local(chip.path) else chip.path,
     }
-    _print_facts(console, facts)
+    print_facts(console, facts)
     _print_figures(console, chip.figures)
     _print_notes(console, chip.notes)
 
@@ -93,7 +94,7 @@ def _computes(chip: Hardware, dtype: str) -> bool:
 def print_fabric(console: Console, fabric: Fabric) -> None:
     """Print all that is known of a network or launch path."""
     console.print(f"{fabric.id}: {fabric.name}", style="bold")
-    _print_facts(console, {"kind": fabric.kind, "file": fabric.path})
+    print_facts(console, {"kind": fabric.kind, "file": fabric.path})
     _print_figures(console, fabric.constants)
     _print_notes(console, fabric.notes)
 
@@ -137,16 +138,17 @@ def print_model(console: Console, model: Mapping[str, Any]) -> None:
     }
     named = ("active_parameters", "kv_bytes_per_token")
     facts |= {key.replace("_", " "): str(value) for key, value in model["facts"].items() if key not in named}
-    _print_facts(console, facts)
+    print_facts(console, facts)
     console.print("Weights", style="bold")
-    _print_facts(console, {precision: format_bytes(count) for precision, count in model["weight_bytes"].items()})
+    print_facts(console, {precision: format_bytes(count) for precision, count in model["weight_bytes"].items()})
     if model["config"]:
         console.print("Configuration", style="bold")
-        _print_facts(console, {key: str(value) for key, value in model["config"].items()})
+        print_facts(console, {key: str(value) for key, value in model["config"].items()})
     _print_notes(console, model["notes"])
 
 
-def _print_facts(console: Console, facts: Mapping[str, str]) -> None:
+def print_facts(console: Console, facts: Mapping[str, str]) -> None:
+    """Print a line per fact that is known."""
     table = make_table(("", "left"), ("", "left"))
     table.show_header = False
     for key, value in facts.items():
