@@ -85,9 +85,7 @@ def prior(
     for number, spread in ((value, log_sd), *(variants or {}).values()):
         if number <= 0 or spread < 0:
             raise ValueError(f"coefficient '{name}' needs a positive value and a spread of at least 0")
-    _PRIORS[name] = declared = Prior(
-        name, value, log_sd, meaning, source, dict(variants or {}), kernel_log_sd
-    )
+    _PRIORS[name] = declared = Prior(name, value, log_sd, meaning, source, dict(variants or {}), kernel_log_sd)
     return declared
 
 

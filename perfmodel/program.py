@@ -10,10 +10,10 @@ May import: costs, coefficients, kernels and below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,16 +24,13 @@ from perfmodel.costs.collective import COLLECTIVE
 from perfmodel.costs.registry import CostFunction
 from perfmodel.errors import GraphError
 from perfmodel.kernels import Device, KernelTime, Rate, bound_seconds, contraction_rate, scope_of, time_group
-from perfmodel.kernels.framework import (
-    Parts,
-    framework_parts,
-    framework_scope,
-    time_framework,
-    uses_framework_form,
-)
-from perfmodel.kernels.framework_classes import OWN_KERNELS, OpClass, class_of
+from perfmodel.kernels.cpu_network import cache_sizes, cpu_parts
+from perfmodel.kernels.framework import framework_parts
+from perfmodel.kernels.framework_classes import OpClass, class_of
+from perfmodel.kernels.networks import NetworkParts, has_own_kernels, is_cpu_scope, network_scope, time_parts
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import SCHEMES
+from perfmodel.reuse import Touches, cached_shares, touches_of
 from perfmodel.sizes import Size, compile_sizes
 from perfmodel.types import Graph, OpCost
 
@@ -78,6 +75,7 @@ class Program:
     Args:
         evaluate: values of the graph's symbols -> all distinct sizes that vary. symbols: what it needs.
         has_host: a host launches the kernels one by one beside the device.
+        touches: who touches which tensor after whom, where caches decide (CPUs).
     """
 
     graph: Graph
@@ -86,6 +84,7 @@ class Program:
     evaluate: Callable[[Mapping[str, Number]], list[Number]]
     symbols: frozenset[str]
     has_host: bool
+    touches: Touches | None = None
 
     @property
     def emulated(self) -> tuple[tuple[str, str], ...]:
@@ -144,15 +143,15 @@ def compile_graph(graph: Graph, device: Device) -> Program:
     rows: dict[Any, int] = {}  # every distinct size that varies -> its row
     has_cache = any(tensor.kind == "cache" for tensor in graph.tensors.values())
     dtypes = [rate.dtype for rate in rates.values()]
-    framework = uses_framework_form(device.hardware, device.runtime, dtypes, has_cache=has_cache)
-    scope = framework_scope(device.hardware, device.runtime) if framework else ""
+    scope = network_scope(device.hardware, device.runtime, dtypes, has_cache=has_cache)
     groups = tuple(
         _group(graph, [arguments[index] for index in indices], tuple(indices), rates, rows, scope)
         for indices in members.values()
     )
+    touches = touches_of(graph, rows) if is_cpu_scope(scope) else None
     symbols = frozenset().union(*(dim.symbols for dim in rows if isinstance(dim, Size)))
     has_host = device.runtime != "graphs" and device.hardware.kind == "gpu"
-    return Program(graph, device, groups, compile_sizes(rows), symbols, has_host)
+    return Program(graph, device, groups, compile_sizes(rows), symbols, has_host, touches)
 
 
 def _group(
@@ -164,7 +163,7 @@ def _group(
     framework: str,
 ) -> Group:
     """A group; `framework` is the scope of a framework's kernels, "" for kernels that are timed one by one."""
-    framework = "" if members[0].kind in OWN_KERNELS else framework
+    framework = "" if has_own_kernels(members[0].kind, framework) else framework
     asked = members[0].flags.get("compute", "")
     rate = rates.get(asked)
     flags = _lowered(members[0].flags, rate)
@@ -216,14 +215,11 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
     if not program.symbols <= values.keys():
         missing = ", ".join(sorted(program.symbols - values.keys()))
         raise GraphError(f"{program.graph.name} needs a value for {missing}")
-    evaluated = as_array(program.evaluate(values))
-    for group in program.groups:
-        sizes = {**group.fixed, **{name: evaluated[rows] for name, rows in group.varying.items()}}
-        cost = group.cost(**sizes, **group.flags)
-        kernel = _kernel_times(program, group, sizes, cost)
+    for group, sizes, cost, cached in _costed(program, values):
+        kernel = _kernel_times(program, group, sizes, cost, cached)
         kernels.append(kernel)
         costs.append(cost)
-        bounds.append(bound_seconds(group.kinds[0], sizes, group.flags, cost, device.hardware, group.rate))
+        bounds.append(bound_seconds(group.kinds[0], sizes, group.flags, cost, device.hardware, group.rate, cached))
         per_group = (
             kernel.compute_seconds,
             kernel.memory_seconds,
@@ -250,27 +246,55 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
     )
 
 
-def _kernel_times(program: Program, group: Group, sizes: Mapping[str, Any], cost: OpCost) -> KernelTime:
+Costed: TypeAlias = tuple[Group, dict[str, Any], OpCost, Sequence[Array]]
+
+
+def _costed(program: Program, values: Mapping[str, Number]) -> list[Costed]:
+    """Each group with its sizes, its cost, and the shares of its bytes that the chip's caches hold."""
+    evaluated = as_array(program.evaluate(values))
+    sizes = [
+        {**group.fixed, **{name: evaluated[rows] for name, rows in group.varying.items()}} for group in program.groups
+    ]
+    costs = [group.cost(**own, **group.flags) for group, own in zip(program.groups, sizes, strict=True)]
+    caches = cache_sizes(program.device.hardware) if program.touches else ()
+    shares: list[Array] = []
+    if program.touches and caches:
+        moved = np.zeros((len(program.graph.ops), evaluated.shape[1]))
+        for group, cost in zip(program.groups, costs, strict=True):
+            moved[list(group.indices)] = np.asarray(cost.bytes, dtype=float)
+        shares = cached_shares(program.touches, evaluated, moved, caches)
+    return [
+        (group, own, cost, [share[list(group.indices)] for share in shares])
+        for group, own, cost in zip(program.groups, sizes, costs, strict=True)
+    ]
+
+
+def _kernel_times(
+    program: Program, group: Group, sizes: Mapping[str, Any], cost: OpCost, cached: Sequence[Array]
+) -> KernelTime:
     device = program.device
     if not group.classes:
         return time_group(group.kinds, sizes, group.flags, cost, device, group.rate)
-    return time_framework(_parts(program, group, sizes, cost), device.in_scope(group.scope))
+    return time_parts(_parts(program, group, sizes, cost, cached), device.in_scope(group.scope))
 
 
-def _parts(program: Program, group: Group, sizes: Mapping[str, Any], cost: OpCost) -> Parts:
+def _parts(
+    program: Program, group: Group, sizes: Mapping[str, Any], cost: OpCost, cached: Sequence[Array]
+) -> NetworkParts:
     ops = [program.graph.ops[index] for index in group.indices]
+    if program.touches:
+        return cpu_parts(group.classes, ops, cost, program.device, group.rate, cached)
     return framework_parts(group.classes, ops, sizes, cost, program.device, group.rate)
 
 
-def program_parts(program: Program, values: Mapping[str, Number]) -> list[tuple[Group, Parts]]:
-    """What the times of a framework's kernels are made of, group by group, without those that have kernels of their
-    own; arguments as `time_program`."""
-    evaluated = as_array(program.evaluate(values))
-    found = []
-    for group in (group for group in program.groups if group.classes):
-        sizes = {**group.fixed, **{name: evaluated[rows] for name, rows in group.varying.items()}}
-        found.append((group, _parts(program, group, sizes, group.cost(**sizes, **group.flags))))
-    return found
+def program_parts(program: Program, values: Mapping[str, Number]) -> list[tuple[Group, NetworkParts]]:
+    """What the times of a network's kernels are made of, group by group, without those that have kernels of their own;
+    arguments as `time_program`."""
+    return [
+        (group, _parts(program, group, sizes, cost, cached))
+        for group, sizes, cost, cached in _costed(program, values)
+        if group.classes
+    ]
 
 
 def _rows(values: Array, count: int) -> Array:

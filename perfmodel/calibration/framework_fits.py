@@ -33,7 +33,8 @@ from perfmodel.calibration.model_families import model_family
 from perfmodel.calibration.scoring import KEYS, Scored, metrics_of
 from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, LEVELS, REGIMES, SHARES, FittedScope, Widths, half_normal_quantile
 from perfmodel.kernels import fitted_device
-from perfmodel.kernels.framework import FITTED, LAUNCH_SECONDS
+from perfmodel.kernels.framework import LAUNCH_SECONDS
+from perfmodel.kernels.networks import fitted_priors
 from perfmodel.types import Hardware
 
 Progress = Callable[[str], None]
@@ -59,7 +60,7 @@ def by_scope(rows: Sequence[ModelRow], chips: Mapping[str, Hardware]) -> dict[st
 def fit_rows(scope: str, rows: Sequence[ModelRow], chips: Mapping[str, Hardware]) -> FittedScope:
     """Fit the coefficients of a scope to its rows."""
     observed = [_observed(stack(own, scope), series, own[0].fact.engine) for series, own in _by_series(rows).items()]
-    return fit(observed, chips, [Parameter(prior=prior, scope=scope) for prior in FITTED])[scope]
+    return fit(observed, chips, [Parameter(prior=prior, scope=scope) for prior in fitted_priors(scope)])[scope]
 
 
 def _observed(rows: Stack, series: Series, engine: str) -> Observed:

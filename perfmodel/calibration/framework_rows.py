@@ -24,7 +24,8 @@ from perfmodel.calibration.model_times import model_program
 from perfmodel.coefficients import Coefficient
 from perfmodel.errors import PerfmodelError
 from perfmodel.kernels import Device
-from perfmodel.kernels.framework import Parts, framework_scope, time_framework, uses_framework_form
+from perfmodel.kernels.framework import Parts
+from perfmodel.kernels.networks import NetworkParts, network_scope, time_parts
 from perfmodel.kernels.roofline import Array as Column
 from perfmodel.program import HOST_OVERLAP, HOST_SECONDS, Program, overlap, program_parts, time_program
 from perfmodel.types import Hardware
@@ -46,7 +47,7 @@ class ModelRow:
     """
 
     fact: Measurement
-    parts: Parts
+    parts: NetworkParts
     repeats: Column
     launches: float
     other_seconds: float
@@ -57,7 +58,7 @@ class ModelRow:
 class Stack:
     """Rows put together. `place` is the row of each op; the other arguments are as in `ModelRow`."""
 
-    parts: Parts
+    parts: NetworkParts
     repeats: Column
     place: np.ndarray[tuple[int], np.dtype[np.int64]]
     launches: Column
@@ -73,13 +74,13 @@ def is_framework_fact(fact: Measurement, chip: Hardware) -> bool:
         and not (fact.layout or fact.part)
         and fact.phase == "forward"
         and fact.engine == "torch"
-        and uses_framework_form(chip, fact.runtime, (fact.precision,), has_cache=False)
+        and bool(scope_of_fact(fact, chip))
     )
 
 
 def scope_of_fact(fact: Measurement, chip: Hardware) -> str:
     """The scope whose coefficients a framework fact is for."""
-    return framework_scope(chip, fact.runtime)
+    return network_scope(chip, fact.runtime, (fact.precision,), has_cache=False)
 
 
 def split_facts(
@@ -144,7 +145,7 @@ def _read_row(fact: Measurement, chip: Hardware) -> ModelRow:
     groups = program_parts(program, sizes)
     streaming = [(group.repeats, parts) for group, parts in groups if group.rate is None]
     contracting = [(group.repeats, parts) for group, parts in groups if group.rate is not None]
-    merged = [_merged(repeats, parts) for repeats, parts in streaming]
+    merged = [_merged(repeats, parts) if isinstance(parts, Parts) else (repeats, parts) for repeats, parts in streaming]
     parts = _joined([parts for _, parts in (*contracting, *merged)])
     repeats = np.concatenate([repeats for repeats, _ in (*contracting, *merged)])
     times = time_program(program, sizes)
@@ -178,8 +179,11 @@ def _merged(repeats: Column, parts: Parts) -> tuple[Column, Parts]:
     return np.ones(len(classes)), Parts(moving=classes, computing=np.full(len(classes), -1), **columns)
 
 
-def _joined(parts: Sequence[Parts]) -> Parts:
-    return Parts(**{name: np.concatenate([getattr(own, name) for own in parts]) for name in Parts.__slots__})
+def _joined(parts: Sequence[NetworkParts]) -> NetworkParts:
+    form = type(parts[0])
+    return form(**{
+        field.name: np.concatenate([getattr(own, field.name) for own in parts]) for field in fields(parts[0])
+    })  # fmt: skip
 
 
 def stack(rows: Sequence[ModelRow], scope: str) -> Stack:
@@ -197,7 +201,7 @@ def stack(rows: Sequence[ModelRow], scope: str) -> Stack:
 
 def stack_seconds(rows: Stack, device: Device) -> tuple[Column, dict[str, Column]]:
     """(predicted seconds, ∂log t/∂log c by the coefficient's bare name), of each row."""
-    kernel = time_framework(rows.parts, device.in_scope(rows.scope))
+    kernel = time_parts(rows.parts, device.in_scope(rows.scope))
     on_device = _by_row(rows, kernel.seconds) + rows.other_seconds
     host = rows.launches * device[HOST_SECONDS].value
     seconds = overlap(on_device, host)
@@ -208,7 +212,7 @@ def stack_seconds(rows: Stack, device: Device) -> tuple[Column, dict[str, Column
 
 def stack_half_widths(rows: Stack, device: Device, share: float) -> Column:
     """Half-widths in log time of each row, composed of those of its ops as for a prediction (all of one scope)."""
-    kernel = time_framework(rows.parts, device.in_scope(rows.scope))
+    kernel = time_parts(rows.parts, device.in_scope(rows.scope))
     own = kernel.seconds * op_half_widths(kernel, rows.scope, device, share)
     return np.asarray(_by_row(rows, own) / _by_row(rows, kernel.seconds))
 
@@ -223,7 +227,7 @@ def _bare(coefficient: Coefficient) -> str:
 
 def regimes_of(rows: Stack, device: Device) -> tuple[Column, Column, Column]:
     """Seconds of compute, memory and overhead of each row."""
-    kernel = time_framework(rows.parts, device.in_scope(rows.scope))
+    kernel = time_parts(rows.parts, device.in_scope(rows.scope))
     parts: Iterable[Array] = (kernel.compute_seconds, kernel.memory_seconds, kernel.overhead_seconds)
     compute, memory, overhead = (_by_row(rows, part) for part in parts)
     return compute, memory, overhead

@@ -7,7 +7,7 @@ coefficients, types, ...). To add a family: a file with its priors and its formu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -99,10 +99,20 @@ def time_group(
 
 
 def bound_seconds(
-    kind: str, sizes: Mapping[str, Any], flags: Mapping[str, Any], cost: OpCost, hardware: Hardware, rate: Rate | None
+    kind: str,
+    sizes: Mapping[str, Any],
+    flags: Mapping[str, Any],
+    cost: OpCost,
+    hardware: Hardware,
+    rate: Rate | None,
+    cached: Sequence[Array] = (),
 ) -> Array:
-    """The physical bound of a group of ops: max(bytes/bandwidth, FLOPs/peak, traffic/links); arguments as above."""
-    bound = np.asarray(cost.bytes, dtype=float) / hardware.memory_bandwidth_bytes_per_second
+    """The physical bound of a group of ops: max(bytes/bandwidth, FLOPs/peak, traffic/links); arguments as above.
+
+    Args:
+        cached: shares of the bytes that come from caches, and not from memory.
+    """
+    bound = np.asarray(cost.bytes, dtype=float) / hardware.memory_bandwidth_bytes_per_second * (1 - sum(cached))
     if kind == COLLECTIVE:
         return np.maximum(bound, link_bound_seconds(hardware, sizes, str(flags["operation"]), cost))
     if rate is None:

@@ -1,4 +1,4 @@
-"""Kernel times of a framework that runs any model (eager torch, torch.compile): one form, coefficients by class of op.
+"""Kernel times of a framework that runs any model on a GPU (eager torch, torch.compile): coefficients by class of op.
 
     streaming      t = (1 + e_c)·Tm + n·t0
     contraction    t = ((κ·Tc)^p + ((1 + e_c)·Tm)^p)^(1/p) + n·t0,   κ = (1 + (k_c/s)^8)^(1/8)
@@ -10,10 +10,9 @@ by itself. e_c is at least 0 and κ at least 1, so that no time is below bytes/b
 Of the kernels that a framework takes (cuDNN, cuBLAS, its own) less is known than of an engine's: there are no tiles or
 waves here. All coefficients are fitted to whole models, where what a kernel costs its neighbours counts too.
 
-Evidence: timm throughput tables (docs/accuracy.md), in 16 bits on two GPUs and fp32 on one CPU. With compute and memory
+Evidence: timm throughput tables (docs/accuracy.md), in 16 bits on two GPUs. With compute and memory
 added instead, coefficients fall below the bounds, for what contractions hide, and held at the bounds they fit worse.
-Terms for traffic through the cache, and on the CPU for activations that stay there, lower the median error left out by
-less than one point.
+Terms for traffic through the cache lower the median error left out by less than one point.
 
 May import: coefficients, device, framework_classes, memory_bound, roofline, sustained, types.
 """
@@ -44,7 +43,7 @@ _TINY = 1e-15
 def _excess(name: str) -> Prior:
     return prior(
         f"framework.{name}.excess", 0.2, 1.0, meaning="time over that of moving the bytes once, beyond 1",
-        source=_SOURCE, kernel_log_sd=1.0, variants={"cpu": (0.5, 1.2)},
+        source=_SOURCE, kernel_log_sd=1.0,
     )  # fmt: skip
 
 
@@ -52,7 +51,7 @@ def _slowdown(name: str) -> Prior:
     value, log_sd = (2.0, 0.8) if name.startswith("depthwise") else (1.15, 0.3)
     return prior(
         f"framework.{name}.slowdown", value, log_sd, meaning="time over that of the FLOPs at the peak",
-        source=_SOURCE, kernel_log_sd=0.3, variants={"cpu": (1.5, 0.5)},
+        source=_SOURCE, kernel_log_sd=0.3,
     )  # fmt: skip
 
 
@@ -69,31 +68,10 @@ UNFOLD_SECONDS = prior(
 )
 LAUNCH_SECONDS = prior(
     "framework.launch_seconds", 8e-6, 0.6, meaning="start, ramp and end of one kernel", source=_SOURCE,
-    variants={"cpu": (8e-6, 0.8), "compiled": (5e-6, 0.6)},
+    variants={"compiled": (5e-6, 0.6)},
 )  # fmt: skip
 FITTED = (*EXCESS.values(), *SLOWDOWN.values(), OVERLAP, SCORES, RESIZE_SECONDS, UNFOLD_SECONDS, LAUNCH_SECONDS)
-# by kind of chip what whole networks compute in; TF32, and 16 bits on CPUs, run the same kernels but were not measured
-_DTYPES = {"gpu": {"fp16", "bf16", "tf32"}, "cpu": {"fp32", "fp16", "bf16"}}
 _CLASSES = (*STREAMING, *MOVING)
-
-
-def uses_framework_form(hardware: Hardware, runtime: str, dtypes: Sequence[str], *, has_cache: bool) -> bool:
-    """Whether a whole network in a framework is timed by this form.
-
-    Args:
-        dtypes: what its contractions compute in. has_cache: it is a step over a KV cache.
-
-    Serving kernels, graph replay, fp32 on GPUs (which was measured op by op), quantised networks and other accelerators
-    are not.
-    """
-    if has_cache or runtime not in ("eager", "compiled") or hardware.kind not in _DTYPES:
-        return False
-    return bool(dtypes) and set(dtypes) <= _DTYPES[hardware.kind]
-
-
-def framework_scope(hardware: Hardware, runtime: str) -> str:
-    """The scope of its fitted coefficients."""
-    return f"framework.{hardware.kind}.{runtime}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +111,7 @@ def framework_parts(
     zero = np.zeros_like(memory)
     compute, scores = zero, zero
     if rate is not None:
-        on_vector = [hardware.kind == "gpu" and own.compute.startswith("depthwise") for own in classes]
+        on_vector = [own.compute.startswith("depthwise") for own in classes]
         peaks = np.where(on_vector, min(device.vector_flops_per_second, rate.flops_per_second), rate.flops_per_second)[
             :, None
         ]
@@ -141,7 +119,7 @@ def framework_parts(
         if any(own.compute == "plain_attention" for own in classes):
             plain = _mask(own.compute == "plain_attention" for own in classes)
             scores = plain * sizes["b"] * sizes["h"] * sizes["s"] * sizes["t"] * SCORE_BYTES / bandwidth + zero
-    slow = device.runtime == "eager" and hardware.kind == "gpu"
+    slow = device.runtime == "eager"
     launches = np.asarray(cost.launches, dtype=float) + zero
     return Parts(
         moving=np.array([_CLASSES.index(own.memory) for own in classes]),

@@ -106,8 +106,8 @@ def test_what_is_left_out_has_intervals_from_the_others() -> None:
     assert {own.labels["level"] for own in scored} <= {"datasheet", "family"}
     for fold, fitted in fits:
         assert ("device", fold[0].fact.hardware) not in fitted.effects
-    narrow = {own.labels["hardware"]: own.half_width[0] for own in score_left_out(SCOPE, fits, CHIPS, "hardware", 0.5)}
-    assert all(own.half_width[0] >= narrow[own.labels["hardware"]] for own in scored)
+    narrow = score_left_out(SCOPE, fits, CHIPS, "hardware", 0.5)
+    assert all(own.half_width[0] >= less.half_width[0] for own, less in zip(scored, narrow, strict=True))
 
 
 def test_a_finished_fit_knows_its_levels() -> None:

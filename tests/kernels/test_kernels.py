@@ -124,7 +124,11 @@ def test_never_below_the_physical_bound(
     cost, timed = cost_graph(graph, sizes), times(graph, hardware, runtime, **sizes)
     by_memory = cost.bytes / hardware.memory_bandwidth_bytes_per_second
     by_compute = cost.matrix_flops / hardware.peaks["matrix", "bf16"]
-    assert timed.bound_seconds[0] == pytest.approx(max(by_memory, by_compute), rel=1e-9)
+    whole = max(by_memory, by_compute)
+    if hardware.kind == "cpu" and hardware.l2_bytes:  # a part of the bytes comes from caches
+        assert by_compute <= timed.bound_seconds[0] <= whole * (1 + 1e-9)
+    else:
+        assert timed.bound_seconds[0] == pytest.approx(whole, rel=1e-9)
     assert timed.device_seconds[0] >= timed.bound_seconds[0] * EXACT
     assert timed.seconds[0] >= timed.device_seconds[0] * EXACT
     assert 0 < half_widths(graph, hardware, runtime, **sizes)[0] < 3
