@@ -136,7 +136,7 @@ def measure_suite(
     """
     waiting = [task for task in tasks if key_of(task.label) not in runs.done]
     total, measured = len(tasks), 0
-    clock = _Clock(float(runs.header.get("reference_seconds") or 0) or reference_seconds())
+    clock = Clock(runs.header)
     recent: list[bool] = []
     with measuring_mode():
         for _ in range(_ATTEMPTS):
@@ -156,7 +156,7 @@ def measure_suite(
             if not waiting:
                 break
         else:
-            raise _busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs)
+            raise busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs)
     progress(len(runs.done), total, "")
     return measured
 
@@ -181,11 +181,11 @@ def measuring_mode() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Clock:
+class Clock:
     """How much slower the reference product is than at the beginning of the file, looked at every few seconds."""
 
-    def __init__(self, at_start_seconds: float) -> None:
-        self._at_start = at_start_seconds
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        self._at_start = float(header.get("reference_seconds") or 0) or reference_seconds()
         self._next = 0.0
         self._drift = 1.0
 
@@ -196,7 +196,7 @@ class _Clock:
         return self._drift
 
 
-def _measure(task: Task, protocol: Protocol, device: str, clock: _Clock) -> Point:
+def _measure(task: Task, protocol: Protocol, device: str, clock: Clock) -> Point:
     import torch
 
     torch.set_num_threads(task.threads)
@@ -259,10 +259,11 @@ def quantized(module: Any) -> Any:
 def _check_busy(recent: Sequence[bool], runs: RunFile) -> None:
     disturbed = sum(recent)
     if len(recent) == _BUSY_WINDOW and disturbed >= _BUSY_SHARE * _BUSY_WINDOW:
-        raise _busy(f"of the last {len(recent)} points, {disturbed} were disturbed", runs)
+        raise busy(f"of the last {len(recent)} points, {disturbed} were disturbed", runs)
 
 
-def _busy(what: str, runs: RunFile) -> MachineBusyError:
+def busy(what: str, runs: RunFile) -> MachineBusyError:
+    """The error for points that could not be measured, with what to do."""
     return MachineBusyError(
         f"other programs keep what is measured off the cores: {what} (threads waited more than a sixth of the time; "
         f"load average {load_average():.1f} on {available_cores()} cores). Stop them, or use fewer --threads, and "
