@@ -11,6 +11,7 @@ May import: errors, graphs, program_parts, suite_runner; torch, timm and transfo
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,13 +131,12 @@ def build_transformer(source: str, decodes: bool, sizes: Sizes, placement: Place
 
     try:
         from transformers import AutoModel, AutoModelForCausalLM
-        from transformers.utils import logging
     except ImportError:
         raise ModelError(f"{source}: timing it needs transformers: pip install transformers") from None
-    logging.set_verbosity(logging.ERROR)  # it warns of token ids that no random weights care for
-    config = _config(source)
+    with _quiet():
+        config = _config(source)
     maker: Any = AutoModelForCausalLM if decodes else AutoModel
-    with _building(placement.dtype):
+    with _building(placement.dtype), _quiet():
         try:
             module = maker.from_config(config, dtype=placement.dtype)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
@@ -206,6 +206,17 @@ def _config(source: str) -> Any:
         return AutoConfig.for_model(model_type, **fields)
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{source}: transformers cannot read its config: {error}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers warns of token ids and names that no random weights care for."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
 
 
 @contextmanager

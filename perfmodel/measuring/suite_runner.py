@@ -88,7 +88,7 @@ def check_threads(threads: Sequence[int]) -> None:
 
 def new_header(device: str, suite: str) -> dict[str, Any]:
     """What a file says of the machine and of the conditions."""
-    import perfmodel
+    from perfmodel import __version__
 
     found = machine()
     if device == "cuda":
@@ -99,7 +99,7 @@ def new_header(device: str, suite: str) -> dict[str, Any]:
         "device": device,
         "suite": suite,
         "created": now(),
-        "perfmodel": perfmodel.__version__,
+        "perfmodel": __version__,
         "reference_seconds": reference_seconds(),
     }
 

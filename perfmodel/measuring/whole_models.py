@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from perfmodel.errors import InputError, ModelError, PerfmodelError, UnsupportedError
@@ -223,7 +223,7 @@ def _timed(
         if force or not timing.contaminated:
             break
     else:
-        raise busy(f"{case.name} ({name}) was disturbed {_ATTEMPTS} times", runs)
+        raise busy(f"{case.name} ({name}, {case.precision}) was disturbed {_ATTEMPTS} times", runs)
     if device_seconds is not None:
         device_seconds /= phase.steps
     return point_of(case.label(name), _per_step(timing, phase.steps), drift, device_seconds)
@@ -263,8 +263,8 @@ def check_memory(case: Case) -> None:
     needed, free = (case.weights * width + 2 * case.cache_bytes) * _SPARE, free_memory_bytes()
     if free and needed > free:
         raise InputError(
-            f"{case.name} in {case.precision} needs about {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free; "
-            "take a smaller batch or context, another precision, or a machine with more"
+            f"{case.name} in {case.precision} needs about {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} are free; take a smaller batch or context, another precision, or a machine with more"
         )
 
 
@@ -285,4 +285,5 @@ def _explained(case: Case) -> Iterator[None]:
             ) from None
         if isinstance(error, MemoryError) or "enough memory" in text or "out of memory" in text:
             raise InputError(f"{case.name}: out of memory; take a smaller batch or context") from None
-        raise ModelError(f"{case.name} cannot be run in {case.precision}: {reason}") from None
+        sizes = ", ".join(f"{name} {value}" for name, value in asdict(case.sizes).items() if value)
+        raise ModelError(f"{case.name} cannot be run in {case.precision} with {sizes}: {reason}") from None
