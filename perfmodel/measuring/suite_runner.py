@@ -32,6 +32,7 @@ PROTOCOLS = {"quick": Protocol(), "full": Protocol(budget_seconds=0.25, least_sa
 _REFERENCE_EVERY_SECONDS = 3.0
 _ATTEMPTS = 3  # of a disturbed point
 _BUSY_WINDOW, _BUSY_SHARE = 12, 0.75  # so many of the last points disturbed: going on is a waste of time
+_PAUSES, _PAUSE_SECONDS = 4, 5.0  # what disturbs may be short
 _INSTALL = "pip install 'perfmodel[torch]'"
 
 Progress = Callable[[int, int, str], None]  # points done, points in all, what is timed
@@ -135,30 +136,38 @@ def measure_suite(
         MachineBusyError: too many points were disturbed. InputError: the file cannot be written.
     """
     waiting = [task for task in tasks if key_of(task.label) not in runs.done]
-    total, measured = len(tasks), 0
+    total = len(tasks)
+    done = there = total - len(waiting)
     clock = Clock(runs.header)
-    recent: list[bool] = []
+    recent: list[bool] = []  # whether each of the last points was disturbed
+    pauses = _PAUSES
     with measuring_mode():
         for _ in range(_ATTEMPTS):
             disturbed = []
             for task in waiting:
-                progress(len(runs.done), total, f"{task.dtype} {task.program.name}")
+                progress(done, total, f"{task.dtype} {task.program.name}")
                 point = _measure(task, protocol, device, clock)
-                if point["contaminated"] and not force:
-                    disturbed.append(task)
-                    recent.append(True)
-                else:
+                kept = force or not point["contaminated"]
+                if kept:
                     runs.append(point)
-                    measured += 1
-                    recent.append(False)
-                _check_busy(recent[-_BUSY_WINDOW:], runs)
+                    done += 1
+                else:
+                    disturbed.append(task)
+                recent = [*recent[1 - _BUSY_WINDOW :], not kept]
+                if sum(recent) >= _BUSY_SHARE * _BUSY_WINDOW:
+                    if not pauses:
+                        raise busy(f"of the last {len(recent)} points, {sum(recent)} were disturbed", runs)
+                    pauses -= 1
+                    progress(done, total, "waiting until the machine is quieter")
+                    time.sleep(_PAUSE_SECONDS)
+                    recent = []
             waiting = disturbed
             if not waiting:
                 break
         else:
             raise busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs)
-    progress(len(runs.done), total, "")
-    return measured
+    progress(done, total, "")
+    return done - there
 
 
 def now() -> str:
@@ -254,12 +263,6 @@ def quantized(module: Any) -> Any:
         raise UnsupportedError(
             f"int8: torch {torch.__version__} cannot quantise linear layers here: {reason}"
         ) from None
-
-
-def _check_busy(recent: Sequence[bool], runs: RunFile) -> None:
-    disturbed = sum(recent)
-    if len(recent) == _BUSY_WINDOW and disturbed >= _BUSY_SHARE * _BUSY_WINDOW:
-        raise busy(f"of the last {len(recent)} points, {disturbed} were disturbed", runs)
 
 
 def busy(what: str, runs: RunFile) -> MachineBusyError:
