@@ -5,16 +5,21 @@ May import: everything below, inside the functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from perfmodel.cli.options import json_option, read_counts, split_list
+from perfmodel.errors import InputError
 
-INTERRUPTED = 130
-_MOST_THREADS = 4096
+if TYPE_CHECKING:
+    from perfmodel.measuring.whole_models import Case
+
+_MOST = 1_000_000
+# options that only mean something for a whole model, and for a suite
+_OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
 
 
 @click.command("measure")
@@ -22,54 +27,135 @@ _MOST_THREADS = 4096
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
     "--suite",
-    type=click.Choice(["quick", "full"]),
-    default="quick",
-    help="Which programs, and how long each.",
-    show_default=True,
+    type=click.Choice(["quick", "full", "validation", "anchors"]),
+    help="Small programs (quick, or full: more of them and longer), or whole models to check a calibration against "
+    "(validation) or set its scale (anchors). [default: quick]",
 )
-@click.option("--dtype", default="fp32,bf16", metavar="D[,D]", help="fp32 bf16 fp16 int8.", show_default=True)
+@click.option(
+    "--dtype",
+    "--precision",
+    "dtype",
+    metavar="D[,D]",
+    help="fp32 bf16 fp16 int8; of models also amp-bf16 amp-fp16. [default: fp32,bf16; of MODEL fp32]",
+)
 @click.option("--threads", metavar="N[,N]", help="Cores that work. [default: all]")
-@click.option("--programs", "pattern", default="", metavar="REGEX", help="Only programs whose group and name match.")
-@click.option("--out", metavar="FILE", help="Where the points go, line by line. [default: runs-DEVICE-SUITE.jsonl]")
+@click.option("--programs", "pattern", metavar="REGEX", help="Only programs whose group and name match.")
+@click.option("--batch", metavar="N[,N]", help="Of MODEL: sequences or images computed together. [default: 1]")
+@click.option("--input-tokens", metavar="N[,N]", help="Of MODEL: prompt length. [default: 512]")
+@click.option("--output-tokens", metavar="N[,N]", help="Of MODEL: answer length. [default: 128]")
+@click.option("--image-size", metavar="N[,N]", help="Of MODEL: pixels of an image's side. [default: the model's own]")
+@click.option("--runtime", metavar="R[,R]", help="Of whole models: eager or compiled. [default: eager]")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="Where the points go, line by line. [default: runs-DEVICE-SUITE.jsonl, in this folder]",
+)
 @click.option("--force", is_flag=True, help="Measure although other programs disturb, and mark such points.")
 @json_option
 def measure_command(
     model: str | None,
     device: str,
-    suite: str,
-    dtype: str,
+    suite: str | None,
+    dtype: str | None,
     threads: str | None,
-    pattern: str,
+    pattern: str | None,
+    runtime: str | None,
     out: str | None,
     force: bool,
     as_json: bool,
+    **sizes: str | None,
 ) -> None:
-    """Time torch on this machine: a suite of small programs, or MODEL as a whole.
+    """Time torch on this machine: a suite of small programs, or MODEL as a whole with random weights.
 
-    Every point is on disk as soon as it is measured; the same command goes on where it was stopped.
+    MODEL is a catalog name, a config.json or its folder, timm:NAME, or torch:file.py:factory. Every point is on disk as
+    soon as it is measured; the same command goes on where it was stopped.
     """
     from perfmodel.measuring.conditions import available_cores
     from perfmodel.measuring.run_files import open_runs
-    from perfmodel.measuring.suite_runner import (
-        PROTOCOLS,
-        check_device,
-        check_threads,
-        check_torch,
-        measure_suite,
-        new_header,
-        suite_tasks,
-    )
+    from perfmodel.measuring.suite_runner import check_device, check_threads, check_torch, new_header
 
-    counts = read_counts(threads, _MOST_THREADS) if threads else (available_cores(),)
+    _check_options(model, suite, pattern, runtime, sizes)
+    counts = read_counts(threads, _MOST) if threads else (available_cores(),)
+    dtypes = split_list(dtype or ("fp32" if model else "fp32,bf16"))
     check_torch()
     check_device(device)
     check_threads(counts)
-    header = new_header(device, suite)
-    tasks = suite_tasks(suite, split_list(dtype), counts, header["machine"]["llc_bytes"], pattern)
-    path = out or f"runs-{device}-{suite}.jsonl"
-    with _resumable(path), open_runs(path, header) as runs, _progress_bar() as progress:
-        measured = measure_suite(tasks, runs, PROTOCOLS[suite], device=device, force=force, progress=progress)
-    _tell(path, measured, len(tasks), as_json)
+    what = "models" if model else suite or "quick"
+    path = out or f"runs-{device}-{what}.jsonl"
+    header = new_header(device, what)
+    if model or what in ("validation", "anchors"):
+        cases = _cases(model, what, dtypes, counts, split_list(runtime or "eager"), sizes)
+        total = sum(len(case.phases) for case in cases)
+        from perfmodel.measuring.whole_models import measure_models
+
+        with _resumable(path), open_runs(path, header) as runs, _progress_bar() as progress:
+            points = measure_models(cases, runs, device=device, force=force, progress=progress)
+    else:
+        from perfmodel.measuring.suite_runner import PROTOCOLS, measure_suite, suite_tasks
+
+        tasks = suite_tasks(what, dtypes, counts, header["machine"]["llc_bytes"], pattern or "")
+        total = len(tasks)
+        with _resumable(path), open_runs(path, header) as runs, _progress_bar() as progress:
+            points = measure_suite(tasks, runs, PROTOCOLS[what], device=device, force=force, progress=progress)
+    _tell(path, points, total, as_json)
+
+
+def _check_options(
+    model: str | None, suite: str | None, pattern: str | None, runtime: str | None, sizes: dict[str, str | None]
+) -> None:
+    """Raises InputError for options that mean nothing together, all of them named."""
+    whole = bool(model) or suite in ("validation", "anchors")
+    given = [name for name in _OF_MODELS if sizes[name]]
+    wrong = []
+    if model and suite:
+        wrong.append("give a MODEL or a --suite, not both")
+    if whole and pattern:
+        wrong.append("--programs chooses among the programs of a suite; leave it out for whole models")
+    if given and not model:
+        wrong.append(
+            f"{', '.join('--' + name.replace('_', '-') for name in given)}: only a MODEL has such sizes; name one"
+        )
+    if runtime and not whole:
+        wrong.append("--runtime: programs of a suite are timed eagerly; leave it out, or name a MODEL")
+    if wrong:
+        raise InputError("; ".join(wrong))
+
+
+def _cases(
+    model: str | None,
+    suite: str,
+    precisions: Sequence[str],
+    threads: Sequence[int],
+    runtimes: Sequence[str],
+    sizes: dict[str, str | None],
+) -> list[Case]:
+    """The whole models that are wanted, in all combinations."""
+    from itertools import product
+
+    from perfmodel.measuring.model_builders import Sizes
+    from perfmodel.measuring.validation_models import validation_cases
+    from perfmodel.measuring.whole_models import read_case
+
+    if not model:
+        return [
+            case
+            for runtime in runtimes
+            for case in validation_cases(precisions, threads, anchors_only=suite == "anchors", runtime=runtime)
+        ]
+    batches, inputs, outputs, sides = (
+        read_counts(value, _MOST) if (value := sizes[name]) else (1 if name == "batch" else 0,) for name in _OF_MODELS
+    )
+    combined = [
+        Sizes(batch=b, input_tokens=i, output_tokens=o, image_size=s)
+        for b, i, o, s in product(batches, inputs, outputs, sides)
+    ]
+    return [
+        read_case(model, size, precision=precision, threads=count, runtime=runtime)
+        for count in threads
+        for precision in precisions
+        for runtime in runtimes
+        for size in combined
+    ]
 
 
 def _tell(path: str, measured: int, total: int, as_json: bool) -> None:

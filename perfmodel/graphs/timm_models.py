@@ -50,7 +50,7 @@ def load_timm(source: str, image_size: int = 0) -> Model:
     name = source.removeprefix(PREFIX).removesuffix(REPARAMETERIZED)
     if image_size < 0:
         raise InputError(f"{source}: the image size must be a positive number of pixels, is {image_size}")
-    timm = _import_timm()
+    timm = import_timm()
     import torch
 
     made_for = _input_size(timm, name)
@@ -150,7 +150,12 @@ def _collector_paused() -> Iterator[None]:
 # ------------------------------------------------------------------------------------- importing timm
 
 
-def _import_timm() -> Any:
+def import_timm() -> Any:
+    """The package timm, also where torchvision is not installed.
+
+    Raises:
+        ModelError: timm or torch is not installed.
+    """
     try:
         with _quiet(), _torchvision_stood_in():
             import timm

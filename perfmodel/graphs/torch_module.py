@@ -110,23 +110,45 @@ def load_factory(spec: str) -> Model:
     Raises:
         ModelError: no such file or function, code that raises, or something else returned.
     """
-    file, _, factory_name = spec.rpartition(":")
-    if not file or not factory_name:
-        raise ModelError(f"'{spec}': name a file and a function in it, like torch:model.py:make_model")
-    path = Path(file)
+    path, factory_name = _split_spec(spec)
     with _importable_folder(path):
         factory = _find_factory(_run_file(path), factory_name, path)
         made, notes = _build(factory, factory_name, path)
-        if not isinstance(made, tuple) or len(made) not in (2, 3):
-            shape = f"a tuple of {len(made)}" if isinstance(made, tuple) else type(made).__name__
-            raise ModelError(f"{path}: {factory_name} returned {shape}; {_USAGE}")
+        _check_made(made, factory_name, path)
         dynamic = made[2] if len(made) == 3 else None
         model = trace_module(made[0], made[1], name=f"{path.stem}:{factory_name}", source=spec, dynamic=dynamic)
     graph = model.phases["forward"]
     return replace(model, notes=model.notes + notes, phases={"forward": replace(graph, notes=graph.notes + notes)})
 
 
+def run_factory(spec: str) -> tuple[Any, Any]:
+    """(module, example inputs) of a factory `file.py:factory`, in memory as the factory makes them.
+
+    Raises:
+        ModelError: as `load_factory`.
+    """
+    path, factory_name = _split_spec(spec)
+    with _importable_folder(path):
+        factory = _find_factory(_run_file(path), factory_name, path)
+        made = _called(factory, factory_name, path)
+        _check_made(made, factory_name, path)
+    return made[0], made[1]
+
+
 # ------------------------------------------------------------------------------------- the factory file
+
+
+def _split_spec(spec: str) -> tuple[Path, str]:
+    file, _, factory_name = spec.rpartition(":")
+    if not file or not factory_name:
+        raise ModelError(f"'{spec}': name a file and a function in it, like torch:model.py:make_model")
+    return Path(file), factory_name
+
+
+def _check_made(made: Any, name: str, path: Path) -> None:
+    if not isinstance(made, tuple) or len(made) not in (2, 3):
+        shape = f"a tuple of {len(made)}" if isinstance(made, tuple) else type(made).__name__
+        raise ModelError(f"{path}: {name} returned {shape}; {_USAGE}")
 
 
 @contextmanager
@@ -180,12 +202,16 @@ def _build(factory: Any, name: str, path: Path) -> tuple[Any, tuple[str, ...]]:
         with torch.device("meta"):
             return factory(), ()
     except (Exception, SystemExit) as on_meta:
-        try:
-            made = factory()
-        except (Exception, SystemExit) as error:
-            raise ModelError(f"{path}: {name}() raised {describe(error, str(path))}") from None
+        made = _called(factory, name, path)
         reason = describe(on_meta, str(path))
         return made, (f"the model was built in memory, because {name}() fails on the meta device: {reason}",)
+
+
+def _called(factory: Any, name: str, path: Path) -> Any:
+    try:
+        return factory()
+    except (Exception, SystemExit) as error:
+        raise ModelError(f"{path}: {name}() raised {describe(error, str(path))}") from None
 
 
 # ------------------------------------------------------------------------------------ inputs and sizes

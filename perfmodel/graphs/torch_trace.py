@@ -53,8 +53,8 @@ def to_meta(module: Any) -> MetaModule:
     named: dict[str, Any] = {}
     parameters: set[str] = set()
     paths: dict[int, str] = {}
-    for path, child in module.named_modules(remove_duplicate=False):
-        paths.setdefault(id(child), path)
+    for path, child in module.named_modules():
+        paths[id(child)] = path
         prefix = f"{path}." if path else ""
         for tensors in (child._parameters, child._buffers):
             named.update((prefix + name, tensor) for name, tensor in tensors.items() if tensor is not None)

@@ -16,9 +16,10 @@ _USUAL_LLC_BYTES = 32 << 20
 
 
 def machine() -> dict[str, Any]:
-    """The CPU's name, cores that this process may use, last-level cache in bytes, memory in whole GiB."""
+    """The CPU's name and number, cores that this process may use, last-level cache in bytes, memory in whole GiB."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
+        "cpu_number": "/".join(_cpu_fact(name) for name in ("vendor_id", "cpu family", "model", "stepping")),
         "isa": platform.machine(),
         "cores": available_cores(),
         "llc_bytes": llc_bytes(),
@@ -68,12 +69,13 @@ def free_memory_bytes() -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _cpu_name() -> str:
+def _cpu_fact(name: str) -> str:
+    """What Linux says of the first core; the names of virtual machines' CPUs leave out which one it is."""
     try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        found = re.search(rf"^{name}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+        return ""
+    return found[1].strip() if found else ""
 
 
 def _cache_bytes(file: Path) -> int:

@@ -68,7 +68,7 @@ class Footprints:
         if level == "llc":
             return max(2, min(64, self.llc_bytes * 3 // 8 // weight_bytes))
         wanted = min(max(6 * self.llc_bytes, 96 * _MIB), 640 * _MIB)
-        return max(2, min(200, -(-wanted // weight_bytes)))
+        return max(2, min(400, -(-wanted // weight_bytes)))
 
 
 def suite_programs(suite: str, dtype: str, llc_bytes: int, pattern: str = "") -> tuple[TimedProgram, ...]:

@@ -32,6 +32,7 @@ PROTOCOLS = {"quick": Protocol(), "full": Protocol(budget_seconds=0.25, least_sa
 _REFERENCE_EVERY_SECONDS = 3.0
 _ATTEMPTS = 3  # of a disturbed point
 _BUSY_WINDOW, _BUSY_SHARE = 12, 0.75  # so many of the last points disturbed: going on is a waste of time
+_PAUSES, _PAUSE_SECONDS = 4, 5.0  # what disturbs may be short
 _INSTALL = "pip install 'perfmodel[torch]'"
 
 Progress = Callable[[int, int, str], None]  # points done, points in all, what is timed
@@ -88,7 +89,7 @@ def check_threads(threads: Sequence[int]) -> None:
 
 def new_header(device: str, suite: str) -> dict[str, Any]:
     """What a file says of the machine and of the conditions."""
-    import perfmodel
+    from perfmodel import __version__
 
     found = machine()
     if device == "cuda":
@@ -99,7 +100,7 @@ def new_header(device: str, suite: str) -> dict[str, Any]:
         "device": device,
         "suite": suite,
         "created": now(),
-        "perfmodel": perfmodel.__version__,
+        "perfmodel": __version__,
         "reference_seconds": reference_seconds(),
     }
 
@@ -135,30 +136,38 @@ def measure_suite(
         MachineBusyError: too many points were disturbed. InputError: the file cannot be written.
     """
     waiting = [task for task in tasks if key_of(task.label) not in runs.done]
-    total, measured = len(tasks), 0
-    clock = _Clock(float(runs.header.get("reference_seconds") or 0) or reference_seconds())
-    recent: list[bool] = []
+    total = len(tasks)
+    done = there = total - len(waiting)
+    clock = Clock(runs.header)
+    recent: list[bool] = []  # whether each of the last points was disturbed
+    pauses = _PAUSES
     with measuring_mode():
         for _ in range(_ATTEMPTS):
             disturbed = []
             for task in waiting:
-                progress(len(runs.done), total, f"{task.dtype} {task.program.name}")
+                progress(done, total, f"{task.dtype} {task.program.name}")
                 point = _measure(task, protocol, device, clock)
-                if point["contaminated"] and not force:
-                    disturbed.append(task)
-                    recent.append(True)
-                else:
+                kept = force or not point["contaminated"]
+                if kept:
                     runs.append(point)
-                    measured += 1
-                    recent.append(False)
-                _check_busy(recent[-_BUSY_WINDOW:], runs)
+                    done += 1
+                else:
+                    disturbed.append(task)
+                recent = [*recent[1 - _BUSY_WINDOW :], not kept]
+                if sum(recent) >= _BUSY_SHARE * _BUSY_WINDOW:
+                    if not pauses:
+                        raise busy(f"of the last {len(recent)} points, {sum(recent)} were disturbed", runs)
+                    pauses -= 1
+                    progress(done, total, "waiting until the machine is quieter")
+                    time.sleep(_PAUSE_SECONDS)
+                    recent = []
             waiting = disturbed
             if not waiting:
                 break
         else:
-            raise _busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs)
-    progress(len(runs.done), total, "")
-    return measured
+            raise busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs)
+    progress(done, total, "")
+    return done - there
 
 
 def now() -> str:
@@ -181,11 +190,11 @@ def measuring_mode() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-class _Clock:
+class Clock:
     """How much slower the reference product is than at the beginning of the file, looked at every few seconds."""
 
-    def __init__(self, at_start_seconds: float) -> None:
-        self._at_start = at_start_seconds
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        self._at_start = float(header.get("reference_seconds") or 0) or reference_seconds()
         self._next = 0.0
         self._drift = 1.0
 
@@ -196,7 +205,7 @@ class _Clock:
         return self._drift
 
 
-def _measure(task: Task, protocol: Protocol, device: str, clock: _Clock) -> Point:
+def _measure(task: Task, protocol: Protocol, device: str, clock: Clock) -> Point:
     import torch
 
     torch.set_num_threads(task.threads)
@@ -256,13 +265,8 @@ def quantized(module: Any) -> Any:
         ) from None
 
 
-def _check_busy(recent: Sequence[bool], runs: RunFile) -> None:
-    disturbed = sum(recent)
-    if len(recent) == _BUSY_WINDOW and disturbed >= _BUSY_SHARE * _BUSY_WINDOW:
-        raise _busy(f"of the last {len(recent)} points, {disturbed} were disturbed", runs)
-
-
-def _busy(what: str, runs: RunFile) -> MachineBusyError:
+def busy(what: str, runs: RunFile) -> MachineBusyError:
+    """The error for points that could not be measured, with what to do."""
     return MachineBusyError(
         f"other programs keep what is measured off the cores: {what} (threads waited more than a sixth of the time; "
         f"load average {load_average():.1f} on {available_cores()} cores). Stop them, or use fewer --threads, and "

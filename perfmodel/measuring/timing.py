@@ -50,7 +50,7 @@ class Protocol:
         warm_up: calls before the first sample.
     """
 
-    budget_seconds: float = 0.05
+    budget_seconds: float = 0.06
     least_samples: int = 5
     most_samples: int = 300
     most_wall_over_cpu: float = 1.2

@@ -26,7 +26,7 @@ from perfmodel.graphs import timm_models  # noqa: E402
 from perfmodel.graphs.torch_module import trace_module  # noqa: E402
 
 try:
-    timm = timm_models._import_timm()
+    timm = timm_models.import_timm()
 except ModelError as error:
     pytest.skip(str(error), allow_module_level=True)
 

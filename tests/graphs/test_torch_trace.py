@@ -118,3 +118,11 @@ def test_an_exception_that_a_module_catches_does_not_confuse_the_names():
 
     graph = trace_module(nn.Sequential(Trying()), torch.zeros(2, 8), name="m", source="m").phases["forward"]
     assert [op.name for op in graph.ops] == ["0.wide.0", "0.add"]
+
+
+def test_a_module_that_is_used_twice_is_left_as_it_was() -> None:
+    layer = torch.nn.BatchNorm2d(4).eval()
+    module = torch.nn.Sequential(layer, torch.nn.ReLU(), layer)
+    trace_module(module, torch.zeros(1, 4, 3, 3), name="twice", source="twice")
+    assert not any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
+    assert module(torch.zeros(1, 4, 3, 3)).shape == (1, 4, 3, 3)

@@ -1,0 +1,1 @@
+"""Models that no catalog has: small ones of common architectures, for checking and scaling a calibration."""
