@@ -27,7 +27,7 @@ from perfmodel.kernels import Device, KernelTime, Rate, bound_seconds, contracti
 from perfmodel.kernels.cpu_network import cache_sizes, cpu_parts
 from perfmodel.kernels.framework import framework_parts
 from perfmodel.kernels.framework_classes import OpClass, class_of
-from perfmodel.kernels.networks import NetworkParts, has_own_kernels, is_cpu_scope, network_scope, time_parts
+from perfmodel.kernels.networks import CPU_DTYPES, NetworkParts, has_own_kernels, is_cpu_scope, network_scope, time_parts
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import SCHEMES
 from perfmodel.reuse import Touches, cached_shares, touches_of
@@ -142,8 +142,7 @@ def compile_graph(graph: Graph, device: Device) -> Program:
         members.setdefault((argument.cost, *same), []).append(index)
     rows: dict[Any, int] = {}  # every distinct size that varies -> its row
     has_cache = any(tensor.kind == "cache" for tensor in graph.tensors.values())
-    dtypes = [rate.dtype for rate in rates.values()]
-    scope = network_scope(device.hardware, device.runtime, dtypes, has_cache=has_cache)
+    scope = network_scope(device.hardware, device.runtime, _dtypes(graph, rates, device), has_cache=has_cache)
     groups = tuple(
         _group(graph, [arguments[index] for index in indices], tuple(indices), rates, rows, scope)
         for indices in members.values()
@@ -182,6 +181,13 @@ def _group(
         scope=framework or scope_of(members[0].kind, flags, rate),
         classes=_classes(graph, members, indices) if framework else (),
     )
+
+
+def _dtypes(graph: Graph, rates: Mapping[str, Rate], device: Device) -> list[str]:
+    """What contractions compute in; on a CPU, where one unit does all, what activations are kept in if there are none."""
+    if rates or device.hardware.kind != "cpu":
+        return [rate.dtype for rate in rates.values()]
+    return sorted({tensor.dtype for tensor in graph.tensors.values() if tensor.dtype in CPU_DTYPES})
 
 
 def _classes(graph: Graph, members: list[OpArguments], indices: tuple[int, ...]) -> tuple[OpClass, ...]:

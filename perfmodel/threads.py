@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from perfmodel.errors import InputError
-from perfmodel.types import Hardware
+from perfmodel.types import Figure, Hardware
 
 SATURATING_SHARE = 1 / 3  # of the cores, that draw the whole memory bandwidth
 
@@ -35,6 +35,7 @@ def with_threads(hardware: Hardware, threads: int) -> tuple[Hardware, str]:
         hardware,
         id=f"{hardware.id}-{threads}-threads",  # what was measured of the whole chip does not speak of it
         cores=threads,
+        figures=_inner_caches(hardware, share),
         peaks={key: rate * share for key, rate in hardware.peaks.items()},
         memory_bandwidth_bytes_per_second=hardware.memory_bandwidth_bytes_per_second
         * min(1.0, share / SATURATING_SHARE),
@@ -43,3 +44,11 @@ def with_threads(hardware: Hardware, threads: int) -> tuple[Hardware, str]:
         f"{threads} of {hardware.cores} cores: their share of the rates, and bandwidth as if a third of the cores drew "
         "all of it; single-core boost is not counted"
     )
+
+
+def _inner_caches(hardware: Hardware, share: float) -> dict[str, Figure]:
+    """The figures, with the inner caches of the cores at work, where a last one is known: they are summed over cores."""
+    figures = dict(hardware.figures)
+    if "caches.l2" in figures and "caches.llc" in figures:
+        figures["caches.l2"] = replace(figures["caches.l2"], value=figures["caches.l2"].value * share)
+    return figures

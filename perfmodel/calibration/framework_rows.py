@@ -141,7 +141,15 @@ def _read_batch(batch: Sequence[Measurement], chips: Mapping[str, Hardware]) -> 
 
 
 def _read_row(fact: Measurement, chip: Hardware) -> ModelRow:
-    program, sizes = model_program(fact, Device(chip, fact.runtime, {}))
+    return row_of(fact, *model_program(fact, Device(chip, fact.runtime, {})))
+
+
+def row_of(fact: Measurement, program: Program, sizes: Mapping[str, int]) -> ModelRow:
+    """What the time of a program at some sizes is made of.
+
+    Args:
+        fact: what was measured of it.
+    """
     groups = program_parts(program, sizes)
     streaming = [(group.repeats, parts) for group, parts in groups if group.rate is None]
     contracting = [(group.repeats, parts) for group, parts in groups if group.rate is not None]

@@ -1,10 +1,11 @@
 """Times of whole networks on a CPU: one form, coefficients by class of op, memory by how far back a byte was touched.
 
-    t = ((κ_c·Tc)^p + ((1 + e_c)·Tm)^p)^(1/p) + n·s_c,   κ_c = (1 + k_c^8)^(1/8)
+    t = ((κ_c·Tc)^p + ((1 + e_c)·Tm)^p)^(1/p) + φ_fresh·Tf + n·s_c,   κ_c = (1 + k_c^8)^(1/8)
 
     Tc   FLOPs/peak of contractions (depthwise and grouped convolutions run on the vector unit in fp32);
-         words of 4 bytes written/(fp32 vector peak/2) of all else
-    Tm   (bytes of memory + φ_last·bytes of the last cache + φ_inner·bytes of inner caches) / memory bandwidth
+         of all else max(FLOPs, 2·words of 4 bytes written)/fp32 vector peak
+    Tm   (1 + f)·(bytes of memory + φ_last·bytes of the last cache + φ_inner·bytes of inner caches)/bandwidth
+    Tf   bytes of outputs of FRESH_BYTES and more: the allocator returns them to the system, and each use faults again
     n    kernels, each with the start s_c that its class takes on the host; views take theirs in eager code
 
 The bytes are split by reuse distance (reuse.py). e_c is at least 0 and κ_c at least 1, so that no time is below the
@@ -14,7 +15,7 @@ models: ops by themselves run up to twice as fast as inside a network.
 Evidence: unseen whole models on the machine where programs were measured, and timm's table of one CPU with model
 families left out, where this form lowers the error from 12.0/15.2 to about 10.5/14 % (median/MAPE) against one without
 reuse, starts by class and work per element. Not kept, for they lowered no error left out: repacking of weights, terms
-for few channels, pollution by the op before, page faults of large outputs.
+for few channels, pollution by the op before.
 
 May import: coefficients, device, framework_classes, roofline, types.
 """
@@ -35,18 +36,19 @@ from perfmodel.types import Hardware, Op, OpCost
 
 _SOURCE = "torch programs on an AMD EPYC (Zen 5), 2 cores"
 SHARPNESS, WORD_BYTES = 8, 4
+FRESH_BYTES = 32 << 20  # glibc maps and unmaps blocks that large (M_MMAP_THRESHOLD_MAX)
 _TINY = 1e-15
 VIEW, RECURRENT = "view", "recurrent"
 # heavy functions by what a vector unit takes for them
-TANH = {"tanh", "gelu_tanh", "gelu_tanh_mul", "pow", "general_pow", "sin", "cos", "log", "mish"}
+TANH = {"tanh", "gelu_tanh", "gelu_tanh_mul", "general_pow", "sin", "cos", "log", "mish"}
 EXPONENTIAL = {"silu", "silu_mul", "sigmoid", "exp", "softplus", "elu", "celu", "selu", "log_sigmoid"}
-CLAMPED = {"hardswish"}
+CHEAP = {"hardswish", "pow"}
 CLASSES = (*STREAMING, "exponential", "tanh", *COMPUTING, RECURRENT, VIEW)
 _IN_FP32 = ("depthwise_3x3", "depthwise_5x5", "depthwise_large", "grouped")
 # k_c and s_c before any measurement; 2 and 4 µs where none is named
 _SLOWDOWN = {
-    "light": 9.0, "heavy": 70.0, "exponential": 60.0, "tanh": 120.0, "batch_norm": 12.0, "row_norm": 29.0,
-    "softmax": 72.0, "pool": 43.0, "reduce": 12.0, "copy": 15.0, "cast": 10.0, "weight_cast": 10.0, "gather": 15.0,
+    "light": 9.0, "heavy": 18.0, "exponential": 23.0, "tanh": 29.0, "batch_norm": 12.0, "row_norm": 7.0,
+    "softmax": 29.0, "pool": 300.0, "reduce": 15.0, "copy": 15.0, "cast": 10.0, "weight_cast": 10.0, "gather": 15.0,
     "resize": 40.0, "depthwise_3x3": 10.0, "depthwise_5x5": 10.0, "depthwise_large": 10.0, "grouped": 10.0,
     "matmul": 4.0, "plain_attention": 4.0, RECURRENT: 3.5,
 }  # fmt: skip
@@ -60,7 +62,7 @@ _STARTS = {
 def _slowdown(name: str) -> Prior:
     return prior(
         f"cpu.{name}.slowdown", _SLOWDOWN.get(name, 2.0), _SLOWDOWN_SD, source=_SOURCE,
-        meaning="time over that of the FLOPs, or words written, at the peak",
+        meaning="time over that of the FLOPs at the peak",
     )  # fmt: skip
 
 
@@ -81,13 +83,21 @@ SLOWDOWN = {name: _slowdown(name) for name in CLASSES if name != VIEW}
 EXCESS = {name: _excess(name) for name in CLASSES if name != VIEW}
 START = {name: _start(name) for name in CLASSES}
 OVERLAP = prior("cpu.overlap", 1.0, 0.3, meaning="p - 1 of the norm over compute and memory time", source=_SOURCE)
+MEMORY = prior(
+    "cpu.memory.excess", 0.5, 1.0, meaning="time of a byte from memory over that at the bandwidth, beyond 1",
+    source=_SOURCE,
+)  # fmt: skip
 LAST_CACHE = prior(
     "cpu.last_cache", 0.45, 0.3, meaning="time of a byte from the last cache over one from memory", source=_SOURCE
 )
 INNER_CACHE = prior(
     "cpu.inner_cache", 0.15, 0.3, meaning="time of a byte from inner caches over one from memory", source=_SOURCE
 )
-FITTED = (*EXCESS.values(), *SLOWDOWN.values(), *START.values(), OVERLAP, LAST_CACHE, INNER_CACHE)
+FRESH = prior(
+    "cpu.fresh_memory", 20.0, 0.7, meaning="page faults of a byte that the system hands out anew, over its time at the"
+    " bandwidth", source=_SOURCE,
+)  # fmt: skip
+FITTED = (*EXCESS.values(), *SLOWDOWN.values(), *START.values(), OVERLAP, MEMORY, LAST_CACHE, INNER_CACHE, FRESH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +106,8 @@ class CpuParts:
 
     Args:
         classes: places in `CLASSES`, (ops,). compute_seconds: at the peak. memory_seconds, last_seconds, inner_seconds:
-            bytes from memory, the last cache and inner ones over the memory bandwidth. kernels: how many start. All
-            (ops, configurations).
+            bytes from memory, the last cache and inner ones over the memory bandwidth. fresh_seconds: likewise, of
+            large outputs. kernels: how many start. All (ops, configurations).
     """
 
     classes: np.ndarray[Any, np.dtype[np.int64]]
@@ -105,6 +115,7 @@ class CpuParts:
     memory_seconds: Array
     last_seconds: Array
     inner_seconds: Array
+    fresh_seconds: Array
     kernels: Array
 
 
@@ -121,7 +132,7 @@ def cpu_class(op: Op, own: OpClass) -> str:
     functions = {str(name) for name in op.attributes.get("functions", (op.attributes.get("function", ""),))}
     if functions & TANH:
         return "tanh"
-    return "exponential" if functions & EXPONENTIAL else "light" if functions <= CLAMPED else "heavy"
+    return "exponential" if functions & EXPONENTIAL else "light" if functions <= CHEAP else "heavy"
 
 
 def cache_sizes(hardware: Hardware) -> tuple[float, ...]:
@@ -146,12 +157,15 @@ def cpu_parts(
     """
     names = [cpu_class(op, own) for op, own in zip(ops, classes, strict=True)]
     zero = np.zeros((len(ops), 1))
-    moved = np.asarray(cost.bytes, dtype=float) / device.hardware.memory_bandwidth_bytes_per_second + zero
+    bandwidth = device.hardware.memory_bandwidth_bytes_per_second
+    moved = np.asarray(cost.bytes, dtype=float) / bandwidth + zero
+    written = np.asarray(cost.write_bytes, dtype=float)
     last = cached[-1] if cached else 0.0
     inner = cached[0] if len(cached) > 1 else 0.0
     vector = device.vector_flops_per_second
     if rate is None:
-        compute = np.asarray(cost.write_bytes, dtype=float) / WORD_BYTES * 2 / vector + zero
+        flops = np.maximum(np.asarray(cost.vector_flops, dtype=float), 2 * written / WORD_BYTES)
+        compute = flops / vector + zero
     else:
         peaks = [min(vector, rate.flops_per_second) if name in _IN_FP32 else rate.flops_per_second for name in names]
         compute = np.asarray(cost.matrix_flops, dtype=float) / np.array(peaks)[:, None] + zero
@@ -164,6 +178,7 @@ def cpu_parts(
         memory_seconds=moved * (1 - inner - last),
         last_seconds=moved * last,
         inner_seconds=moved * inner,
+        fresh_seconds=np.where(written >= FRESH_BYTES, written / bandwidth, 0.0) + zero,
         kernels=np.maximum(kernels if eager else np.minimum(kernels, 1), views),
     )
 
@@ -180,8 +195,9 @@ def time_cpu(parts: CpuParts, device: Device) -> KernelTime:
         return np.asarray(values[parts.classes][:, None])
 
     excess, start, ratio = of_class(EXCESS), of_class(START), of_class(SLOWDOWN) ** SHARPNESS
-    last, inner, overlap = device[LAST_CACHE], device[INNER_CACHE], device[OVERLAP]
-    moved = parts.memory_seconds + last.value * parts.last_seconds + inner.value * parts.inner_seconds
+    last, inner, overlap, far = (device[own] for own in (LAST_CACHE, INNER_CACHE, OVERLAP, MEMORY))
+    from_caches = last.value * parts.last_seconds + inner.value * parts.inner_seconds
+    moved = (1 + far.value) * (parts.memory_seconds + from_caches)
     compute, memory = (1 + ratio) ** (1 / SHARPNESS) * parts.compute_seconds, (1 + excess) * moved
     p = 1 + overlap.value
     larger = np.maximum(np.maximum(compute, memory), _TINY)
@@ -192,12 +208,16 @@ def time_cpu(parts: CpuParts, device: Device) -> KernelTime:
     logs = sum(power * np.log(np.maximum(power, _TINY)) for power in (compute_power, memory_power))
     bend = larger * total ** (1 / p) / p**2 * (logs / total - np.log(total)) * overlap.value
     bend = np.where(total > _TINY, bend, 0.0)  # ∂t/∂log(p - 1)
-    from_memory = memory_part / np.maximum(moved, _TINY)
+    from_memory = memory_part * (1 + far.value) / np.maximum(moved, _TINY)
     sensitivities: list[tuple[Coefficient, Array]] = [
         (overlap, bend),
+        (far, memory_part * far.value / (1 + far.value)),
         (last, from_memory * last.value * parts.last_seconds),
         (inner, from_memory * inner.value * parts.inner_seconds),
     ]
+    fresh = device[FRESH]
+    faults = fresh.value * parts.fresh_seconds
+    sensitivities.append((fresh, faults))
     starts = start * parts.kernels
     for place, name in names.items():
         own = (parts.classes == place)[:, None]
@@ -205,4 +225,4 @@ def time_cpu(parts: CpuParts, device: Device) -> KernelTime:
         if name != VIEW:
             sensitivities.append((device[SLOWDOWN[name]], compute_part * own * ratio / (1 + ratio)))
             sensitivities.append((device[EXCESS[name]], memory_part * own * excess / (1 + excess)))
-    return KernelTime(compute_part, memory_part, starts, tuple(sensitivities))
+    return KernelTime(compute_part, memory_part + faults, starts, tuple(sensitivities))

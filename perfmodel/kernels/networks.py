@@ -25,7 +25,7 @@ NetworkParts: TypeAlias = Parts | CpuParts
 RUNTIMES = ("eager", "compiled")
 # what contractions compute in; TF32 runs the same kernels as 16 bits but was not measured
 _GPU_DTYPES = {"fp16", "bf16", "tf32"}
-_CPU_DTYPES = {"fp32", "fp16", "bf16", "int8"}
+CPU_DTYPES = {"fp32", "fp16", "bf16", "int8"}
 _ON_CPU = "framework.cpu."
 
 
@@ -41,7 +41,7 @@ def network_scope(hardware: Hardware, runtime: str, dtypes: Sequence[str], *, ha
         return ""
     if hardware.kind == "gpu":
         return f"framework.gpu.{runtime}" if set(dtypes) <= _GPU_DTYPES and not has_cache else ""
-    if hardware.kind != "cpu" or not set(dtypes) <= _CPU_DTYPES:
+    if hardware.kind != "cpu" or not set(dtypes) <= CPU_DTYPES:
         return ""
     narrow = [dtype for dtype in ("int8", "bf16", "fp16") if dtype in dtypes]
     return f"{_ON_CPU}{runtime}" + (f".{narrow[0]}" if narrow else "")
