@@ -27,7 +27,14 @@ from perfmodel.kernels import Device, KernelTime, Rate, bound_seconds, contracti
 from perfmodel.kernels.cpu_network import cache_sizes, cpu_parts
 from perfmodel.kernels.framework import framework_parts
 from perfmodel.kernels.framework_classes import OpClass, class_of
-from perfmodel.kernels.networks import CPU_DTYPES, NetworkParts, has_own_kernels, is_cpu_scope, network_scope, time_parts
+from perfmodel.kernels.networks import (
+    CPU_DTYPES,
+    NetworkParts,
+    has_own_kernels,
+    is_cpu_scope,
+    network_scope,
+    time_parts,
+)
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import SCHEMES
 from perfmodel.reuse import Touches, cached_shares, touches_of
@@ -289,7 +296,7 @@ def _parts(
 ) -> NetworkParts:
     ops = [program.graph.ops[index] for index in group.indices]
     if program.touches:
-        return cpu_parts(group.classes, ops, cost, program.device, group.rate, cached)
+        return cpu_parts(group.classes, ops, sizes, cost, program.device, group.rate, cached)
     return framework_parts(group.classes, ops, sizes, cost, program.device, group.rate)
 
 

@@ -1,10 +1,11 @@
 """Times of whole networks on a CPU: one form, coefficients by class of op, memory by how far back a byte was touched.
 
-    t = ((κ_c·Tc)^p + ((1 + e_c)·Tm)^p)^(1/p) + φ_fresh·Tf + n·s_c,   κ_c = (1 + k_c^8)^(1/8)
+    t = ((κ_c·Tc)^p + ((1 + e_c)·Tm)^p)^(1/p) + w_c·Tw + φ_fresh·Tf + n·s_c,   κ_c = (1 + k_c^8)^(1/8)
 
     Tc   FLOPs/peak of contractions (depthwise and grouped convolutions run on the vector unit in fp32);
          of all else max(FLOPs, 2·words of 4 bytes written)/fp32 vector peak
     Tm   (1 + f)·(bytes of memory + φ_last·bytes of the last cache + φ_inner·bytes of inner caches)/bandwidth
+    Tw   bytes of weights that a kernel copies into a layout of its own, at every call that multiplies more than a row
     Tf   bytes of outputs of FRESH_BYTES and more: the allocator returns them to the system, and each use faults again
     n    kernels, each with the start s_c that its class takes on the host; views take theirs in eager code
 
@@ -13,9 +14,9 @@ bytes that come from memory over its bandwidth, or below FLOPs/peak. All coeffic
 models: ops by themselves run up to twice as fast as inside a network.
 
 Evidence: unseen whole models on the machine where programs were measured, and timm's table of one CPU with model
-families left out, where this form lowers the error from 12.0/15.2 to about 10.5/14 % (median/MAPE) against one without
-reuse, starts by class and work per element. Not kept, for they lowered no error left out: repacking of weights, terms
-for few channels, pollution by the op before.
+families left out, where this form lowers the error from 12.0/15.2 to 10.6/13.8 % (median/MAPE) against one without
+reuse, starts by class and work per element. Not kept, for they lowered no error left out: terms for shallow products
+and few channels, padding of rows to vectors, copies of images into a kernel's layout, pollution by the op before.
 
 May import: coefficients, device, framework_classes, roofline, types.
 """
@@ -38,17 +39,19 @@ _SOURCE = "torch programs on an AMD EPYC (Zen 5), 2 cores"
 SHARPNESS, WORD_BYTES = 8, 4
 FRESH_BYTES = 32 << 20  # glibc maps and unmaps blocks that large (M_MMAP_THRESHOLD_MAX)
 _TINY = 1e-15
-VIEW, RECURRENT = "view", "recurrent"
+VIEW, RECURRENT, MEAN_POOL = "view", "recurrent", "mean_pool"
 # heavy functions by what a vector unit takes for them
 TANH = {"tanh", "gelu_tanh", "gelu_tanh_mul", "general_pow", "sin", "cos", "log", "mish"}
 EXPONENTIAL = {"silu", "silu_mul", "sigmoid", "exp", "softplus", "elu", "celu", "selu", "log_sigmoid"}
 CHEAP = {"hardswish", "pow"}
-CLASSES = (*STREAMING, "exponential", "tanh", *COMPUTING, RECURRENT, VIEW)
+CLASSES = (*STREAMING, "exponential", "tanh", MEAN_POOL, *COMPUTING, RECURRENT, VIEW)
 _IN_FP32 = ("depthwise_3x3", "depthwise_5x5", "depthwise_large", "grouped")
+# contractions whose kernels copy weights into a layout of their own at every call, unless it is one row against them
+PACKING = ("linear", "convolution_3x3", "convolution", "pointwise_convolution", "grouped")
 # k_c and s_c before any measurement; 2 and 4 µs where none is named
 _SLOWDOWN = {
     "light": 9.0, "heavy": 18.0, "exponential": 23.0, "tanh": 29.0, "batch_norm": 12.0, "row_norm": 7.0,
-    "softmax": 29.0, "pool": 300.0, "reduce": 15.0, "copy": 15.0, "cast": 10.0, "weight_cast": 10.0, "gather": 15.0,
+    "softmax": 29.0, "pool": 1000.0, MEAN_POOL: 10.0, "reduce": 15.0, "copy": 15.0, "cast": 10.0, "weight_cast": 10.0, "gather": 15.0,
     "resize": 40.0, "depthwise_3x3": 10.0, "depthwise_5x5": 10.0, "depthwise_large": 10.0, "grouped": 10.0,
     "matmul": 4.0, "plain_attention": 4.0, RECURRENT: 3.5,
 }  # fmt: skip
@@ -82,7 +85,7 @@ def _start(name: str) -> Prior:
 SLOWDOWN = {name: _slowdown(name) for name in CLASSES if name != VIEW}
 EXCESS = {name: _excess(name) for name in CLASSES if name != VIEW}
 START = {name: _start(name) for name in CLASSES}
-OVERLAP = prior("cpu.overlap", 1.0, 0.3, meaning="p - 1 of the norm over compute and memory time", source=_SOURCE)
+OVERLAP = prior("cpu.overlap", 3.0, 1.0, meaning="p - 1 of the norm over compute and memory time", source=_SOURCE)
 MEMORY = prior(
     "cpu.memory.excess", 0.5, 1.0, meaning="time of a byte from memory over that at the bandwidth, beyond 1",
     source=_SOURCE,
@@ -93,11 +96,28 @@ LAST_CACHE = prior(
 INNER_CACHE = prior(
     "cpu.inner_cache", 0.15, 0.3, meaning="time of a byte from inner caches over one from memory", source=_SOURCE
 )
+PACKED = {
+    name: prior(
+        f"cpu.{name}.packing", 2.0, 1.0, meaning="copying weights into a kernel's layout, over moving them once",
+        source=_SOURCE,
+    )
+    for name in PACKING
+}  # fmt: skip
 FRESH = prior(
     "cpu.fresh_memory", 20.0, 0.7, meaning="page faults of a byte that the system hands out anew, over its time at the"
     " bandwidth", source=_SOURCE,
 )  # fmt: skip
-FITTED = (*EXCESS.values(), *SLOWDOWN.values(), *START.values(), OVERLAP, MEMORY, LAST_CACHE, INNER_CACHE, FRESH)
+FITTED = (
+    *PACKED.values(),
+    *EXCESS.values(),
+    *SLOWDOWN.values(),
+    *START.values(),
+    OVERLAP,
+    MEMORY,
+    LAST_CACHE,
+    INNER_CACHE,
+    FRESH,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +127,7 @@ class CpuParts:
     Args:
         classes: places in `CLASSES`, (ops,). compute_seconds: at the peak. memory_seconds, last_seconds, inner_seconds:
             bytes from memory, the last cache and inner ones over the memory bandwidth. fresh_seconds: likewise, of
-            large outputs. kernels: how many start. All (ops, configurations).
+            large outputs. packed_seconds: likewise, of weights that are packed. kernels: how many start. All (ops, configurations).
     """
 
     classes: np.ndarray[Any, np.dtype[np.int64]]
@@ -116,6 +136,7 @@ class CpuParts:
     last_seconds: Array
     inner_seconds: Array
     fresh_seconds: Array
+    packed_seconds: Array
     kernels: Array
 
 
@@ -125,8 +146,10 @@ def cpu_class(op: Op, own: OpClass) -> str:
     Args:
         own: its class as a kernel of a framework.
     """
-    if op.kind == VIEW:
-        return VIEW
+    if op.kind in (VIEW, RECURRENT):
+        return op.kind
+    if op.kind == "pool" and op.attributes.get("function") != "max":
+        return MEAN_POOL
     if own.compute or own.memory != "heavy":
         return own.compute or own.memory
     functions = {str(name) for name in op.attributes.get("functions", (op.attributes.get("function", ""),))}
@@ -145,13 +168,13 @@ def cache_sizes(hardware: Hardware) -> tuple[float, ...]:
 
 
 def cpu_parts(
-    classes: Sequence[OpClass], ops: Sequence[Op], cost: OpCost, device: Device, rate: Rate | None,
-    cached: Sequence[Array],
+    classes: Sequence[OpClass], ops: Sequence[Op], sizes: Mapping[str, Any], cost: OpCost, device: Device,
+    rate: Rate | None, cached: Sequence[Array],
 ) -> CpuParts:  # fmt: skip
     """The parts of a group of ops.
 
     Args:
-        classes, ops: one per row. cost: theirs, arrays (ops, configurations).
+        classes, ops: one per row. sizes, cost: theirs, arrays (ops, configurations).
         rate: peak of the dtype they compute in; None for ops that do not contract.
         cached: shares of their bytes that each of `cache_sizes` holds, (ops, configurations).
     """
@@ -169,6 +192,8 @@ def cpu_parts(
     else:
         peaks = [min(vector, rate.flops_per_second) if name in _IN_FP32 else rate.flops_per_second for name in names]
         compute = np.asarray(cost.matrix_flops, dtype=float) / np.array(peaks)[:, None] + zero
+    rows = np.asarray(sizes["m"], dtype=float) if ops[0].kind == "linear" else 2.0
+    packs = np.array([[float(name in PACKING)] for name in names]) * (rows > 1)
     kernels = np.asarray(cost.launches, dtype=float) + zero
     eager = device.runtime == "eager"
     views = np.array([[float(name == VIEW)] for name in names]) * (1.0 if eager else 0.0)
@@ -179,6 +204,7 @@ def cpu_parts(
         last_seconds=moved * last,
         inner_seconds=moved * inner,
         fresh_seconds=np.where(written >= FRESH_BYTES, written / bandwidth, 0.0) + zero,
+        packed_seconds=packs * np.asarray(cost.weight_bytes, dtype=float) / bandwidth + zero,
         kernels=np.maximum(kernels if eager else np.minimum(kernels, 1), views),
     )
 
@@ -218,11 +244,14 @@ def time_cpu(parts: CpuParts, device: Device) -> KernelTime:
     fresh = device[FRESH]
     faults = fresh.value * parts.fresh_seconds
     sensitivities.append((fresh, faults))
+    packing = of_class(PACKED) * parts.packed_seconds
     starts = start * parts.kernels
     for place, name in names.items():
         own = (parts.classes == place)[:, None]
         sensitivities.append((device[START[name]], starts * own))
+        if name in PACKED:
+            sensitivities.append((device[PACKED[name]], packing * own))
         if name != VIEW:
             sensitivities.append((device[SLOWDOWN[name]], compute_part * own * ratio / (1 + ratio)))
             sensitivities.append((device[EXCESS[name]], memory_part * own * excess / (1 + excess)))
-    return KernelTime(compute_part, memory_part + faults, starts, tuple(sensitivities))
+    return KernelTime(compute_part, memory_part + faults + packing, starts, tuple(sensitivities))

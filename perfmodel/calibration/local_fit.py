@@ -1,0 +1,84 @@
+"""Coefficients of a CPU from programs and a few whole models measured on it.
+
+    minimise  Σ ρ((log t(c) − log t_measured)/σ_group) + Σ ρ(log(c/prior)/sd),   ρ(r) = 2·(√(1 + r²) − 1)
+
+σ is small for what resembles whole models: 2 % for deep programs, 12 % for ops by themselves, which run faster there than
+in any network. Solved by scipy's trust region from the priors, with derivatives from the forms' sensitivities: with
+Gauss-Newton the same data end in a minimum twice as bad.
+
+May import: run_rows, framework_rows, fitted_scopes, kernels and below; scipy inside functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from perfmodel.calibration.framework_rows import stack, stack_seconds
+from perfmodel.calibration.run_rows import RunRow
+from perfmodel.coefficients import Coefficient
+from perfmodel.errors import InputError
+from perfmodel.fitted_scopes import FittedScope
+from perfmodel.kernels import Device
+from perfmodel.kernels.networks import fitted_priors
+from perfmodel.types import Hardware
+
+NOISE: Mapping[str, float] = {"single": 0.12, "interleaved": 0.12, "block": 0.04, "deep": 0.02, "model": 0.03}
+LEAST_ROWS = 20
+MOST_STEPS = 300
+
+
+def fit_runs(scope: str, rows: Sequence[RunRow], chip: Hardware) -> FittedScope:
+    """Fit the coefficients of a scope to runs of one chip.
+
+    Raises:
+        InputError: too few runs to fit anything.
+    """
+    if len(rows) < LEAST_ROWS:
+        raise InputError(f"{scope}: {len(rows)} runs are too few to fit; {LEAST_ROWS} are needed at least.")
+    from scipy.optimize import least_squares
+
+    runtime = rows[0].row.fact.runtime
+    priors = [prior.resolve(chip, runtime) for prior in fitted_priors(scope)]
+    start = np.log([prior.value for prior in priors])
+    spread = np.array([prior.log_sd for prior in priors])
+    stacked = stack([own.row for own in rows], scope)
+    noise = np.array([NOISE[own.group] for own in rows])
+    measured = np.log(stacked.seconds)
+    none = np.zeros(len(rows))
+
+    def device(logs: Any) -> Device:
+        values = zip(priors, np.exp(logs), strict=True)
+        return Device(chip, runtime, {
+            f"{scope}:{prior.name}": Coefficient(prior.name, float(value), 0.0, "fit", "") for prior, value in values
+        })  # fmt: skip
+
+    def residuals(logs: Any) -> Any:
+        predicted = np.log(stack_seconds(stacked, device(logs))[0])
+        return np.concatenate([(predicted - measured) / noise, (logs - start) / spread])
+
+    def jacobian(logs: Any) -> Any:
+        slopes = stack_seconds(stacked, device(logs))[1]
+        columns = np.array([slopes.get(prior.name, none) for prior in priors]).T
+        return np.vstack([columns / noise[:, None], np.diag(1 / spread)])
+
+    found = least_squares(
+        residuals, start, jac=jacobian, loss="soft_l1", x_scale=spread, max_nfev=MOST_STEPS, method="trf"
+    )
+    steep = jacobian(found.x) / (1 + residuals(found.x) ** 2)[:, None] ** 0.25
+    log_sd = np.sqrt(np.diag(np.linalg.inv(steep.T @ steep)))
+    return FittedScope(
+        scope=scope,
+        runtime=runtime,
+        names=tuple(prior.name for prior in priors),
+        priors=np.exp(start),
+        prior_sd=spread,
+        pooled=found.x - start,
+        log_sd=log_sd,
+        effects={("device", chip.id): np.zeros(len(priors))},
+        vendors=frozenset({(chip.kind, chip.vendor)}),
+        rows=len(rows),
+        stays=log_sd > spread / np.sqrt(2),
+    )
