@@ -9,7 +9,7 @@ checked then.
 
     wall_over_cpu = wall / (wall - wait)
 
-A sample above `most_wall_over_cpu` is rejected and repeated. May import: errors; torch inside functions.
+A sample above `most_wall_over_cpu` is rejected and repeated. May import: torch, inside functions.
 """
 
 from __future__ import annotations
@@ -24,18 +24,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from perfmodel.errors import PerfmodelError
-
 Call = Callable[[], object]
 
 _SHORTEST_SAMPLE_SECONDS = 1e-4
 _TASKS = Path("/proc/self/task")
 _REFERENCE_SIZE = 192  # of a product whose factors stay in the second-level cache
 _REFERENCE_REPEATS = 30
-
-
-class MachineBusyError(PerfmodelError):
-    """Other programs take so much of the machine that what is measured would say little."""
 
 
 @dataclass(frozen=True, slots=True)
