@@ -24,8 +24,8 @@ from tests.measuring.measured import (
 
 pytest.importorskip("torch")
 
-from perfmodel.measuring.program_parts import Each  # noqa: E402
-from perfmodel.measuring.suite_runner import PROTOCOLS, Task, measure_suite, new_header  # noqa: E402
+from perfmodel.measuring.program_parts import Each
+from perfmodel.measuring.suite_runner import PROTOCOLS, Task, measure_suite, new_header
 
 pytestmark = pytest.mark.torch
 
