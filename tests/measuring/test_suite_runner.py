@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from perfmodel.errors import UnsupportedError
+from perfmodel.errors import MachineBusyError, UnsupportedError
 from perfmodel.measuring.programs import TimedProgram
 from perfmodel.measuring.run_files import open_runs
 from tests.measuring.measured import (
@@ -25,13 +25,12 @@ from tests.measuring.measured import (
 pytest.importorskip("torch")
 
 from perfmodel.measuring.program_parts import Each
-from perfmodel.measuring.suite_runner import PROTOCOLS, Task, measure_suite, new_header
+from perfmodel.measuring.suite_runner import PROTOCOLS, Task, measure_suite, new_header, suite_tasks
 
 pytestmark = pytest.mark.torch
 
 # --force: whoever else uses the machine may not fail the tests
 FEW = ("--programs", "^single chain of|^interleaved (gelu|add|silu) ", "--dtype", "fp32", "--force")
-HEAVY = ("--programs", "^deep 16 basic", "--dtype", "fp32")
 
 
 def wait_for_points(path: Path, count: int) -> None:
@@ -121,15 +120,13 @@ def test_a_finished_run_measures_nothing_again(uninterrupted: Path) -> None:
 @needs_affinity
 def test_a_busy_machine_is_refused_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
-    with one_core_shared():
-        code, out, err = measure(*HEAVY, "--out", str(path))
-        assert (code, out) == (2, "")
-        assert "other programs keep what is measured off the cores" in err
-        assert "load average" in err
-        assert "--force" in err
+    tasks = suite_tasks("quick", ["fp32"], [1], 1 << 25, "^deep 16 basic")
+    with open_runs(path, new_header("cpu", "quick")) as runs, one_core_shared():
+        with pytest.raises(MachineBusyError, match=r"off the cores.*load average.*--force") as raised:
+            measure_suite(tasks, runs, PROTOCOLS["quick"])
+        assert raised.value.exit_code == 2
         assert points_of(path) == []
-        code, _, err = measure(*HEAVY, "--out", str(path), "--force")
-    assert code == 0, err
+        assert measure_suite(tasks, runs, PROTOCOLS["quick"], force=True) == 1
     (point,) = points_of(path)
     assert point["contaminated"]
     assert point["wall_over_cpu"] > 1.3
