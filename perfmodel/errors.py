@@ -8,6 +8,7 @@ PerfmodelError                exit code 2
 ├── ModelError                a model source that cannot be turned into a graph
 ├── GraphError                a graph that contradicts itself (cycle, shapes, names)
 ├── UnsupportedError          the chip cannot do what was asked (a refused precision)
+├── MachineBusyError          other programs disturb a measurement too much
 └── UnmodelledError           --strict and an op has no formula
 """
 
@@ -84,6 +85,10 @@ class GraphError(PerfmodelError):
 
 class UnsupportedError(PerfmodelError):
     """The chip cannot do what was asked, and no fallback is declared for it."""
+
+
+class MachineBusyError(PerfmodelError):
+    """Other programs take so much of the machine that what is measured would say little."""
 
 
 class UnmodelledError(PerfmodelError):

@@ -78,7 +78,7 @@ def measure_command(
     counts = read_counts(threads, _MOST) if threads else (available_cores(),)
     dtypes = split_list(dtype or ("fp32" if model else "fp32,bf16"))
     check_torch()
-    check_device(device)
+    check_device(device, dtypes)
     check_threads(counts)
     what = "models" if model else suite or "quick"
     path = out or f"runs-{device}-{what}.jsonl"

@@ -16,8 +16,11 @@ _WARM_UP_CALLS = 3
 _LAUNCHES_PER_SAMPLE_SECONDS = 1e-3  # events resolve half a microsecond
 
 
-def time_cuda_calls(call: Call, protocol: Protocol) -> tuple[Timing, float | None]:
+def time_cuda_calls(call: Call, protocol: Protocol, before: Call | None = None) -> tuple[Timing, float | None]:
     """Time a program on the current device.
+
+    Args:
+        before: puts things back before each sample, untimed; such a program is not captured.
 
     Returns:
         The eager timing, and the seconds of the device alone (None: the program cannot be captured).
@@ -25,21 +28,25 @@ def time_cuda_calls(call: Call, protocol: Protocol) -> tuple[Timing, float | Non
     import torch
 
     for _ in range(max(protocol.warm_up, _WARM_UP_CALLS)):
+        if before:
+            before()
         call()
     torch.cuda.synchronize()
-    eager = _time_with_events(call, protocol)
-    replay = _captured(call)
+    eager = _time_with_events(call, protocol, before)
+    replay = None if before else _captured(call)
     device_seconds = _time_with_events(replay, protocol).seconds if replay else None
     return eager, device_seconds
 
 
-def _time_with_events(call: Call, protocol: Protocol) -> Timing:
-    calls = max(1, int(_LAUNCHES_PER_SAMPLE_SECONDS / max(_seconds(call, 1), 1e-6)))
+def _time_with_events(call: Call, protocol: Protocol, before: Call | None = None) -> Timing:
+    calls = 1 if before else max(1, int(_LAUNCHES_PER_SAMPLE_SECONDS / max(_seconds(call, 1), 1e-6)))
     samples: list[float] = []
     elapsed = 0.0
     while len(samples) < protocol.least_samples or (
         elapsed < protocol.budget_seconds and len(samples) < protocol.most_samples
     ):
+        if before:
+            before()
         seconds = _seconds(call, calls)
         elapsed += seconds
         samples.append(seconds / calls)

@@ -10,6 +10,7 @@ May import: errors, graphs, program_parts, suite_runner; torch, timm and transfo
 
 from __future__ import annotations
 
+import copy
 import inspect
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import ModelError, UnsupportedError
+from perfmodel.errors import ModelError
 
 _MOST_STEPS = 16  # decode steps of a sample; more would blur the context they stand for
+_CUTTABLE = {"DynamicLayer"}
 _DRAWS = {
     "normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "kaiming_normal_", "xavier_uniform_", "xavier_normal_",
 }  # fmt: skip
@@ -43,10 +45,11 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A call to be timed, and how many steps of the model one call runs."""
+    """A call to be timed, how many steps of the model one call runs, and what puts things back before each call."""
 
     call: Callable[[], object]
     steps: int = 1
+    before: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +138,8 @@ def build_transformer(source: str, decodes: bool, sizes: Sizes, placement: Place
         raise ModelError(f"{source}: timing it needs transformers: pip install transformers") from None
     with _quiet():
         config = _config(source)
+    if sizes.image_size and hasattr(config, "image_size"):
+        config.image_size = sizes.image_size
     maker: Any = AutoModelForCausalLM if decodes else AutoModel
     with _building(placement.dtype), _quiet():
         try:
@@ -161,28 +166,40 @@ def build_transformer(source: str, decodes: bool, sizes: Sizes, placement: Place
     phases = {"prefill": Phase(lambda: module(input_ids=ids, use_cache=True, **last))}
     if sizes.output_tokens:
         cache_name = "cache" if "cache" in arguments else "past_key_values"
-        phases["decode"] = _decode(module, tokens, cache_name, sizes, source)
+        phases["decode"] = _decode(module, tokens, cache_name, sizes)
     return phases
 
 
-def _decode(module: Any, tokens: Callable[[int], Any], cache_name: str, sizes: Sizes, source: str) -> Phase:
-    """Steps around the mean context; the cache is cut back to where it was after each sample."""
+def _decode(module: Any, tokens: Callable[[int], Any], cache_name: str, sizes: Sizes) -> Phase:
+    """Steps around the mean context; before each sample the cache is what it was."""
     import torch
 
     steps = min(sizes.output_tokens, _MOST_STEPS)
     start = max(1, sizes.input_tokens + sizes.output_tokens // 2 - steps // 2)
-    with torch.inference_mode():
-        cache = getattr(module(input_ids=tokens(start), use_cache=True), cache_name)
-    if not hasattr(cache, "crop"):
-        raise UnsupportedError(f"{source}: decode steps cannot be repeated, because its cache cannot be cut back")
     token = tokens(1)
+    with torch.inference_mode():
+        filled = getattr(module(input_ids=tokens(start), use_cache=True), cache_name)
+        cuttable = _is_cuttable(filled)
+    cache = filled if cuttable else copy.deepcopy(filled)
 
     def run() -> None:
         for _ in range(steps):
             module(input_ids=token, use_cache=True, **{cache_name: cache})
-        cache.crop(-steps)
 
-    return Phase(run, steps)
+    def restart() -> None:
+        nonlocal cache
+        if not cuttable:
+            cache = copy.deepcopy(filled)
+        elif added := cache.get_seq_length() - start:
+            cache.crop(-added)
+
+    return Phase(run, steps, restart)
+
+
+def _is_cuttable(cache: Any) -> bool:
+    """Whether new tokens can be taken off again: not where a window is full, nor off the state of a scan."""
+    kinds = {type(layer).__name__ for layer in getattr(cache, "layers", ())}
+    return bool(kinds) and kinds <= _CUTTABLE
 
 
 def _config(source: str) -> Any:

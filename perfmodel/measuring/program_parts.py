@@ -42,7 +42,8 @@ def random_tensors(count: int, shape: Sequence[int], dtype: torch.dtype) -> tupl
 
 
 def filled(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """A module built on meta, in memory: matrices random by their fan-in, vectors of norms one, other vectors small."""
+    """A module built on meta, in memory: matrices random by their fan-in, scales of norms a half (sums of many blocks
+    stay small enough for fp16), other vectors random."""
     for child in module.modules():
         for name, parameter in child._parameters.items():
             if parameter is not None and parameter.is_meta:
@@ -55,7 +56,7 @@ def filled(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 def _values(child: nn.Module, name: str, parameter: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     if parameter.dim() == 1 and name == "weight":
-        return torch.ones(parameter.shape, dtype=dtype)
+        return torch.full(parameter.shape, 0.5, dtype=dtype)
     fan_in = parameter.shape[0] if getattr(child, "stored_transposed", False) else math.prod(parameter.shape[1:])
     return random_tensor(parameter.shape, dtype, 1 if isinstance(child, nn.Embedding) else max(64, fan_in))
 

@@ -156,8 +156,9 @@ def _append(descriptor: int, size: int, record: Mapping[str, Any], path: Path) -
         with suppress(OSError):
             os.ftruncate(descriptor, size)
         raise InputError(f"{path} cannot be written: {_reason(error)}. What was measured before is in it.") from None
-    except BaseException:  # interrupted between the two
-        os.ftruncate(descriptor, size)
+    except KeyboardInterrupt:
+        if os.fstat(descriptor).st_size < size + len(line):
+            os.ftruncate(descriptor, size)
         raise
     return size + len(line)
 

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from perfmodel.errors import InputError, ModelError, UnsupportedError
+from perfmodel.errors import InputError, MachineBusyError, ModelError, UnsupportedError
 from perfmodel.measuring.conditions import available_cores, gpu, machine, versions
 from perfmodel.measuring.programs import TimedProgram, suite_programs, torch_dtype
 from perfmodel.measuring.run_files import Point, RunFile, key_of
 from perfmodel.measuring.timing import (
-    MachineBusyError,
     Protocol,
     Timing,
     load_average,
@@ -33,6 +32,7 @@ _REFERENCE_EVERY_SECONDS = 3.0
 _ATTEMPTS = 3  # of a disturbed point
 _BUSY_WINDOW, _BUSY_SHARE = 12, 0.75  # so many of the last points disturbed: going on is a waste of time
 _PAUSES, _PAUSE_SECONDS = 4, 5.0  # what disturbs may be short
+_SHOWN = 5  # programs that failed
 _INSTALL = "pip install 'perfmodel[torch]'"
 
 Progress = Callable[[int, int, str], None]  # points done, points in all, what is timed
@@ -68,14 +68,16 @@ def check_torch() -> None:
         raise ModelError(f"measuring needs torch, which is not installed: {_INSTALL}") from None
 
 
-def check_device(device: str) -> None:
+def check_device(device: str, dtypes: Sequence[str]) -> None:
     """Raises:
-    InputError: no such device here.
+    InputError: no such device here. UnsupportedError: torch's int8 layers do not run on it.
     """
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no CUDA device here; measure the CPU with --device cpu")
+    if device == "cuda" and "int8" in dtypes:
+        raise UnsupportedError("int8 on cuda: torch's quantised linear layers run on CPUs only; leave int8 out")
 
 
 def check_threads(threads: Sequence[int]) -> None:
@@ -133,12 +135,14 @@ def measure_suite(
         How many points were measured.
 
     Raises:
-        MachineBusyError: too many points were disturbed. InputError: the file cannot be written.
+        MachineBusyError: too many points were disturbed. InputError: the file cannot be written. UnsupportedError:
+            programs that torch cannot run here, once all others are measured.
     """
     waiting = [task for task in tasks if key_of(task.label) not in runs.done]
     total = len(tasks)
     done = there = total - len(waiting)
     clock = Clock(runs.header)
+    failed: list[str] = []
     recent: list[bool] = []  # whether each of the last points was disturbed
     pauses = _PAUSES
     with measuring_mode():
@@ -146,7 +150,11 @@ def measure_suite(
             disturbed = []
             for task in waiting:
                 progress(done, total, f"{task.dtype} {task.program.name}")
-                point = _measure(task, protocol, device, clock)
+                try:
+                    point = _measure(task, protocol, device, clock)
+                except (RuntimeError, NotImplementedError, MemoryError) as error:
+                    failed.append(f"{task.dtype} {task.program.name} ({_first_line(error)})")
+                    continue
                 kept = force or not point["contaminated"]
                 if kept:
                     runs.append(point)
@@ -167,6 +175,9 @@ def measure_suite(
         else:
             raise busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs)
     progress(done, total, "")
+    if failed:
+        shown = "; ".join(failed[:_SHOWN]) + ("; ..." if len(failed) > _SHOWN else "")
+        raise UnsupportedError(f"torch cannot run {len(failed)} programs here, all others are in {runs.path}: {shown}")
     return done - there
 
 
@@ -263,6 +274,11 @@ def quantized(module: Any) -> Any:
         raise UnsupportedError(
             f"int8: torch {torch.__version__} cannot quantise linear layers here: {reason}"
         ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def busy(what: str, runs: RunFile) -> MachineBusyError:

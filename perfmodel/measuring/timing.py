@@ -9,7 +9,7 @@ checked then.
 
     wall_over_cpu = wall / (wall - wait)
 
-A sample above `most_wall_over_cpu` is rejected and repeated. May import: errors; torch inside functions.
+A sample above `most_wall_over_cpu` is rejected and repeated. May import: torch, inside functions.
 """
 
 from __future__ import annotations
@@ -24,18 +24,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from perfmodel.errors import PerfmodelError
-
 Call = Callable[[], object]
 
 _SHORTEST_SAMPLE_SECONDS = 1e-4
 _TASKS = Path("/proc/self/task")
 _REFERENCE_SIZE = 192  # of a product whose factors stay in the second-level cache
 _REFERENCE_REPEATS = 30
-
-
-class MachineBusyError(PerfmodelError):
-    """Other programs take so much of the machine that what is measured would say little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +79,24 @@ class _Sample:
     wall_over_cpu: float
 
 
-def time_calls(call: Call, protocol: Protocol, threads: int) -> Timing:
+def time_calls(call: Call, protocol: Protocol, threads: int, before: Call | None = None) -> Timing:
     """Time a program: warm-up, then samples until the budget is used.
 
     Args:
         call: runs the program once.
         threads: of torch, which the caller has set.
+        before: puts things back before each sample, untimed; samples are single calls then.
     """
-    first = _warm_up(call, protocol.warm_up)
-    calls = max(1, int(_SHORTEST_SAMPLE_SECONDS / max(first, 1e-7)))
+    first = _warm_up(call, protocol.warm_up, before)
+    calls = 1 if before else max(1, int(_SHORTEST_SAMPLE_SECONDS / max(first, 1e-7)))
     kept: list[_Sample] = []
     rejected: list[_Sample] = []
     with _no_collector():
         faults = _page_faults()
         start = time.perf_counter()
         while _wants_more(kept, rejected, time.perf_counter() - start, protocol):
+            if before:
+                before()
             sample = _sample(call, calls, threads)
             (kept if sample.wall_over_cpu <= protocol.most_wall_over_cpu else rejected).append(sample)
         faults = _page_faults() - faults
@@ -126,10 +123,12 @@ def _wants_more(kept: list[_Sample], rejected: list[_Sample], elapsed: float, pr
     return len(rejected) < wanted or elapsed < protocol.budget_seconds
 
 
-def _warm_up(call: Call, calls: int) -> float:
+def _warm_up(call: Call, calls: int, before: Call | None) -> float:
     """Seconds of the last of the calls: the first ones compile, allocate and repack."""
     elapsed = 0.0
     for _ in range(max(1, calls)):
+        if before:
+            before()
         start = time.perf_counter()
         call()
         elapsed = time.perf_counter() - start

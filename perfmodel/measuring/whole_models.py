@@ -130,7 +130,7 @@ def _own_sizes(source: str, model: Model, sizes: Sizes) -> Sizes:
         wrong += [name for name in ("input_tokens", "output_tokens") if getattr(sizes, name)]
         _refuse_sizes(wrong, f"{source} takes images")
         side = model.facts["image_size"]
-        return replace(sizes, image_size=sizes.image_size or (side[-1] if isinstance(side, tuple) else int(side)))
+        return replace(sizes, image_size=sizes.image_size or int(side[-1] if isinstance(side, tuple | list) else side))
     decodes = "decode" in model.phases
     if sizes.output_tokens and not decodes:
         _refuse_sizes(["output_tokens"], f"{source} generates nothing")
@@ -217,9 +217,9 @@ def _timed(
         if device == "cuda":
             from perfmodel.measuring.cuda_timing import time_cuda_calls
 
-            timing, device_seconds = time_cuda_calls(phase.call, protocol)
+            timing, device_seconds = time_cuda_calls(phase.call, protocol, phase.before)
         else:
-            timing = time_calls(phase.call, protocol, case.threads)
+            timing = time_calls(phase.call, protocol, case.threads, phase.before)
         if force or not timing.contaminated:
             break
     else:

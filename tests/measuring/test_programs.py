@@ -46,7 +46,7 @@ def test_programs_have_names_of_their_own_and_all_groups(dtype: str) -> None:
     assert 35 <= groups["block"] <= 60
 
 
-@pytest.mark.parametrize(("dtype", "step"), [("fp32", 7), ("bf16", 11), ("int8", 4)])
+@pytest.mark.parametrize(("dtype", "step"), [("fp32", 13), ("bf16", 23), ("int8", 7)])
 def test_programs_run_and_are_traced_whole(dtype: str, step: int) -> None:
     with measuring_mode():
         for program in every(step, dtype):

@@ -6,9 +6,13 @@ import random
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from perfmodel.errors import MachineBusyError, UnsupportedError
+from perfmodel.measuring.programs import TimedProgram
+from perfmodel.measuring.run_files import open_runs
 from tests.measuring.measured import (
     lasting_parts,
     measure,
@@ -19,11 +23,14 @@ from tests.measuring.measured import (
 )
 
 pytest.importorskip("torch")
+
+from perfmodel.measuring.program_parts import Each
+from perfmodel.measuring.suite_runner import PROTOCOLS, Task, measure_suite, new_header, suite_tasks
+
 pytestmark = pytest.mark.torch
 
 # --force: whoever else uses the machine may not fail the tests
 FEW = ("--programs", "^single chain of|^interleaved (gelu|add|silu) ", "--dtype", "fp32", "--force")
-HEAVY = ("--programs", "^deep 16 basic", "--dtype", "fp32")
 
 
 def wait_for_points(path: Path, count: int) -> None:
@@ -113,16 +120,30 @@ def test_a_finished_run_measures_nothing_again(uninterrupted: Path) -> None:
 @needs_affinity
 def test_a_busy_machine_is_refused_unless_forced(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
-    with one_core_shared():
-        code, out, err = measure(*HEAVY, "--out", str(path))
-        assert (code, out) == (2, "")
-        assert "other programs keep what is measured off the cores" in err
-        assert "load average" in err
-        assert "--force" in err
+    tasks = suite_tasks("quick", ["fp32"], [1], 1 << 25, "^deep 16 basic")
+    with open_runs(path, new_header("cpu", "quick")) as runs, one_core_shared():
+        with pytest.raises(MachineBusyError, match=r"off the cores.*load average.*--force") as raised:
+            measure_suite(tasks, runs, PROTOCOLS["quick"])
+        assert raised.value.exit_code == 2
         assert points_of(path) == []
-        code, _, err = measure(*HEAVY, "--out", str(path), "--force")
-    assert code == 0, err
+        assert measure_suite(tasks, runs, PROTOCOLS["quick"], force=True) == 1
     (point,) = points_of(path)
     assert point["contaminated"]
     assert point["wall_over_cpu"] > 1.3
     assert point["rejected"] > 0
+
+
+def test_programs_that_fail_are_named_when_all_others_are_measured(tmp_path: Path) -> None:
+    import torch
+
+    def sum_of(shape: tuple[int, ...]) -> Any:
+        return lambda dtype: (Each(torch.add, 2), (torch.ones(shape, dtype=dtype), torch.ones(4, dtype=dtype)))
+
+    programs = [TimedProgram(f"add {shape}", "single", sum_of(shape)) for shape in ((4,), (3,), (2, 4))]
+    path = tmp_path / "runs.jsonl"
+    with (
+        open_runs(path, new_header("cpu", "quick")) as runs,
+        pytest.raises(UnsupportedError, match=r"cannot run 1 programs here, .*fp32 add \(3,\) \(The size of tensor a"),
+    ):
+        measure_suite([Task(program, "fp32", 1) for program in programs], runs, PROTOCOLS["quick"], force=True)
+    assert [point["program"] for point in points_of(path)] == ["add (4,)", "add (2, 4)"]

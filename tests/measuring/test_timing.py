@@ -58,6 +58,18 @@ def test_samples_are_few_for_slow_calls_and_limited_for_fast_ones() -> None:
     assert fast.repeats == 40
 
 
+def test_what_is_put_back_before_each_sample_is_not_timed() -> None:
+    done: list[str] = []
+
+    def before() -> None:
+        done.append("before")
+        time.sleep(0.002)
+
+    timing = time_calls(lambda: done.append("call"), Protocol(budget_seconds=0.05), threads=1, before=before)
+    assert done == ["before", "call"] * (len(done) // 2)
+    assert timing.seconds < 0.001
+
+
 @needs_affinity
 def test_a_neighbour_on_the_same_core_is_noticed() -> None:
     with one_core_shared():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,10 @@ BERT = {
     "model_type": "bert", "vocab_size": 300, "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2,
     "num_attention_heads": 4, "max_position_embeddings": 128, "torch_dtype": "float32",
 }  # fmt: skip
+VIT = {
+    "model_type": "vit", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "image_size": 64,
+    "num_attention_heads": 4, "patch_size": 16, "num_channels": 3, "torch_dtype": "float32",
+}  # fmt: skip
 FACTORY = """
 import torch
 from torch import nn
@@ -37,6 +42,11 @@ from torch import nn
 def make():
     return nn.Sequential(nn.Linear(8, 16), nn.ReLU()), torch.rand(3, 8)
 """
+
+
+def needs_timm() -> None:
+    if find_spec("timm") is None:
+        pytest.skip("needs timm")
 
 
 @pytest.fixture
@@ -79,11 +89,15 @@ def test_a_decoder_has_prefill_and_decode(config: Any, tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_decode_steps_run_at_the_mean_context(config: Any) -> None:
-    """A cache is filled around input + output/2, and is the same after each sample."""
+WINDOWED = {**LLAMA, "model_type": "mistral", "sliding_window": 200}
+
+
+@pytest.mark.parametrize("fields", [LLAMA, WINDOWED], ids=["cut back", "copied"])
+def test_decode_steps_run_at_the_mean_context(fields: dict[str, Any], config: Any) -> None:
+    """A cache is filled around input + output/2, and is the same before each sample."""
     pytest.importorskip("transformers")
     lengths: list[int] = []
-    case = case_of(config(LLAMA), input_tokens=64, output_tokens=40)
+    case = case_of(config(fields), input_tokens=64, output_tokens=40)
     with measuring_mode():
         phase = build(case)["decode"]
         original = torch.nn.functional.scaled_dot_product_attention
@@ -93,9 +107,11 @@ def test_decode_steps_run_at_the_mean_context(config: Any) -> None:
             return original(query, key, *arguments, **options)
 
         torch.nn.functional.scaled_dot_product_attention = noted
+        assert phase.before is not None
         try:
-            phase.call()
-            phase.call()
+            for _ in range(2):
+                phase.before()
+                phase.call()
         finally:
             torch.nn.functional.scaled_dot_product_attention = original
     assert phase.steps == 16
@@ -118,10 +134,19 @@ def test_an_encoder_and_a_factory_have_one_phase(config: Any, tmp_path: Path) ->
 
 
 def test_an_image_model_takes_an_image_size(tmp_path: Path) -> None:
-    pytest.importorskip("timm")
+    needs_timm()
     case = case_of("timm:resnet10t", batch=2, image_size=64)
     assert measured(tmp_path / "runs.jsonl", case) == [
         {"phase": "forward", "dtype": "fp32", "runtime": "eager", "batch": 2, "image_size": 64}
+    ]
+
+
+def test_a_vision_config_is_called_with_images(config: Any, tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    common = {"phase": "forward", "dtype": "fp32", "runtime": "eager", "batch": 1}
+    assert measured(tmp_path / "runs.jsonl", case_of(config(VIT)), case_of(config(VIT), image_size=96)) == [
+        {**common, "image_size": 64},
+        {**common, "image_size": 96},
     ]
 
 
@@ -170,7 +195,7 @@ def test_what_torch_raises_becomes_an_error_that_says_where(config: Any, tmp_pat
 
 
 def test_the_models_for_validation_are_many_and_apart_from_the_anchors() -> None:
-    pytest.importorskip("timm")
+    needs_timm()
     checked = {model.name for model in VALIDATION_MODELS if not model.anchor}
     anchors = {model.name for model in VALIDATION_MODELS if model.anchor}
     assert sum(not model.anchor for model in VALIDATION_MODELS) >= 12
