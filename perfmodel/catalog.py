@@ -22,7 +22,7 @@ from perfmodel.errors import InputError, Problem, SpecError, UnknownNameError
 from perfmodel.hardware_profile import read_fabric, read_hardware
 from perfmodel.home import HARDWARE as LOCAL
 from perfmodel.home import home_folder, home_state, is_local
-from perfmodel.threads import with_threads
+from perfmodel.threads import split_threads, with_threads
 from perfmodel.types import Fabric, Figure, Hardware
 from perfmodel.yaml_strict import read_yaml
 
@@ -37,7 +37,6 @@ Specs: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | N
 _APART = (HARDWARE, "model_specs", "calibration", FABRIC)  # folders that are never searched as part of another
 _PACKAGE = Path(__file__).resolve().parent
 _SUFFIXES = (".yaml", ".yml")
-_THREADS = re.compile(r"(?P<chip>.+)-(?P<threads>[1-9][0-9]*)-threads")
 _TRADEMARK = re.compile(r"\((r|tm|c)\)", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s_/\-‐‑‒–—]+")
 
@@ -185,9 +184,10 @@ def load_hardware(name: str, *, specs: Specs = None) -> Hardware:
         try:
             path = files[_resolve_chip(name, files)]
         except UnknownNameError:
-            if (said := _THREADS.fullmatch(fold_name(name))) is None:
+            chip, threads = split_threads(fold_name(name))
+            if not threads:
                 raise
-            return _some_cores(name, load_hardware(said["chip"], specs=specs), int(said["threads"]))
+            return _some_cores(name, load_hardware(chip, specs=specs), threads)
     return _read_hardware_file(path)
 
 
