@@ -5,8 +5,8 @@
 
 A file is found by its name, which is its id. A user's folder (`specs=`, then the folders of `PERFMODEL_DATA`, then the
 chips calibrated on this machine, `home.py`) comes before the shipped ones, so a file of the same name there replaces a
-shipped one. May import: errors, home, units, types, yaml_strict, figures, hardware_profile. The model catalog uses
-`data_files` and `resolve_name` for its own folder.
+shipped one. May import: errors, home, units, types, yaml_strict, figures, threads, hardware_profile. The model catalog
+uses `data_files` and `resolve_name` for its own folder.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from perfmodel.errors import InputError, Problem, SpecError, UnknownNameError
 from perfmodel.hardware_profile import read_fabric, read_hardware
 from perfmodel.home import HARDWARE as LOCAL
 from perfmodel.home import home_folder, home_state, is_local
+from perfmodel.threads import split_threads, with_threads
 from perfmodel.types import Fabric, Figure, Hardware
 from perfmodel.yaml_strict import read_yaml
 
 HARDWARE = "hardware_specs"
 FABRIC = "fabric"  # folder inside of it
 ENVIRONMENT = "PERFMODEL_DATA"
+MACHINE_ALIAS = "machine-"  # and a machine's id: an alias of every profile that was made on that machine
 HARDWARE_HINT = "`perfmodel hardware list` shows all; a path to a YAML file works too"
 
 Specs: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None
@@ -166,11 +168,12 @@ def load_hardware(name: str, *, specs: Specs = None) -> Hardware:
     """The chip of that name.
 
     Args:
-        name: an id ("h100-sxm"), an alias ("NVIDIA H100 80GB HBM3"), the beginning of one id, or a path to a file.
+        name: an id ("h100-sxm"), an alias ("NVIDIA H100 80GB HBM3"), the beginning of one id, or a path to a file;
+            of a CPU also with the cores that work ("i9-10940x-4-threads"), as `threads.with_threads` names it.
         specs: the user's own folders, searched first.
 
     Raises:
-        UnknownNameError: with the nearest names.
+        UnknownNameError: with the nearest names; or more threads than the CPU has cores.
         SpecError: the profile has mistakes: all of them, with file and line.
     """
     if is_path(name):
@@ -178,8 +181,21 @@ def load_hardware(name: str, *, specs: Specs = None) -> Hardware:
     path = _find_file(HARDWARE, fold_name(name), specs)
     if path is None:
         files = data_files(HARDWARE, specs=specs)
-        path = files[_resolve_chip(name, files)]
+        try:
+            path = files[_resolve_chip(name, files)]
+        except UnknownNameError:
+            chip, threads = split_threads(fold_name(name))
+            if not threads:
+                raise
+            return _some_cores(name, load_hardware(chip, specs=specs), threads)
     return _read_hardware_file(path)
+
+
+def _some_cores(name: str, chip: Hardware, threads: int) -> Hardware:
+    try:
+        return with_threads(chip, threads)[0]
+    except InputError as error:
+        raise UnknownNameError("chip", name, (), str(error)) from None
 
 
 def match_hardware(names: Iterable[str], *, specs: Specs = None) -> Hardware | None:
@@ -242,7 +258,7 @@ def check_specs(paths: Iterable[str | os.PathLike[str]] = (), *, specs: Specs = 
     Args:
         paths: files or folders; all files of the catalog if there are none. A file in a folder `fabric` is a fabric.
 
-    Besides each file by itself: an id or alias that two files claim.
+    Besides each file by itself: an id or alias that two files claim. Several profiles may be of one machine.
     """
     files = [file for path in paths for file in _files_below(Path(path))]
     if not files:
@@ -258,6 +274,7 @@ def check_specs(paths: Iterable[str | os.PathLike[str]] = (), *, specs: Specs = 
             continue
         claimed = [loaded.id, *(loaded.aliases if isinstance(loaded, Hardware) else ())]
         taken = {name: owners[name] for name in dict.fromkeys(map(fold_name, claimed)) if name in owners}
+        taken = {name: owner for name, owner in taken.items() if not name.startswith(MACHINE_ALIAS)}
         problems = [Problem(message=f"'{name}' already means {owner}", key="aliases") for name, owner in taken.items()]
         if problems:
             errors.append(SpecError(str(file), problems))

@@ -6,7 +6,7 @@ priors (as factors), the effects of engines, kernels, families and devices on th
 Several files may hold the same scope: a chip goes by the one that knows most of it (`fitted_scopes.choose_scopes`).
 What was calibrated on this machine (`home.py`) lies apart, by chip, and is read for that chip alone.
 
-May import: errors, types, home, catalog, yaml_strict, coefficients, fitted_scopes.
+May import: errors, types, home, threads, catalog, yaml_strict, coefficients, fitted_scopes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from perfmodel.catalog import Specs, data_dirs
 from perfmodel.errors import Problem, SpecError
 from perfmodel.fitted_scopes import LEVELS, REGIMES, SHARES, Array, Effect, FittedScope, Widths, choose_scopes
 from perfmodel.home import coefficient_paths
+from perfmodel.threads import split_threads
 from perfmodel.types import Hardware
 from perfmodel.whole_files import write_whole
 from perfmodel.yaml_strict import Document, describe, read_yaml, unknown_key
@@ -76,19 +77,31 @@ def load_scopes(*, specs: Specs = None) -> Mapping[str, tuple[FittedScope, ...]]
 def scopes_for(hardware: Hardware, *, specs: Specs = None) -> dict[str, FittedScope]:
     """The fit of each scope that a chip goes by: one calibrated on the chip here, else what `choose_scopes` says.
 
+    A CPU with some cores at work (`threads.with_threads`) goes by the fits of the whole one where none was made of it.
+
     Raises:
         SpecError: a coefficients file with mistakes, or one of this machine that does not speak of the chip it is
             named after. Files of other chips of this machine are not read.
     """
-    chosen = choose_scopes(load_scopes(specs=specs), hardware)
-    own = coefficient_paths(hardware.id, hardware.path, SUFFIXES)
-    if own:
-        local = _load_all(tuple((str(path), path.stat().st_mtime_ns) for path in own))
-        _check_device(own, hardware)
-        chosen |= choose_scopes(
-            {name: [fit for fit in fits if fit.level(hardware) == "device"] for name, fits in local.items()}, hardware
-        )
+    whole = replace(hardware, id=split_threads(hardware.id)[0])
+    chips = (whole, hardware) if whole.id != hardware.id else (hardware,)
+    found = [load_scopes(specs=specs)]
+    for chip in chips:
+        own = coefficient_paths(chip.id, chip.path, SUFFIXES)
+        if own:
+            found.append(_load_all(tuple((str(path), path.stat().st_mtime_ns) for path in own)))
+            _check_device(own, chip)
+    chosen = choose_scopes(found[0], whole)
+    for scopes in found:
+        for chip in chips:
+            chosen |= _fits_of_device(scopes, chip)
     return chosen
+
+
+def _fits_of_device(found: Mapping[str, tuple[FittedScope, ...]], hardware: Hardware) -> dict[str, FittedScope]:
+    return choose_scopes(
+        {name: [fit for fit in fits if fit.level(hardware) == "device"] for name, fits in found.items()}, hardware
+    )
 
 
 def _check_device(paths: tuple[Path, ...], hardware: Hardware) -> None:

@@ -160,8 +160,8 @@ def _prepare(
     wanted = runtime or ("graphs" if "decode" in model.phases else "eager")
     used_runtime, note = resolve_runtime(hardware, wanted)
     in_precision = _in_precision(model, precision, cache_precision)
-    fitted = scopes_for(hardware, specs=specs)
     used, thread_note = with_threads(hardware, threads)
+    fitted = scopes_for(used, specs=specs)
     device = fitted_device(used, used_runtime, fitted, layout=CHANNELS_LAST if channels_last else LAYOUT)
     fused = fuse if used_runtime == "compiled" else _as_it_is
     programs = {name: compile_graph(fused(graph), device) for name, graph in in_precision.phases.items()}
@@ -389,7 +389,7 @@ def _predict(
         phase = phase_prediction(name, program, times, level, with_ops=with_ops)
         if anchors:
             own = scope_shares(program, times)
-            phase = anchored_phase(phase, prepared.hardware.id, prepared.model.name, own, level, anchors)
+            phase = anchored_phase(phase, prepared.device.hardware.id, prepared.model.name, own, level, anchors)
         phases[name] = phase
         for kind, share in unmodelled_shares(program, times):
             unmodelled[kind] = max(share, unmodelled.get(kind, 0.0))
@@ -513,7 +513,7 @@ def _provenance(
 ) -> dict[str, Any]:
     return {
         **standing(prepared.device, prepared.fitted, shares),
-        **anchoring_of(anchors, prepared.hardware.id),
+        **anchoring_of(anchors, prepared.device.hardware.id),
         "runtime": prepared.runtime,
         "engine": "none: kernels only, no server, no request scheduling",
         "model_source": prepared.model.source,

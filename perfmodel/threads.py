@@ -8,11 +8,13 @@ prediction's note says. May import: errors, types.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from perfmodel.errors import InputError
 from perfmodel.types import Figure, Hardware
 
+_NAMED = re.compile(r"(.+)-([1-9][0-9]*)-threads")
 SATURATING_SHARE = 1 / 3  # of the cores, that draw the whole memory bandwidth
 
 
@@ -52,3 +54,13 @@ def _inner_caches(hardware: Hardware, share: float) -> dict[str, Figure]:
     if "caches.l2" in figures and "caches.llc" in figures:
         figures["caches.l2"] = replace(figures["caches.l2"], value=figures["caches.l2"].value * share)
     return figures
+
+
+def split_threads(identifier: str) -> tuple[str, int]:
+    """(id of the whole chip, cores at work) of an id that `with_threads` gave; 0 for all cores.
+
+    >>> split_threads("i9-10940x-4-threads"), split_threads("i9-10940x")
+    (('i9-10940x', 4), ('i9-10940x', 0))
+    """
+    named = _NAMED.fullmatch(identifier)
+    return (named[1], int(named[2])) if named else (identifier, 0)

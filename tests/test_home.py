@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from perfmodel.catalog import check_specs, list_hardware, load_hardware, match_h
 from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import SpecError, UnknownNameError
 from perfmodel.home import COEFFICIENTS, HARDWARE, home_folder, is_local
+from perfmodel.machine.profile_files import as_read, save_profile
 from perfmodel.predict import predict
 
 MODEL = "llama-3.2-1b"
@@ -149,3 +151,21 @@ def test_a_new_fit_counts_at_once(home: Path) -> None:
     assert seconds("local") > 2 * before
     (home / COEFFICIENTS / "local.json").unlink()
     assert seconds("local") == before
+
+
+INTEL = [["cpu", "Intel"]]
+
+
+def effects(device: str) -> dict[str, dict[str, list[float]]]:
+    return {"device": {device: [1.0, 0.5]}}
+
+
+def test_own_coefficients_hold_for_fewer_threads_too_unless_those_were_fitted(home: Path) -> None:
+    save_profile(as_read(replace(load_hardware("i9-10940x"), id="local", aliases=())))
+    (home / COEFFICIENTS / "local.json").write_text(json.dumps(document(effects=effects("local"), vendors=INTEL)))
+    for chip in ("local", "local-4-threads"):
+        assert scopes_for(load_hardware(chip))["gemm.bf16"].provenance == "a test"
+    threads = document(effects=effects("local-4-threads"), vendors=INTEL, rows=77)
+    (home / COEFFICIENTS / "local-4-threads.json").write_text(json.dumps(threads))
+    assert scopes_for(load_hardware("local-4-threads"))["gemm.bf16"].rows == 77
+    assert scopes_for(load_hardware("local"))["gemm.bf16"].rows != 77

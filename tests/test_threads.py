@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from perfmodel import load_hardware, predict
-from perfmodel.errors import InputError
-from perfmodel.threads import with_threads
+from perfmodel.errors import InputError, UnknownNameError
+from perfmodel.threads import split_threads, with_threads
 
 CPU = load_hardware("i9-10940x")  # 14 cores
 
@@ -37,3 +37,25 @@ def test_more_threads_are_never_slower() -> None:
 def test_threads_that_cannot_be(chip: str, threads: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
         with_threads(load_hardware(chip), threads)
+
+
+def test_its_id_names_it() -> None:
+    used, _ = with_threads(CPU, 4)
+    assert load_hardware(used.id) == load_hardware("i9_10940X 4 threads") == used
+    assert load_hardware("i9-10940x-14-threads") == CPU
+    assert split_threads(used.id) == ("i9-10940x", 4)
+    assert predict("bert-base", used.id).seconds == predict("bert-base", CPU, threads=4).seconds
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("i9-10940x-15-threads", "threads must be 1 to 14"),
+        ("i9-10940x-0-threads", "unknown chip 'i9-10940x-0-threads'"),
+        ("h100-sxm-4-threads", "h100-sxm is no CPU"),
+        ("i9-10940q-4-threads", "unknown chip 'i9-10940q'; nearest: i9-10940x"),
+    ],
+)
+def test_ids_that_name_none(name: str, message: str) -> None:
+    with pytest.raises(UnknownNameError, match=message):
+        load_hardware(name)

@@ -18,7 +18,7 @@ from perfmodel.calibration.model_scores import score_models
 from perfmodel.calibration.scopes import by_scope
 from perfmodel.calibration.scoring import Scored, score_ops
 from perfmodel.calibration.sources import read_measurements
-from perfmodel.catalog import Specs, load_hardware
+from perfmodel.catalog import Specs, load_hardware, search_state
 from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import half_normal_quantile
@@ -35,11 +35,11 @@ def read_anchors(path: str | os.PathLike[str], *, specs: Specs = None) -> tuple[
     """
     stamp = os.stat(path).st_mtime_ns if os.path.exists(path) else 0
     folders = (specs,) if isinstance(specs, str | os.PathLike) else tuple(specs or ())
-    return _read(os.fspath(path), stamp, tuple(str(folder) for folder in folders))
+    return _read(os.fspath(path), stamp, tuple(str(folder) for folder in folders), search_state())
 
 
 @lru_cache(16)
-def _read(path: str, _modified: int, specs: tuple[str, ...]) -> tuple[Anchor, ...]:
+def _read(path: str, _modified: int, specs: tuple[str, ...], _folders: str) -> tuple[Anchor, ...]:
     imported = read_measurements(path, specs=specs)
     names = [rows.hardware for rows in imported.ops] + [fact.hardware for fact in imported.measurements]
     chips = {name: load_hardware(name, specs=specs) for name in dict.fromkeys(names)}

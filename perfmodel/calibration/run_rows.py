@@ -108,8 +108,9 @@ def model_rows(points: Iterable[Point], chip: Hardware) -> tuple[list[RunRow], d
 
 def model_fact(point: Point, chip: Hardware) -> Measurement:
     """A whole model's point as a measurement of a chip."""
-    sources = {model.name: model.source for model in VALIDATION_MODELS}
-    return _fact(point, chip, subject=point["model"], model=sources.get(point["model"], point["model"]))
+    sources: dict[str, str] = {model.name: model.source for model in VALIDATION_MODELS}
+    name = str(point["model"])
+    return _fact(point, chip, subject=name, model=sources.get(name, name))
 
 
 def _fact(point: Point, chip: Hardware, *, subject: str, model: str = "") -> Measurement:

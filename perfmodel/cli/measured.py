@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 LEAVE_OUT = click.Choice(["hardware", "family", "model"])
 _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True)
 _SOURCE = click.option(
-    "--source", metavar="NAME", help="neusight, timm, aiconfigurator, vidur or table; recognised by the columns."
+    "--source",
+    metavar="NAME",
+    help="neusight, timm, aiconfigurator, vidur, table or runs; recognised by what is in the file.",
 )
 
 
@@ -62,8 +64,9 @@ def validate_command(
 ) -> None:
     """Compare predictions with measured files: errors, rank, coverage of the intervals, worst rows.
 
-    FILES are tables of NeuSight, timm, aiconfigurator or vidur, or your own CSV: one row a fact, with the columns
-    hardware, precision, seconds (or milliseconds, microseconds), op or model, and sizes.
+    FILES are what `perfmodel measure` wrote of whole models, tables of NeuSight, timm, aiconfigurator or vidur, or your
+    own CSV: one row a fact, with the columns hardware, precision, seconds (or milliseconds, microseconds), op or model,
+    and sizes.
     """
     from perfmodel.calibration.scoring import check_keys
     from perfmodel.calibration.validation import validate

@@ -21,7 +21,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from perfmodel.catalog import fold_name, match_hardware
+from perfmodel.catalog import MACHINE_ALIAS, fold_name, match_hardware
 from perfmodel.errors import UnsupportedError
 from perfmodel.hardware_profile import DTYPES, UNITS, default_fallbacks
 from perfmodel.machine.cpu_rates import cycle_rates, rate_source
@@ -63,6 +63,8 @@ def starting_profile(
 ) -> Hardware:
     """The CPU of a machine as a chip, every figure with its source and confidence.
 
+    Its alias is `MACHINE_ALIAS` and the machine's id, by which files of runs find it.
+
     Args:
         name: the id of the profile.
         measured_peaks: dtype -> FLOP/s that a matrix product reached on all usable cores; a dtype that the CPU
@@ -80,7 +82,7 @@ def starting_profile(
     known = matching_chip(machine)
     if known is not None:
         figures, notes = _scaled_figures(known, machine)
-        start = replace(known, aliases=(), path="")
+        start = replace(known, path="")
     else:
         figures, notes = _own_figures(machine, peaks)
         start = _blank(machine)
@@ -94,6 +96,7 @@ def starting_profile(
         replace(
             start,
             id=name,
+            aliases=(f"{MACHINE_ALIAS}{machine_id(machine)}",),
             name=f"{machine.cpu or 'unknown CPU'}, {machine.cores_usable} cores",
             native=native,
             fallbacks=dict(start.fallbacks) if same else default_fallbacks(native, peaked),

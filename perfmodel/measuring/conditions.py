@@ -1,29 +1,32 @@
 """What a measurement depends on besides the program: the machine and the versions.
 
-May import: errors; torch inside functions.
+May import: machine; torch inside functions.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from perfmodel.machine.detection import Machine, detect_machine, machine_id
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _USUAL_LLC_BYTES = 32 << 20
 
 
 def machine() -> dict[str, Any]:
-    """The CPU's name and number, cores that this process may use, last-level cache in bytes, memory in whole GiB."""
+    """Id of the machine, name of its CPU, cores that this process can keep busy, last-level cache, memory in GiB."""
+    found = _detected()
     return {
-        "cpu": _cpu_fact("model name") or platform.processor() or platform.machine(),
-        "cpu_number": "/".join(_cpu_fact(name) for name in ("vendor_id", "cpu family", "model", "stepping")),
-        "isa": platform.machine(),
-        "cores": available_cores(),
+        "id": machine_id(found),
+        "cpu": found.cpu or found.architecture,
+        "isa": found.architecture,
+        "cores": found.cores_usable,
         "llc_bytes": llc_bytes(),
-        "memory_gib": round(memory_bytes() / 2**30),
+        "memory_gib": round(found.memory_bytes / 2**30),
     }
 
 
@@ -43,21 +46,14 @@ def gpu() -> dict[str, Any]:
 
 
 def available_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Cores that this process can keep busy: by affinity and control group, two threads of one core counted once."""
+    return _detected().cores_usable
 
 
 def llc_bytes() -> int:
     """Size of the last-level cache that one core sees; 32 MiB where the system does not say."""
     sizes = [_cache_bytes(file) for file in _CACHES.glob("index*/size")]
     return max(sizes, default=0) or _USUAL_LLC_BYTES
-
-
-def memory_bytes() -> int:
-    """Of the machine; 0 where the system does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
-        return 0
 
 
 def free_memory_bytes() -> int:
@@ -69,13 +65,9 @@ def free_memory_bytes() -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def _cpu_fact(name: str) -> str:
-    """What Linux says of the first core; the names of virtual machines' CPUs leave out which one it is."""
-    try:
-        found = re.search(rf"^{name}\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        return ""
-    return found[1].strip() if found else ""
+@lru_cache(1)
+def _detected() -> Machine:
+    return detect_machine()
 
 
 def _cache_bytes(file: Path) -> int:

@@ -25,9 +25,12 @@ SCHEMA = "perfmodel-runs/1"
 KEYS = (
     "program", "model", "phase", "dtype", "threads", "runtime", "batch", "input_tokens", "output_tokens", "image_size",
 )  # fmt: skip
-# header entries that must agree before points of two sessions go into one file
+# header entries that must agree before points of two sessions go into one file; of one machine's CPU the id says it all
 _SAME = ("device", "suite", "machine", "versions")
+_OF_CPU = ("cpu", "isa", "cores", "llc_bytes", "memory_gib")
 _START = f'{{"schema": "{SCHEMA}"'.encode()
+
+_LONGEST_HEADER = 1 << 16  # bytes
 
 Point: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[Any, ...]
@@ -60,6 +63,17 @@ def read_runs(path: str | os.PathLike[str]) -> Runs:
     if runs is None:
         raise SpecError(str(path), [Problem(message=f"is empty; a file of runs starts with {_START.decode()}", line=1)])
     return runs
+
+
+def holds_runs(path: str | os.PathLike[str]) -> bool:
+    """Whether a file's first line is the header of a file of runs, of whatever version."""
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            header = json.loads(file.readline(_LONGEST_HEADER))
+    except (OSError, ValueError):
+        return False
+    schema = header.get("schema") if isinstance(header, dict) else None
+    return isinstance(schema, str) and schema.startswith(SCHEMA.partition("/")[0])
 
 
 class RunFile:
@@ -204,6 +218,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: str |
                 f"{name} {key}: {was.get(key)} in the file, {now.get(key)} now"
                 for key in {**was, **now}
                 if was.get(key) != now.get(key)
+                and not (key in _OF_CPU and was.get("id") and was["id"] == now.get("id"))
             ]
         elif was != now:
             differences.append(f"{name}: {was} in the file, {now} now")

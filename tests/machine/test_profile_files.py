@@ -10,6 +10,7 @@ import pytest
 from machine.test_detection import MACHINE
 from perfmodel.catalog import check_specs, list_hardware, load_hardware
 from perfmodel.errors import InputError, SpecError
+from perfmodel.machine.detection import machine_id
 from perfmodel.machine.profile import starting_profile
 from perfmodel.machine.profile_files import as_read, save_profile, write_profile
 
@@ -86,3 +87,13 @@ def test_a_home_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PERFMODEL_HOME", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"cannot be made.*PERFMODEL_HOME"):
         save_profile(PROFILE)
+
+
+def test_a_profile_is_found_by_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERFMODEL_HOME", str(tmp_path))
+    alias = f"machine-{machine_id(MACHINE)}"
+    save_profile(PROFILE)
+    assert load_hardware(alias).id == "local"
+    save_profile(starting_profile(MACHINE, "second"))
+    assert load_hardware(alias).id == "local"  # the first by name
+    assert check_specs() == []

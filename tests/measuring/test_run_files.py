@@ -182,3 +182,15 @@ def test_values_that_are_no_numbers_are_not_written(file: Path) -> None:
         runs.append(point("bad", float("nan")))
     assert file.read_bytes() == before
     assert json.loads(before.splitlines()[0])["schema"] == SCHEMA
+
+
+def test_the_machine_is_known_by_its_id(tmp_path: Path) -> None:
+    path, machine = tmp_path / "runs.jsonl", {"id": "0123456789ab", "cpu": "a CPU", "cores": 2, "memory_gib": 31}
+    with open_runs(path, {**HEADER, "machine": machine}) as runs:
+        runs.append(point("first"))
+    with open_runs(path, {**HEADER, "machine": {**machine, "memory_gib": 32}}) as runs:  # another kernel
+        runs.append(point("second"))
+    for other in ({**machine, "id": "ba9876543210"}, {**machine, "gpu": "a GPU"}):
+        with pytest.raises(InputError, match="other conditions"), open_runs(path, {**HEADER, "machine": other}):
+            pass
+    assert len(read_runs(path).points) == 2

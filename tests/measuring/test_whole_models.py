@@ -12,7 +12,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from perfmodel.calibration.sources import read_measurements  # noqa: E402
+from perfmodel.calibration.validation import validate  # noqa: E402
 from perfmodel.errors import InputError, ModelError, UnsupportedError  # noqa: E402
+from perfmodel.machine.detection import detect_machine  # noqa: E402
+from perfmodel.machine.profile import starting_profile  # noqa: E402
+from perfmodel.machine.profile_files import save_profile  # noqa: E402
 from perfmodel.measuring.model_builders import Sizes  # noqa: E402
 from perfmodel.measuring.run_files import open_runs, read_runs  # noqa: E402
 from perfmodel.measuring.suite_runner import measuring_mode, new_header  # noqa: E402
@@ -238,3 +243,22 @@ def test_without_a_compiler_compiling_is_refused_with_what_to_do(
         pytest.raises(UnsupportedError, match=refusal),
     ):
         measure_models([case], runs, SHORT, force=True)
+
+
+def test_what_is_measured_here_is_of_the_profile_made_here(
+    config: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("transformers")
+    monkeypatch.setenv("PERFMODEL_HOME", str(tmp_path / "home"))
+    machine = detect_machine()
+    save_profile(starting_profile(machine))
+    path = tmp_path / "runs.jsonl"
+    source = config(LLAMA)
+    with open_runs(path, new_header("cpu", "models")) as runs:
+        measure_models([case_of(source, input_tokens=32, output_tokens=8)], runs, SHORT, force=True)
+    path.write_text(path.read_text().replace('"contaminated": true', '"contaminated": false'))
+    facts = read_measurements(path).measurements
+    assert [(fact.model, fact.phase) for fact in facts] == [(source, "prefill"), (source, "decode")]
+    assert {fact.hardware for fact in facts} == {"local" if machine.cores_usable == 1 else "local-1-threads"}
+    assert facts[0].version == torch.__version__.partition("+")[0]
+    assert validate(path).predicted == 2

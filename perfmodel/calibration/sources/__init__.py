@@ -3,8 +3,9 @@
     imported = read_measurements(["gemm_perf.parquet", "e2e_labels.csv"])
     imported.ops, imported.measurements, imported.skipped
 
-A file is recognised by its columns, or told with `source=`. May import: what the package may. To add a source: a file
-with the columns it needs and a reader `(Columns, FindDevice) -> Imported`, and a line in `FORMATS`.
+A file is recognised by its columns (a file of runs by its first line), or told with `source=`. May import: what the
+package may. To add a source: a file with the columns it needs and a reader `(Columns, FindDevice) -> Imported`, and a
+line in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from perfmodel.calibration.measurements import Imported
-from perfmodel.calibration.sources import aiconfigurator, neusight, table, timm, vidur
+from perfmodel.calibration.sources import aiconfigurator, neusight, runs, table, timm, vidur
 from perfmodel.calibration.sources.aiconfigurator import attention, collectives, experts, gemm, latent_attention
 from perfmodel.calibration.sources.columns import Columns, read_columns
 from perfmodel.calibration.sources.rows import FindDevice, device_finder
 from perfmodel.catalog import Specs
 from perfmodel.errors import InputError, UnknownNameError
+from perfmodel.measuring.run_files import holds_runs
 
 Reader: TypeAlias = Callable[[Columns, FindDevice], Imported]
 Path: TypeAlias = str | os.PathLike[str]
@@ -66,14 +68,14 @@ FORMATS = (
     ),
     Format(table.NAME, "ops and models", table.TABLE_COLUMNS, table.read_table, table.ONE_OF),
 )
-SOURCES = tuple(dict.fromkeys(known.source for known in FORMATS))
+SOURCES = (*dict.fromkeys(known.source for known in FORMATS), runs.NAME)
 
 
 def read_measurements(paths: Path | Iterable[Path], source: str | None = None, *, specs: Specs = None) -> Imported:
     """Read files of measurements, of one source or of several.
 
     Args:
-        source: one of `SOURCES`; None to recognise each file by its columns.
+        source: one of `SOURCES`; None to recognise each file by its columns or first line.
         specs: the user's own folders with chips, searched first.
 
     Raises:
@@ -94,13 +96,18 @@ def read_measurements(paths: Path | Iterable[Path], source: str | None = None, *
 
 
 def _read_file(path: Path, source: str | None, find: FindDevice) -> Imported:
-    columns = read_columns(path)
-    imported = _recognise(columns, source).read(columns, find)
-    unread = Imported(skipped=columns.skipped, rows=sum(columns.skipped.values()))
-    imported += unread
+    found = holds_runs(path)
+    if source == runs.NAME or (found and source is None):
+        imported = runs.read_run_file(path, find)
+    elif found:
+        raise InputError(f"{os.fspath(path)} is a file of runs and no {source} table: leave out the source.")
+    else:
+        columns = read_columns(path)
+        unread = Imported(skipped=columns.skipped, rows=sum(columns.skipped.values()))
+        imported = _recognise(columns, source).read(columns, find) + unread
     if not imported.used:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in imported.skipped.items())
-        raise InputError(f"{columns.path}: none of its {imported.rows} measured values can be used: {reasons}.")
+        raise InputError(f"{os.fspath(path)}: none of its {imported.rows} measured values can be used: {reasons}.")
     return imported
 
 
