@@ -191,7 +191,7 @@ def _group(
 
 
 def _dtypes(graph: Graph, rates: Mapping[str, Rate], device: Device) -> list[str]:
-    """What contractions compute in; on a CPU, where one unit does all, what activations are kept in if there are none."""
+    """What contractions compute in; on a CPU, where one unit does all, what tensors are kept in if there are none."""
     if rates or device.hardware.kind != "cpu":
         return [rate.dtype for rate in rates.values()]
     return sorted({tensor.dtype for tensor in graph.tensors.values() if tensor.dtype in CPU_DTYPES})

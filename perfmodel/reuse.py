@@ -84,14 +84,23 @@ def cached_shares(touches: Touches, elements: Array, op_bytes: Array, caches: Se
     """
     distance = _distances(touches, op_bytes)
     size = elements[touches.elements] * touches.widths[:, None]
-    total = _by_op(touches, size)
+    total = np.maximum(_by_op(touches, size), 1)
+    return [_by_op(touches, size * share) / total for share in held_shares(distance, caches)]
+
+
+def held_shares(distance: Array, caches: Sequence[float]) -> list[Array]:
+    """The share of bytes of a reuse distance that each cache has, from the innermost.
+
+    >>> [float(round(share, 3)) for share in held_shares(np.array(2e6), (1e6, 32e6))]
+    [0.111, 0.889]
+    """
+    found: list[Array] = []
     held = np.zeros_like(distance)
-    found = []
     for place, capacity in enumerate(caches):
         sharpness = LAST_SHARPNESS if place == len(caches) - 1 else INNER_SHARPNESS
-        within = 1 / (1 + (distance / capacity) ** sharpness)
-        found.append(_by_op(touches, size * np.maximum(within - held, 0)) / np.maximum(total, 1))
-        held = np.maximum(within, held)
+        within = np.maximum(1 / (1 + (distance / capacity) ** sharpness), held)
+        found.append(within - held)
+        held = within
     return found
 
 

@@ -49,7 +49,7 @@ def with_threads(hardware: Hardware, threads: int) -> tuple[Hardware, str]:
 
 
 def _inner_caches(hardware: Hardware, share: float) -> dict[str, Figure]:
-    """The figures, with the inner caches of the cores at work, where a last one is known: they are summed over cores."""
+    """The figures, with inner caches, which are summed over cores, of those at work; where a last one is known."""
     figures = dict(hardware.figures)
     if "caches.l2" in figures and "caches.llc" in figures:
         figures["caches.l2"] = replace(figures["caches.l2"], value=figures["caches.l2"].value * share)

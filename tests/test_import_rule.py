@@ -23,6 +23,7 @@ ROWS = (
     {"graphs", "costs", "coefficients"},
     {"fitted_scopes"},
     {"coefficient_files"},
+    {"reuse"},
     {"kernels", "memory"},
     {"program"},
     {"uncertainty"},

@@ -2,9 +2,9 @@
 
     minimise  Σ ρ((log t(c) − log t_measured)/σ_group) + Σ ρ(log(c/prior)/sd),   ρ(r) = 2·(√(1 + r²) − 1)
 
-σ is small for what resembles whole models: 2 % for deep programs, 12 % for ops by themselves, which run faster there than
-in any network. Solved by scipy's trust region from the priors, with derivatives from the forms' sensitivities: with
-Gauss-Newton the same data end in a minimum twice as bad.
+σ is small for what resembles whole models: 2 % for deep programs, 12 % for ops by themselves, which run faster than
+they do in any network. Solved by scipy's trust region from the priors, with derivatives from the forms' sensitivities:
+with Gauss-Newton the same data end in a minimum twice as bad.
 
 May import: run_rows, framework_rows, fitted_scopes, kernels and below; scipy inside functions.
 """
@@ -12,6 +12,7 @@ May import: run_rows, framework_rows, fitted_scopes, kernels and below; scipy in
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,15 @@ from perfmodel.calibration.framework_rows import stack, stack_seconds
 from perfmodel.calibration.run_rows import RunRow
 from perfmodel.coefficients import Coefficient
 from perfmodel.errors import InputError
-from perfmodel.fitted_scopes import FittedScope
-from perfmodel.kernels import Device
+from perfmodel.fitted_scopes import LEVELS, REGIMES, SHARES, Array, FittedScope, Widths
+from perfmodel.kernels import Device, fitted_device
 from perfmodel.kernels.networks import fitted_priors
 from perfmodel.types import Hardware
 
 NOISE: Mapping[str, float] = {"single": 0.12, "interleaved": 0.12, "block": 0.04, "deep": 0.02, "model": 0.03}
+FOLDS = 6
+_LIKE_MODELS = ("block", "deep", "model")
+UNSEEN = 1.15  # of the half-widths: of models left out over those of programs left out
 LEAST_ROWS = 20
 MOST_STEPS = 300
 
@@ -82,3 +86,38 @@ def fit_runs(scope: str, rows: Sequence[RunRow], chip: Hardware) -> FittedScope:
         rows=len(rows),
         stays=log_sd > spread / np.sqrt(2),
     )
+
+
+# ------------------------------------------------------------------------------------------------ intervals
+
+
+def with_intervals(fitted: FittedScope, rows: Sequence[RunRow], chip: Hardware) -> FittedScope:
+    """The fit with half-widths from blocks, deep programs and models that were left out of fits to all else.
+
+    They are dealt into `FOLDS` folds. What is unlike any program (a whole architecture) is missed by more than a
+    program left out: `UNSEEN` widens by that.
+    """
+    alike = [place for place, own in enumerate(rows) if own.group in _LIKE_MODELS]
+    order = np.random.default_rng(0).permutation(alike)
+    errors: list[float] = []
+    for start in range(FOLDS):
+        left = set(order[start::FOLDS].tolist())
+        if not left:
+            continue
+        own = fit_runs(fitted.scope, [row for place, row in enumerate(rows) if place not in left], chip)
+        errors += log_ratios([rows[place] for place in sorted(left)], own, chip).tolist()
+    half = UNSEEN * np.quantile(np.abs(errors), SHARES)
+    widths = {
+        (level, kernel): Widths(level, np.tile(half, (len(REGIMES), 1)), 1.0)
+        for level in LEVELS
+        for kernel in ("known", "any")
+    }
+    return replace(fitted, widths=widths)
+
+
+def log_ratios(rows: Sequence[RunRow], fitted: FittedScope, chip: Hardware) -> Array:
+    """log(predicted/measured) of each run."""
+    runtime = rows[0].row.fact.runtime
+    device = fitted_device(chip, runtime, {fitted.scope: fitted}, "torch")
+    stacked = stack([own.row for own in rows], fitted.scope)
+    return np.asarray(np.log(stack_seconds(stacked, device)[0] / stacked.seconds))

@@ -7,7 +7,8 @@
     Tm   (1 + f)·(bytes of memory + φ_last·bytes of the last cache + φ_inner·bytes of inner caches)/bandwidth
     Tw   bytes of weights that a kernel copies into a layout of its own, at every call that multiplies more than a row
     Tf   bytes of outputs of FRESH_BYTES and more: the allocator returns them to the system, and each use faults again
-    n    kernels, each with the start s_c that its class takes on the host; views take theirs in eager code
+    n    kernels, each with the start s_c that its class takes on the host; views take theirs in eager code, and every
+         step of a recurrent layer, which reads its recurrent weights again
 
 The bytes are split by reuse distance (reuse.py). e_c is at least 0 and κ_c at least 1, so that no time is below the
 bytes that come from memory over its bandwidth, or below FLOPs/peak. All coefficients are fitted to programs and whole
@@ -18,7 +19,7 @@ families left out, where this form lowers the error from 12.0/15.2 to 10.6/13.8 
 reuse, starts by class and work per element. Not kept, for they lowered no error left out: terms for shallow products
 and few channels, padding of rows to vectors, copies of images into a kernel's layout, pollution by the op before.
 
-May import: coefficients, device, framework_classes, roofline, types.
+May import: coefficients, device, framework_classes, roofline, reuse, types.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from perfmodel.coefficients import Coefficient, Prior, prior
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.framework_classes import COMPUTING, STREAMING, OpClass
 from perfmodel.kernels.roofline import Array, KernelTime
+from perfmodel.reuse import held_shares
 from perfmodel.types import Hardware, Op, OpCost
 
 _SOURCE = "torch programs on an AMD EPYC (Zen 5), 2 cores"
@@ -51,14 +53,15 @@ PACKING = ("linear", "convolution_3x3", "convolution", "pointwise_convolution", 
 # k_c and s_c before any measurement; 2 and 4 µs where none is named
 _SLOWDOWN = {
     "light": 9.0, "heavy": 18.0, "exponential": 23.0, "tanh": 29.0, "batch_norm": 12.0, "row_norm": 7.0,
-    "softmax": 29.0, "pool": 1000.0, MEAN_POOL: 10.0, "reduce": 15.0, "copy": 15.0, "cast": 10.0, "weight_cast": 10.0, "gather": 15.0,
-    "resize": 40.0, "depthwise_3x3": 10.0, "depthwise_5x5": 10.0, "depthwise_large": 10.0, "grouped": 10.0,
-    "matmul": 4.0, "plain_attention": 4.0, RECURRENT: 3.5,
+    "softmax": 29.0, "pool": 1000.0, MEAN_POOL: 10.0, "reduce": 15.0, "copy": 15.0, "cast": 10.0, "weight_cast": 10.0,
+    "gather": 15.0, "resize": 40.0, "depthwise_3x3": 10.0, "depthwise_5x5": 10.0, "depthwise_large": 10.0,
+    "grouped": 10.0, "matmul": 4.0, "plain_attention": 4.0, RECURRENT: 3.5,
 }  # fmt: skip
 _SLOWDOWN_SD = 0.8
+_EXCESS = {"linear": 2.0, RECURRENT: 2.0, "attention": 2.0}
 _STARTS = {
     "convolution_3x3": 10e-6, "convolution": 10e-6, "pointwise_convolution": 10e-6, "grouped": 10e-6, "stem": 10e-6,
-    "depthwise_3x3": 10e-6, "depthwise_5x5": 10e-6, "depthwise_large": 10e-6, RECURRENT: 60e-6, VIEW: 2e-6,
+    "depthwise_3x3": 10e-6, "depthwise_5x5": 10e-6, "depthwise_large": 10e-6, RECURRENT: 10e-6, VIEW: 2e-6,
 }  # fmt: skip
 
 
@@ -71,7 +74,11 @@ def _slowdown(name: str) -> Prior:
 
 def _excess(name: str) -> Prior:
     return prior(
-        f"cpu.{name}.excess", 0.3, 1.0, meaning="time over that of moving the bytes once, beyond 1", source=_SOURCE
+        f"cpu.{name}.excess",
+        _EXCESS.get(name, 0.3),
+        1.0,
+        meaning="time over that of moving the bytes once, beyond 1",
+        source=_SOURCE,
     )
 
 
@@ -125,9 +132,10 @@ class CpuParts:
     """What the times of a group of ops are made of, without coefficients.
 
     Args:
-        classes: places in `CLASSES`, (ops,). compute_seconds: at the peak. memory_seconds, last_seconds, inner_seconds:
-            bytes from memory, the last cache and inner ones over the memory bandwidth. fresh_seconds: likewise, of
-            large outputs. packed_seconds: likewise, of weights that are packed. kernels: how many start. All (ops, configurations).
+        classes: places in `CLASSES`, (ops,). All else (ops, configurations).
+        compute_seconds: at the peak. memory_seconds, last_seconds, inner_seconds: bytes from memory, the last cache and
+            inner ones over the memory bandwidth. fresh_seconds, packed_seconds: likewise, of large outputs, and of
+            weights that are packed. kernels: how many start.
     """
 
     classes: np.ndarray[Any, np.dtype[np.int64]]
@@ -195,18 +203,36 @@ def cpu_parts(
     rows = np.asarray(sizes["m"], dtype=float) if ops[0].kind == "linear" else 2.0
     packs = np.array([[float(name in PACKING)] for name in names]) * (rows > 1)
     kernels = np.asarray(cost.launches, dtype=float) + zero
+    inner_moved, last_moved, far_moved = moved * inner, moved * last, moved * (1 - inner - last)
+    if ops[0].kind == RECURRENT:
+        kernels = np.asarray(sizes["t"] * sizes["l"] * sizes["r"], dtype=float) + zero
+        again, shares = _read_again(sizes, cost, cache_sizes(device.hardware))
+        far_moved = far_moved + again / bandwidth * (1 - sum(shares))
+        last_moved = last_moved + again / bandwidth * (shares[-1] if shares else 0.0)
+        inner_moved = inner_moved + again / bandwidth * (shares[0] if len(shares) > 1 else 0.0)
     eager = device.runtime == "eager"
     views = np.array([[float(name == VIEW)] for name in names]) * (1.0 if eager else 0.0)
     return CpuParts(
         classes=np.array([CLASSES.index(name) for name in names]),
         compute_seconds=compute,
-        memory_seconds=moved * (1 - inner - last),
-        last_seconds=moved * last,
-        inner_seconds=moved * inner,
+        memory_seconds=far_moved,
+        last_seconds=last_moved,
+        inner_seconds=inner_moved,
         fresh_seconds=np.where(written >= FRESH_BYTES, written / bandwidth, 0.0) + zero,
         packed_seconds=packs * np.asarray(cost.weight_bytes, dtype=float) / bandwidth + zero,
         kernels=np.maximum(kernels if eager else np.minimum(kernels, 1), views),
     )
+
+
+def _read_again(sizes: Mapping[str, Any], cost: OpCost, caches: Sequence[float]) -> tuple[Array, list[Array]]:
+    """(bytes of recurrent weights that steps after the first read again, shares of them that each cache holds).
+
+    Of a layer's weights H/(D + H) are recurrent; nothing but they lies between two steps.
+    """
+    h, layers = sizes["h"], sizes["l"] * sizes["r"]
+    rows = sizes["r"] * (sizes["d"] + h + (sizes["l"] - 1) * (sizes["r"] * h + h))  # of all weights, each Q·H long
+    each = np.asarray(cost.weight_bytes, dtype=float) * h / rows
+    return each * layers * np.maximum(np.asarray(sizes["t"], dtype=float) - 1, 0), held_shares(each, caches)
 
 
 def time_cpu(parts: CpuParts, device: Device) -> KernelTime:

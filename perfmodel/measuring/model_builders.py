@@ -70,7 +70,7 @@ class Placement:
         """The module ready to be called."""
         import torch
 
-        module = self.prepare(module.eval().requires_grad_(False).to(self.dtype)).to(self.device)
+        module = self.prepare(module.eval().to(self.dtype)).to(self.device)
         return torch.compile(module) if self.compiled else module
 
     def tensor(self, tensor: Any) -> Any:

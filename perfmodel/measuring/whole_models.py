@@ -239,7 +239,18 @@ def _per_step(timing: Timing, steps: int) -> Timing:
 
 
 def build(case: Case, device: str = "cpu") -> Mapping[str, Phase]:
-    """The case's model in memory, and its phases as calls."""
+    """The case's model in memory, and its phases as calls.
+
+    Its weights are such as a checkpoint's, which ask for gradients: torch multiplies by those that do not (inference
+    tensors) in another way, which for the last token of a prompt copies the whole output head.
+    """
+    import torch
+
+    with torch.inference_mode(False):
+        return _built(case, device)
+
+
+def _built(case: Case, device: str) -> Mapping[str, Phase]:
     import torch
 
     placement = Placement(
