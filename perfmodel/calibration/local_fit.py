@@ -1,6 +1,6 @@
 """Coefficients of a CPU from programs and a few whole models measured on it.
 
-    minimise  Σ ρ((log t(c) − log t_measured)/σ_group) + Σ ρ(log(c/prior)/sd),   ρ(r) = 2·(√(1 + r²) − 1)
+    minimise  Σ ρ((log t(c) − log t_measured)/σ_group) + Σ ρ(log(c/prior)/sd),   ρ(r) = 2·K²·(√(1 + (r/K)²) − 1)
 
 σ is small for what resembles whole models: 2 % for deep programs, 12 % for ops by themselves, which run faster than
 they do in any network. Solved by scipy's trust region from the priors, with derivatives from the forms' sensitivities:
@@ -32,6 +32,7 @@ _LIKE_MODELS = ("block", "deep", "model")
 UNSEEN = 1.15  # of the half-widths: of models left out over those of programs left out
 LEAST_ROWS = 20
 MOST_STEPS = 300
+KINK = 6.0  # σ beyond which a run counts less: only what the form does not describe at all is so far off
 
 
 def fit_runs(scope: str, rows: Sequence[RunRow], chip: Hardware) -> FittedScope:
@@ -69,9 +70,9 @@ def fit_runs(scope: str, rows: Sequence[RunRow], chip: Hardware) -> FittedScope:
         return np.vstack([columns / noise[:, None], np.diag(1 / spread)])
 
     found = least_squares(
-        residuals, start, jac=jacobian, loss="soft_l1", x_scale=spread, max_nfev=MOST_STEPS, method="trf"
+        residuals, start, jac=jacobian, loss="soft_l1", f_scale=KINK, x_scale=spread, max_nfev=MOST_STEPS, method="trf"
     )
-    steep = jacobian(found.x) / (1 + residuals(found.x) ** 2)[:, None] ** 0.25
+    steep = jacobian(found.x) / (1 + (residuals(found.x) / KINK) ** 2)[:, None] ** 0.25
     log_sd = np.sqrt(np.diag(np.linalg.inv(steep.T @ steep)))
     return FittedScope(
         scope=scope,

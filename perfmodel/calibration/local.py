@@ -1,0 +1,234 @@
+"""Calibration on the machine at hand: its runs -> its profile, its coefficients, and errors before and after.
+
+    runs of the suite, anchors ──profile_of──▶ Hardware ──calibrate_runs──▶ ScopeCalibration of each dtype and threads
+    runs of whole models, none of them fitted ──────────────────────────────▶ its scores
+
+What was never fitted tells the error: neither programs nor anchors resemble the models checked. The error before is
+that of the same profile with what perfmodel ships.
+
+May import: local_fit, run_rows, framework_fits, scoring and below; machine, threads, catalog.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from perfmodel.calibration.framework_fits import score_rows
+from perfmodel.calibration.framework_rows import scope_of_fact
+from perfmodel.calibration.local_fit import fit_runs, log_ratios, with_intervals
+from perfmodel.calibration.run_rows import RunRow, model_rows, program_rows
+from perfmodel.calibration.scoring import Scored, metrics_of
+from perfmodel.coefficient_files import CoefficientFile, load_scopes
+from perfmodel.errors import InputError
+from perfmodel.fitted_scopes import FittedScope, choose_scopes
+from perfmodel.machine.detection import Machine
+from perfmodel.machine.profile import starting_profile
+from perfmodel.measuring.run_files import Runs
+from perfmodel.measuring.validation_models import VALIDATION_MODELS
+from perfmodel.threads import with_threads
+from perfmodel.types import Hardware
+
+Progress = Callable[[str], None]
+Point = Mapping[str, Any]
+SHARE = 0.8  # of cases that intervals shall hold
+_FOR_RATES = ("linear", "copy", "clone", "add", "relu")  # programs that reach what the machine can do
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramPoint:
+    """A measured program beside its fit, for plots."""
+
+    name: str
+    group: str
+    measured_seconds: float
+    predicted_seconds: float
+    compute_seconds: float
+    memory_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelScore:
+    """A whole model that was not fitted: (seconds, low, high) before and after calibration."""
+
+    name: str
+    measured_seconds: float
+    before: tuple[float, float, float]
+    after: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeCalibration:
+    """What was fitted for a dtype and a number of threads.
+
+    Args:
+        chip: with those threads. anchors: models whose runs were fitted with the programs.
+        before, after: metrics of the scores, as `validate` gives them; empty without models to check.
+        skipped: model -> why its run cannot be predicted.
+    """
+
+    dtype: str
+    threads: int
+    chip: Hardware
+    fitted: FittedScope
+    programs: tuple[ProgramPoint, ...]
+    anchors: tuple[str, ...]
+    scores: tuple[ModelScore, ...]
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+    skipped: Mapping[str, str]
+
+
+def profile_of(machine: Machine, name: str, runs: Runs, threads: Sequence[int]) -> Hardware:
+    """The machine's profile, raised to what its runs on all cores reached: no bound may be below a measurement."""
+    start = starting_profile(machine, name)
+    points = [
+        point
+        for point in runs.points
+        if point["threads"] == start.cores and str(point["program"]).startswith(_FOR_RATES)
+    ]
+    if not points or start.cores not in threads:
+        return start
+    rows = program_rows(points, start, runs.header["suite"], runs.header["machine"]["llc_bytes"])
+    peaks: dict[str, float] = {}
+    bandwidth = 0.0
+    for own in rows:
+        parts, repeats = own.row.parts, own.row.repeats
+        seconds = own.row.fact.value_seconds
+        dtype = own.row.fact.precision
+        rate = start.peaks.get(("matrix", dtype)) or start.peaks.get(("vector", dtype), 0.0)
+        if own.name.startswith("linear") and rate:
+            reached = float(repeats @ parts.compute_seconds[:, 0]) * rate / seconds
+            peaks[dtype] = max(peaks.get(dtype, 0.0), reached)
+        moved = float(repeats @ parts.memory_seconds[:, 0]) * start.memory_bandwidth_bytes_per_second
+        bandwidth = max(bandwidth, moved / seconds)
+    return starting_profile(machine, name, measured_peaks=peaks, measured_bandwidth_bytes_per_second=bandwidth)
+
+
+def calibrate_runs(
+    profile: Hardware, suite: Runs, models: Runs, progress: Progress = lambda text: None
+) -> tuple[ScopeCalibration, ...]:
+    """Fit every dtype and number of threads that was measured, and check it on whole models.
+
+    Args:
+        suite: runs of the suite's programs. models: runs of anchors, and of the models to check.
+
+    Raises:
+        InputError: too few runs to fit.
+    """
+    pairs = dict.fromkeys((point["threads"], point["dtype"]) for point in suite.points)
+    found = []
+    for threads, dtype in pairs:
+        chip = with_threads(profile, threads)[0] if threads < profile.cores else profile
+
+        def of_pair(points: Iterable[Point], threads: int = threads, dtype: str = dtype) -> list[Point]:
+            return [point for point in points if point["threads"] == threads and point["dtype"] == dtype]
+
+        progress(f"reading {dtype} runs on {threads} threads")
+        header = suite.header
+        rows = program_rows(of_pair(suite.points), chip, header["suite"], header["machine"]["llc_bytes"])
+        anchors, checked, skipped = _models(of_pair(models.points), chip)
+        progress(f"fitting {dtype} on {threads} threads")
+        found.append(_calibrate(dtype, threads, chip, rows, anchors, checked, skipped))
+    return tuple(found)
+
+
+def _models(points: Sequence[Point], chip: Hardware) -> tuple[list[RunRow], list[RunRow], dict[str, str]]:
+    """Runs of anchors, those of other models, and why some cannot be predicted."""
+    names = {model.name for model in VALIDATION_MODELS if model.anchor}
+    anchors, reasons = model_rows([point for point in points if point["model"] in names], chip)
+    checked, more = model_rows([point for point in points if point["model"] not in names], chip)
+    return anchors, checked, reasons | more
+
+
+def _calibrate(
+    dtype: str,
+    threads: int,
+    chip: Hardware,
+    rows: Sequence[RunRow],
+    anchors: Sequence[RunRow],
+    checked: Sequence[RunRow],
+    skipped: Mapping[str, str],
+) -> ScopeCalibration:
+    if not rows:
+        raise InputError(f"no undisturbed run of {dtype} programs on {threads} threads; measure again.")
+    scope = scope_of_fact(rows[0].row.fact, chip)
+    known = [*rows, *anchors]
+    fitted = with_intervals(fit_runs(scope, known, chip), known, chip)
+    shipped = choose_scopes(load_scopes(), chip).get(scope)
+    chips = {chip.id: chip}
+    before = score_rows(scope, [own.row for own in checked], shipped, chips, SHARE)
+    after = score_rows(scope, [own.row for own in checked], fitted, chips, SHARE)
+    errors = {"split": "whole models that were not fitted", **_rounded(metrics(after))} if checked else {}
+    return ScopeCalibration(
+        dtype=dtype,
+        threads=threads,
+        chip=chip,
+        fitted=replace(fitted, errors=errors, rows=len(known)),
+        programs=_points(rows, fitted, chip),
+        anchors=tuple(own.name for own in anchors),
+        scores=_scores(checked, before, after),
+        before=metrics(before) if checked else {},
+        after=metrics(after) if checked else {},
+        skipped=dict(skipped),
+    )
+
+
+def metrics(sets: Sequence[Scored]) -> dict[str, float]:
+    """Errors and coverage of latencies, as `perfmodel validate` gives them."""
+    return dict(metrics_of(sets, SHARE)["latency"])
+
+
+def _rounded(values: Mapping[str, float]) -> dict[str, float]:
+    names = ("rows", "median_ape", "mape", "p90_ape", "bias", "coverage")
+    return {name: round(values[name], 4) for name in names}
+
+
+def _points(rows: Sequence[RunRow], fitted: FittedScope, chip: Hardware) -> tuple[ProgramPoint, ...]:
+    ratios = np.exp(log_ratios(rows, fitted, chip))
+    return tuple(
+        ProgramPoint(
+            own.name,
+            own.group,
+            own.row.fact.value_seconds,
+            own.row.fact.value_seconds * float(ratio),
+            float(own.row.repeats @ own.row.parts.compute_seconds[:, 0]),
+            float(own.row.repeats @ own.row.parts.memory_seconds[:, 0]),
+        )
+        for own, ratio in zip(rows, ratios, strict=True)
+    )
+
+
+def _scores(rows: Sequence[RunRow], before: Sequence[Scored], after: Sequence[Scored]) -> tuple[ModelScore, ...]:
+    found = []
+    for own, left, right in zip(rows, before, after, strict=True):
+        intervals = []
+        for scored in (left, right):
+            seconds, spread = float(scored.predicted[0]), float(np.exp(scored.half_width[0]))
+            intervals.append((seconds, seconds / spread, seconds * spread))
+        found.append(ModelScore(own.name, own.row.fact.value_seconds, intervals[0], intervals[1]))
+    return tuple(found)
+
+
+def coefficient_files(
+    found: Sequence[ScopeCalibration], suite: Runs, data: Sequence[Mapping[str, Any]]
+) -> dict[str, CoefficientFile]:
+    """For each chip (all cores, or some of them) the file of its coefficients.
+
+    Args:
+        data: name, SHA-256 and rows of the files of runs.
+    """
+    created = str(suite.header.get("created", ""))[:10]
+    files = {}
+    for chip in dict.fromkeys(own.chip.id for own in found):
+        own = [one for one in found if one.chip.id == chip]
+        counts = ", ".join(f"{one.fitted.rows} {one.dtype}" for one in own)
+        provenance = f"torch {suite.header['versions']['torch']} on this machine, {created}: {counts} runs"
+        scopes = {one.fitted.scope: replace(one.fitted, provenance=provenance) for one in own}
+        files[chip] = CoefficientFile(
+            fitted=created, provenance=provenance, data=tuple(data), scopes=dict(sorted(scopes.items()))
+        )
+    return files
