@@ -11,8 +11,10 @@ May import: local_fit, run_rows, framework_fits, scoring and below; machine, thr
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import FittedScope, choose_scopes
 from perfmodel.machine.detection import Machine
 from perfmodel.machine.profile import starting_profile
-from perfmodel.measuring.run_files import Runs
+from perfmodel.measuring.run_files import Runs, read_runs
 from perfmodel.measuring.validation_models import VALIDATION_MODELS
 from perfmodel.threads import with_threads
 from perfmodel.types import Hardware
@@ -232,3 +234,15 @@ def coefficient_files(
             fitted=created, provenance=provenance, data=tuple(data), scopes=dict(sorted(scopes.items()))
         )
     return files
+
+
+def run_file_entries(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Name, SHA-256 and rows of files of runs, as a file of coefficients tells what it was fitted on."""
+    return [
+        {
+            "file": path.name,
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "rows": len(read_runs(path).points),
+        }
+        for path in paths
+    ]

@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": ("predicting", "Where the time goes, op by op, and why."),
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
     "fit": ("measured", "Kernel coefficients from measured files, with their errors."),
+    "calibrate": ("calibrating", "This machine: measure, fit and check, in minutes."),
     "measure": ("measuring", "Real torch runs on this machine, for calibrating on it."),
     "hardware": ("hardware", "The chips and networks: list, show, check; detect this machine."),
     "models": ("models", "The catalog of models: list, show."),

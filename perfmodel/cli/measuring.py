@@ -5,13 +5,13 @@ May import: everything below, inside the functions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from perfmodel.cli.options import json_option, read_counts, split_list
+from perfmodel.cli.progress import progress_bar, resumable
 from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,14 +88,14 @@ def measure_command(
         total = sum(len(case.phases) for case in cases)
         from perfmodel.measuring.whole_models import measure_models
 
-        with _resumable(path), open_runs(path, header) as runs, _progress_bar() as progress:
+        with resumable(path), open_runs(path, header) as runs, progress_bar() as progress:
             points = measure_models(cases, runs, device=device, force=force, progress=progress)
     else:
         from perfmodel.measuring.suite_runner import PROTOCOLS, measure_suite, suite_tasks
 
         tasks = suite_tasks(what, dtypes, counts, header["machine"]["llc_bytes"], pattern or "")
         total = len(tasks)
-        with _resumable(path), open_runs(path, header) as runs, _progress_bar() as progress:
+        with resumable(path), open_runs(path, header) as runs, progress_bar() as progress:
             points = measure_suite(tasks, runs, PROTOCOLS[what], device=device, force=force, progress=progress)
     _tell(path, points, total, as_json)
 
@@ -166,43 +166,3 @@ def _tell(path: str, measured: int, total: int, as_json: bool) -> None:
         return
     before = f", {total - measured} were there already" if measured < total else ""
     click.echo(f"Measured {measured} of {total} points{before}: {path}")
-
-
-@contextmanager
-def _resumable(path: str) -> Iterator[None]:
-    """Ctrl-C ends with how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo(
-            f"\nStopped. What was measured is in {path}; the same command goes on from there, removing the file starts "
-            "anew.",
-            err=True,
-        )
-        raise
-
-
-@contextmanager
-def _progress_bar() -> Iterator[Callable[[int, int, str], None]]:
-    """A function that shows how many points are done, on stderr; nothing in a pipe."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda done, total, label: None
-        return
-    columns: tuple[Any, ...] = (
-        BarColumn(30),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    # a thread that redraws the bar would take a core from what is timed
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
-        task = bar.add_task("", total=None)
-
-        def show(done: int, total: int, label: str) -> None:
-            bar.update(task, completed=done, total=total, description=label[:50], refresh=True)
-
-        yield show

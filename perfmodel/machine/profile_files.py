@@ -60,17 +60,35 @@ def save_profile(hardware: Hardware, *, force: bool = False) -> Path:
     Raises:
         InputError: as `write_profile`; or the id is that of a chip of the catalog, which it would replace.
     """
-    known = match_hardware([hardware.id])
+    check_name(hardware.id)
+    return write_profile(hardware, made_folder(HARDWARE) / f"{hardware.id}.yaml", force=force)
+
+
+def check_name(name: str) -> None:
+    """Raises:
+    InputError: the id is that of a chip of the catalog, which a profile of the home would replace.
+    """
+    known = match_hardware([name])
     if known is not None:
         raise InputError(
-            f"'{hardware.id}' is the chip {known.id} of the catalog ({known.path}): choose another --name, like local."
+            f"'{name}' is the chip {known.id} of the catalog ({known.path}): choose another --name, like local."
         )
-    folder = home_folder(HARDWARE)
+
+
+def made_folder(part: str) -> Path:
+    """A folder of the home, made where it is missing.
+
+    Raises:
+        InputError: it cannot be made, or nothing can be written there.
+    """
+    folder = home_folder(part)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"the folder {folder} cannot be made: {error.strerror}; set PERFMODEL_HOME.") from None
-    return write_profile(hardware, folder / f"{hardware.id}.yaml", force=force)
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"the folder {folder} is write-protected: make it writable, or set PERFMODEL_HOME.")
+    return folder
 
 
 def as_read(hardware: Hardware) -> Hardware:

@@ -210,6 +210,15 @@ def _parse(data: bytes, path: str) -> tuple[Runs | None, int]:
 
 
 def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    if differences := different_conditions(found, wanted):
+        raise InputError(
+            f"{path} was measured under other conditions ({'; '.join(differences)}). Name another file with --out, or "
+            "remove this one to measure anew."
+        )
+
+
+def different_conditions(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """In what two headers differ that must not differ within a file, in words; empty if in nothing."""
     differences = []
     for name in _SAME:
         was, now = found.get(name), wanted.get(name)
@@ -222,11 +231,7 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: str |
             ]
         elif was != now:
             differences.append(f"{name}: {was} in the file, {now} now")
-    if differences:
-        raise InputError(
-            f"{path} was measured under other conditions ({'; '.join(differences)}). Name another file with --out, or "
-            "remove this one to measure anew."
-        )
+    return differences
 
 
 def _reason(error: OSError) -> str:

@@ -1,0 +1,164 @@
+"""`perfmodel calibrate`: measure, fit, check, for this machine; afterwards every command knows it by its name.
+
+May import: everything below, inside the functions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from perfmodel.cli.options import json_option, read_counts, split_list
+from perfmodel.cli.progress import progress_bar, progress_line, resumable
+
+if TYPE_CHECKING:
+    from perfmodel.calibration.local import ScopeCalibration
+    from perfmodel.measuring.run_files import Key, Runs
+    from perfmodel.types import Hardware
+
+_MOST = 1_000_000
+_MODELS = "models"
+
+
+@click.command("calibrate")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--name", default="local", show_default=True, help="The id of this machine as --hardware.")
+@click.option("--dtype", "--precision", "dtype", metavar="D[,D]", help="fp32 bf16 fp16 int8. [default: fp32,bf16]")
+@click.option("--threads", metavar="N[,N]", help="Cores that work; each number is fitted. [default: all]")
+@click.option("--suite", type=click.Choice(["quick", "full"]), default="quick", show_default=True)
+@click.option("--models/--no-models", "check", default=True, help="Check on whole models that are not fitted.")
+@click.option("--force", is_flag=True, help="Measure although other programs disturb, and leave such points out.")
+@json_option
+def calibrate_command(
+    device: str,
+    name: str,
+    dtype: str | None,
+    threads: str | None,
+    suite: str,
+    check: bool,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Calibrate perfmodel on this machine: measure torch, fit, and check on models that were not fitted.
+
+    Takes about a minute for each dtype and number of threads. Stopped, the same command goes on from there; done, it
+    measures anew.
+    """
+    from perfmodel.calibration.local import calibrate_runs, profile_of
+    from perfmodel.home import COEFFICIENTS, HARDWARE, MEASUREMENTS, REPORTS
+    from perfmodel.machine.detection import detect_machine
+    from perfmodel.machine.profile_files import check_name, made_folder
+    from perfmodel.measuring.conditions import available_cores
+    from perfmodel.measuring.suite_runner import check_device, check_threads, check_torch
+
+    counts = read_counts(threads, _MOST) if threads else (available_cores(),)
+    dtypes = split_list(dtype or "fp32,bf16")
+    check_torch()
+    check_device(device, dtypes)
+    _check_supported(device)
+    check_name(name)
+    check_threads(counts)
+    folder, *_ = (made_folder(part) for part in (MEASUREMENTS, HARDWARE, COEFFICIENTS, REPORTS))
+    programs = _measure_programs(folder / f"{name}-{suite}.jsonl", suite, dtypes, counts, force)
+    models = _measure_models(folder / f"{name}-{_MODELS}.jsonl", dtypes, counts, check, force)
+    with progress_line() as show:
+        show("describing this machine")
+        profile = profile_of(detect_machine(), name, programs, counts)
+        found = calibrate_runs(profile, programs, models, show)
+        show("writing")
+        files = _write(profile, found, programs, [folder / f"{name}-{suite}.jsonl", folder / f"{name}-{_MODELS}.jsonl"])
+    _tell(name, found, programs, files, as_json)
+
+
+def _check_supported(device: str) -> None:
+    from perfmodel.errors import UnsupportedError
+
+    if device != "cpu":
+        raise UnsupportedError(
+            "calibrating a GPU is not built yet: `perfmodel measure --device cuda` times it, and the runs of whole "
+            "models serve as --anchors"
+        )
+
+
+def _measure_programs(path: Path, suite: str, dtypes: Sequence[str], threads: Sequence[int], force: bool) -> Runs:
+    from perfmodel.measuring.run_files import key_of, open_runs, read_runs
+    from perfmodel.measuring.suite_runner import PROTOCOLS, measure_suite, new_header, suite_tasks
+
+    header = new_header("cpu", suite)
+    tasks = suite_tasks(suite, dtypes, threads, header["machine"]["llc_bytes"], "")
+    _begin(path, header, [key_of(task.label) for task in tasks])
+    with resumable(str(path)), open_runs(path, header) as runs, progress_bar() as progress:
+        measure_suite(tasks, runs, PROTOCOLS[suite], force=force, progress=progress)
+    return read_runs(path)
+
+
+def _measure_models(path: Path, dtypes: Sequence[str], threads: Sequence[int], check: bool, force: bool) -> Runs:
+    from perfmodel.measuring.run_files import key_of, open_runs, read_runs
+    from perfmodel.measuring.suite_runner import new_header
+    from perfmodel.measuring.validation_models import validation_cases
+    from perfmodel.measuring.whole_models import measure_models
+
+    header = new_header("cpu", _MODELS)
+    cases = validation_cases(dtypes, threads, anchors_only=not check)
+    _begin(path, header, [key_of(case.label(phase)) for case in cases for phase in case.phases])
+    with resumable(str(path)), open_runs(path, header) as runs, progress_bar() as progress:
+        measure_models(cases, runs, force=force, progress=progress)
+    return read_runs(path)
+
+
+def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key]) -> None:
+    """Put aside a file that is finished, or of other conditions: only one that was interrupted is gone on with."""
+    from perfmodel.errors import PerfmodelError
+    from perfmodel.measuring.run_files import different_conditions, key_of, read_runs
+
+    if not path.exists():
+        return
+    try:
+        runs = read_runs(path)
+        done = {key_of(point) for point in runs.points}
+        goes_on = not different_conditions(runs.header, header) and not done.issuperset(wanted)
+    except PerfmodelError:
+        goes_on = False
+    if not goes_on:
+        os.replace(path, path.with_suffix(".previous.jsonl"))
+
+
+def _write(
+    profile: Hardware, found: Sequence[ScopeCalibration], programs: Runs, runs: Sequence[Path]
+) -> dict[str, list[Path]]:
+    """The profile, the coefficients of each number of threads, and the report, in the home folder."""
+    from perfmodel.calibration.local import coefficient_files, run_file_entries
+    from perfmodel.coefficient_files import write_coefficients
+    from perfmodel.home import COEFFICIENTS, REPORTS, home_folder
+    from perfmodel.machine.profile_files import save_profile
+    from perfmodel.report.calibration_report import write_report
+
+    folder = home_folder(COEFFICIENTS)
+    coefficients = []
+    for chip, file in coefficient_files(found, programs, run_file_entries(runs)).items():
+        coefficients.append(folder / f"{chip}.json")
+        write_coefficients(coefficients[-1], file)
+    written = save_profile(profile, force=True)
+    report = write_report(found, home_folder(REPORTS) / profile.id, programs)
+    return {"profile": [written], "coefficients": coefficients, "report": [report]}
+
+
+def _tell(
+    name: str, found: Sequence[ScopeCalibration], programs: Runs, files: Mapping[str, Sequence[Path]], as_json: bool
+) -> None:
+    if as_json:
+        from perfmodel.report.calibration_document import calibration_document
+        from perfmodel.report.documents import dump_json
+
+        click.echo(dump_json(calibration_document(name, found, programs, files)))
+        return
+    from perfmodel.report.calibration_table import calibration_tables
+    from perfmodel.report.console import open_console
+
+    console = open_console()
+    for table in calibration_tables(name, found, programs, files):
+        console.print(table)
