@@ -21,6 +21,7 @@ from perfmodel.calibration.framework_fits import by_scope as by_framework_scope
 from perfmodel.calibration.framework_fits import left_out_fits as left_out_framework_fits
 from perfmodel.calibration.framework_fits import score_left_out as score_framework_left_out
 from perfmodel.calibration.framework_rows import read_rows
+from perfmodel.calibration.local import ScopeCalibration, calibrate_runs
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.scoring import Group, Scored, metrics_of
 from perfmodel.calibration.sources import read_measurements
@@ -28,11 +29,13 @@ from perfmodel.calibration.validation import Validation, validate
 from perfmodel.catalog import load_hardware
 from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import half_normal_quantile
+from perfmodel.measuring.run_files import read_runs
 from perfmodel.whole_files import write_whole
 
 LEVEL = 0.8
 POOR_MEDIAN, COVERED = 0.25, (0.75, 0.92)
 PAGE = Path(__file__).parent / "accuracy.md"
+RECORDED = Path(__file__).parents[1] / "calibration" / "measurements"
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ def main() -> None:
         parts.append(_section(section, data, poor))
     parts.append(_frameworks(data, poor))
     parts.append(_anchors(data))
+    parts.append(_calibrated(poor))
     parts.append(_noise(data))
     parts.append(_poor(poor))
     write_whole(PAGE, "\n".join(parts))
@@ -262,6 +266,66 @@ def _subject(own: Scored) -> Subject:
     sd = float(own.half_width[0]) / half_normal_quantile(LEVEL)
     labels = own.labels
     return Subject(hardware=labels["hardware"], shares=own.shares, sd=sd, model=labels["model"], phase=labels["phase"])
+
+
+def _calibrated(poor: list[Poor]) -> str:
+    """Calibrations from recorded runs: whole models that no fit saw, before and after."""
+    lines = [
+        "## Calibrated on the machine at hand",
+        "",
+        "    perfmodel calibrate --threads 1,2",
+        "",
+        "From the runs in `calibration/measurements/`: programs of the quick suite and four runs of three anchors are "
+        "fitted; the models in the tables are not, and no program has their shapes. *Before* is the machine's profile "
+        "with what perfmodel ships for other chips. They are 15 runs for each line, so a coverage of .80 is known to "
+        "about .10.",
+    ]
+    for folder in sorted(path for path in RECORDED.iterdir() if path.is_dir()):
+        suite, models = (read_runs(folder / name) for name in ("quick.jsonl", "models.jsonl"))
+        versions = ", ".join(f"{name} {version}" for name, version in suite.header["versions"].items())
+        loads = [float(point["load"]) for point in (*suite.points, *models.points)]
+        lines += [
+            "",
+            f"{folder.name}: {suite.header['machine']['cpu']}, {suite.header['machine']['cores']} cores; {versions}; "
+            f"measured {suite.header['created'][:10]} at a load of {min(loads):.1f} to {max(loads):.1f}.",
+            "",
+            "| threads | dtype | when | models | median % | MAPE % | P90 % | bias % | coverage |",
+            "|---|---|---|---|---|---|---|---|---|",
+        ]
+        found = calibrate_runs(load_hardware(folder.name), suite, models)
+        for own in found:
+            lines += [_calibrated_row(own, when) for when in ("before", "after")]
+            if not COVERED[0] <= own.after["coverage"] <= COVERED[1]:
+                what = "narrow" if own.after["coverage"] < COVERED[0] else "wide"
+                text = f"{own.dtype} on {own.threads} threads, coverage {own.after['coverage']:.2f}"
+                poor.append(Poor("Calibrated on the machine at hand", what, text))
+        lines += ["", *_calibrated_models(found)]
+    return "\n".join(lines) + "\n"
+
+
+def _calibrated_row(own: ScopeCalibration, when: str) -> str:
+    metrics = own.before if when == "before" else own.after
+    percents = [f"{100 * metrics[name]:.1f}" for name in ("median_ape", "mape", "p90_ape", "bias")]
+    cells = [str(own.threads), own.dtype, when, f"{metrics['rows']:.0f}", *percents, f"{metrics['coverage']:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _calibrated_models(found: Sequence[ScopeCalibration]) -> Iterator[str]:
+    """Milliseconds measured, and the error after calibration, of each model."""
+    names = list(dict.fromkeys(score.name for own in found for score in own.scores))
+    yield "| model | " + " | ".join(f"{own.dtype}, {own.threads} threads" for own in found) + " |"
+    yield "|---|" + "---|" * len(found)
+    for name in names:
+        cells = []
+        for own in found:
+            score = next((one for one in own.scores if one.name == name), None)
+            if score is None:
+                cells.append("")
+                continue
+            error = score.after[0] / score.measured_seconds - 1
+            missed = "" if score.after[1] <= score.measured_seconds <= score.after[2] else " (missed)"
+            cells.append(f"{1e3 * score.measured_seconds:.1f} ms, {100 * error:+.0f} %{missed}")
+        yield f"| {name} | {' | '.join(cells)} |"
 
 
 def _noise(data: Path) -> str:

@@ -204,7 +204,7 @@ def finished_fit(
     unseen = [own for fold, other in by_device for own in score_rows(scope, fold, other, chips, share)]
     known = _widths(seen, LEVELS[-1])
     between = BETWEEN_DEVICES[chips[rows[0].fact.hardware].kind]
-    unknown = _widths(unseen, LEVELS[0]) if unseen else _widened(known, between)
+    unknown = _widths(unseen, LEVELS[0]) if unseen else widened(known, between)
     errors = {
         "split": "model families left out" if by_family else "rows that were fitted",
         **_errors(score_left_out(scope, by_family, chips, "family", share) or seen, share),
@@ -231,7 +231,7 @@ def _widths(sets: Sequence[Scored], level: str) -> Widths:
     return Widths(level, half, 1.0)
 
 
-def _widened(known: Widths, between: float) -> Widths:
+def widened(known: Widths, between: float) -> Widths:
     """Half-widths for other chips where one was measured: its errors and a spread between chips, in quadrature."""
     return replace(known, level=LEVELS[0], by_regime=np.hypot(known.by_regime, between * _QUANTILES))
 

@@ -31,12 +31,13 @@ from perfmodel.machine.detection import Machine
 from perfmodel.machine.profile import starting_profile
 from perfmodel.measuring.run_files import Runs, read_runs
 from perfmodel.measuring.validation_models import VALIDATION_MODELS
-from perfmodel.threads import with_threads
+from perfmodel.threads import split_threads, with_threads
 from perfmodel.types import Hardware
 
 Progress = Callable[[str], None]
 Point = Mapping[str, Any]
 SHARE = 0.8  # of cases that intervals shall hold
+_FOR_BANDWIDTH_BYTES = 64 << 20  # a program that reads less says little of memory
 _FOR_RATES = ("linear", "copy", "clone", "add", "relu")  # programs that reach what the machine can do
 
 
@@ -105,13 +106,20 @@ def profile_of(machine: Machine, name: str, runs: Runs, threads: Sequence[int]) 
         if own.name.startswith("linear") and rate:
             reached = float(repeats @ parts.compute_seconds[:, 0]) * rate / seconds
             peaks[dtype] = max(peaks.get(dtype, 0.0), reached)
-        moved = float(repeats @ parts.memory_seconds[:, 0]) * start.memory_bandwidth_bytes_per_second
-        bandwidth = max(bandwidth, moved / seconds)
+        far, near = (
+            float(repeats @ part[:, 0]) * start.memory_bandwidth_bytes_per_second
+            for part in (parts.memory_seconds, parts.last_seconds + parts.inner_seconds)
+        )
+        if far > _FOR_BANDWIDTH_BYTES and far > 10 * near:
+            bandwidth = max(bandwidth, far / seconds)
     return starting_profile(machine, name, measured_peaks=peaks, measured_bandwidth_bytes_per_second=bandwidth)
 
 
 def calibrate_runs(
-    profile: Hardware, suite: Runs, models: Runs, progress: Progress = lambda text: None
+    profile: Hardware,
+    suite: Runs,
+    models: Runs,
+    progress: Progress = lambda text: None,
 ) -> tuple[ScopeCalibration, ...]:
     """Fit every dtype and number of threads that was measured, and check it on whole models.
 
@@ -160,7 +168,7 @@ def _calibrate(
     scope = scope_of_fact(rows[0].row.fact, chip)
     known = [*rows, *anchors]
     fitted = with_intervals(fit_runs(scope, known, chip), known, chip)
-    shipped = choose_scopes(load_scopes(), chip).get(scope)
+    shipped = _shipped(scope, chip)
     chips = {chip.id: chip}
     before = score_rows(scope, [own.row for own in checked], shipped, chips, SHARE)
     after = score_rows(scope, [own.row for own in checked], fitted, chips, SHARE)
@@ -177,6 +185,17 @@ def _calibrate(
         after=metrics(after) if checked else {},
         skipped=dict(skipped),
     )
+
+
+def _shipped(scope: str, chip: Hardware) -> FittedScope | None:
+    """What perfmodel ships for the chip, apart from what was fitted on the chip itself."""
+    whole = split_threads(chip.id)[0]
+
+    def is_of_chip(fit: FittedScope) -> bool:
+        return any(effect[0] == "device" and split_threads(effect[1])[0] == whole for effect in fit.effects)
+
+    fits = [fit for fit in load_scopes().get(scope, ()) if not is_of_chip(fit)]
+    return choose_scopes({scope: fits}, chip).get(scope)
 
 
 def metrics(sets: Sequence[Scored]) -> dict[str, float]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.calibration.framework_fits import BETWEEN_DEVICES, widened
 from perfmodel.calibration.framework_rows import stack, stack_seconds
 from perfmodel.calibration.run_rows import RunRow
 from perfmodel.coefficients import Coefficient
@@ -107,9 +108,11 @@ def with_intervals(fitted: FittedScope, rows: Sequence[RunRow], chip: Hardware) 
             continue
         own = fit_runs(fitted.scope, [row for place, row in enumerate(rows) if place not in left], chip)
         errors += log_ratios([rows[place] for place in sorted(left)], own, chip).tolist()
-    half = UNSEEN * np.quantile(np.abs(errors), SHARES)
+    half = np.tile(UNSEEN * np.quantile(np.abs(errors), SHARES), (len(REGIMES), 1))
+    known = Widths(LEVELS[-1], half, 1.0)
+    unknown = widened(known, BETWEEN_DEVICES[chip.kind])  # what these runs say of another chip
     widths = {
-        (level, kernel): Widths(level, np.tile(half, (len(REGIMES), 1)), 1.0)
+        (level, kernel): replace(known if level == LEVELS[-1] else unknown, level=level)
         for level in LEVELS
         for kernel in ("known", "any")
     }

@@ -30,6 +30,7 @@ _MODELS = "models"
 @click.option("--dtype", "--precision", "dtype", metavar="D[,D]", help="fp32 bf16 fp16 int8. [default: fp32,bf16]")
 @click.option("--threads", metavar="N[,N]", help="Cores that work; each number is fitted. [default: all]")
 @click.option("--suite", type=click.Choice(["quick", "full"]), default="quick", show_default=True)
+@click.option("--programs", "pattern", metavar="REGEX", help="Only programs whose group and name match.")
 @click.option("--models/--no-models", "check", default=True, help="Check on whole models that are not fitted.")
 @click.option("--force", is_flag=True, help="Measure although other programs disturb, and leave such points out.")
 @json_option
@@ -39,6 +40,7 @@ def calibrate_command(
     dtype: str | None,
     threads: str | None,
     suite: str,
+    pattern: str | None,
     check: bool,
     force: bool,
     as_json: bool,
@@ -63,7 +65,7 @@ def calibrate_command(
     check_name(name)
     check_threads(counts)
     folder, *_ = (made_folder(part) for part in (MEASUREMENTS, HARDWARE, COEFFICIENTS, REPORTS))
-    programs = _measure_programs(folder / f"{name}-{suite}.jsonl", suite, dtypes, counts, force)
+    programs = _measure_programs(folder / f"{name}-{suite}.jsonl", suite, dtypes, counts, pattern or "", force)
     models = _measure_models(folder / f"{name}-{_MODELS}.jsonl", dtypes, counts, check, force)
     with progress_line() as show:
         show("describing this machine")
@@ -84,12 +86,14 @@ def _check_supported(device: str) -> None:
         )
 
 
-def _measure_programs(path: Path, suite: str, dtypes: Sequence[str], threads: Sequence[int], force: bool) -> Runs:
+def _measure_programs(
+    path: Path, suite: str, dtypes: Sequence[str], threads: Sequence[int], pattern: str, force: bool
+) -> Runs:
     from perfmodel.measuring.run_files import key_of, open_runs, read_runs
     from perfmodel.measuring.suite_runner import PROTOCOLS, measure_suite, new_header, suite_tasks
 
     header = new_header("cpu", suite)
-    tasks = suite_tasks(suite, dtypes, threads, header["machine"]["llc_bytes"], "")
+    tasks = suite_tasks(suite, dtypes, threads, header["machine"]["llc_bytes"], pattern)
     _begin(path, header, [key_of(task.label) for task in tasks])
     with resumable(str(path)), open_runs(path, header) as runs, progress_bar() as progress:
         measure_suite(tasks, runs, PROTOCOLS[suite], force=force, progress=progress)
