@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from statistics import median
 
 from perfmodel.calibration.local import SHARE, ModelScore, ScopeCalibration
 from perfmodel.measuring.run_files import Runs
 from perfmodel.report.formats import format_bytes, format_number, join_words
 
-NARROW_BY = 0.15  # of all models, by which coverage may fall short before it is told
+UNLIKELY = 0.1  # chance of so few held intervals, below which it is told
 FAR_OFF = 1.5  # predicted over measured, or its inverse, from which a model is named
 OFTEN_DISTURBED = 0.02  # of all runs
 
@@ -57,9 +58,7 @@ def conditions_of(suite: Runs, models: Runs) -> Conditions:
 
 
 def scope_words(own: ScopeCalibration) -> str:
-    """
-    A dtype and a number of threads: `fp32 on 1 thread`, `bf16 on 8 threads`.
-    """
+    """A dtype and a number of threads: `fp32 on 1 thread`, `bf16 on 8 threads`."""
     return f"{own.dtype} on {own.threads} thread{'s' if own.threads > 1 else ''}"
 
 
@@ -76,17 +75,22 @@ def result_sentences(own: ScopeCalibration) -> Iterator[str]:
     before, after = own.before["median_ape"], own.after["median_ape"]
     held = sum(is_held(score.measured_seconds, score.after) for score in own.scores)
     yield (
-        f"{scope_words(own)}: the median error of {len(own.scores)} runs of whole models, none of them fitted, went from "
-        f"{100 * before:.1f} % to {100 * after:.1f} %; {held} lie in their {100 * SHARE:g} % interval."
+        f"{scope_words(own)}: the median error of {len(own.scores)} runs of whole models, none of them fitted, went "
+        f"from {100 * before:.1f} % to {100 * after:.1f} %; {held} lie in their {100 * SHARE:g} % interval."
     )
     if after > before:
         yield f"{scope_words(own)}: calibration made it worse; measure again with nothing else running."
-    if held / len(own.scores) < SHARE - NARROW_BY:
+    if _chance_of(held, len(own.scores)) < UNLIKELY:
         yield f"{scope_words(own)}: intervals are too narrow for models like these; take them with caution."
     far = [score for score in own.scores if _factor(score) > FAR_OFF]
     if far:
         named = [_off_words(score) for score in sorted(far, key=_factor, reverse=True)]
         yield f"{scope_words(own)}: far off: {join_words(named)}."
+
+
+def _chance_of(held: int, models: int) -> float:
+    """That so few of the models or fewer lie in intervals that hold `SHARE` of them."""
+    return sum(comb(models, count) * SHARE**count * (1 - SHARE) ** (models - count) for count in range(held + 1))
 
 
 def _factor(score: ModelScore) -> float:
