@@ -54,7 +54,8 @@ def model_cells(own: ScopeCalibration) -> Cells:
     """Each whole model that was not fitted: measured and predicted, after and before."""
     columns: tuple[Column, ...] = (
         (f"not fitted, {own.dtype}", "left"), ("measured", "right"), ("predicted", "right"), ("error %", "right"),
-        (f"{100 * SHARE:g} % interval", "right"), ("", "left"), ("before", "right"), ("its error %", "right"), ("", "left"),
+        (f"{100 * SHARE:g} % interval", "right"), ("", "left"), ("before", "right"), ("its error %", "right"),
+        ("", "left"),
     )  # fmt: skip
     rows = []
     for score in own.scores:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -28,7 +29,8 @@ from perfmodel.whole_files import write_whole
 BEFORE, AFTER, MISSED = "#a0a0a0", "#0072b2", "#d55e00"
 COLOURS = dict(zip(GROUPS, ("#0072b2", "#009e73", "#e69f00", "#cc79a7"), strict=True))
 MARKERS = dict(zip(GROUPS, ("D", "s", "^", "."), strict=True))
-SIZES = dict(zip(GROUPS, (42, 24, 18, 22), strict=True))
+SIZES = dict(zip(GROUPS, (42, 24, 18, 22), strict=True))  # square points
+OTHER, OTHER_SIZE = "#56b4e9", 20
 RATIO_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 FEW_DECADES = 1e3  # on an axis, below which more ticks are labelled
 WIDEST_RATIO = 20.0  # programs further off are drawn at the edge
@@ -173,16 +175,20 @@ def draw_programs(own: ScopeCalibration) -> Any:
 
 
 def _by_group(points: Sequence[ProgramPoint]) -> dict[str, list[ProgramPoint]]:
-    """From the many that tell least to the few that tell most, so that these lie on top."""
-    present = {point.group for point in points}
-    names = sorted(present - set(GROUPS)) + [name for name in reversed(GROUPS) if name in present]
+    names = _drawing_order(point.group for point in points)
     return {name: [point for point in points if point.group == name] for name in names}
+
+
+def _drawing_order(groups: Iterable[str]) -> list[str]:
+    """From the many that tell least to the few that tell most, so that these lie on top."""
+    present = set(groups)
+    return [*sorted(present - set(GROUPS)), *(name for name in reversed(GROUPS) if name in present)]
 
 
 def _scatter(axes: Any, group: str, x: Any, y: Any, label: str) -> None:
     axes.scatter(
-        x, y, s=SIZES.get(group, 20), marker=MARKERS.get(group, "o"), color=COLOURS.get(group, "#56b4e9"), alpha=0.75,
-        edgecolors="white", linewidths=0.3, label=label, zorder=2,
+        x, y, s=SIZES.get(group, OTHER_SIZE), marker=MARKERS.get(group, "o"), color=COLOURS.get(group, OTHER),
+        alpha=0.75, edgecolors="white", linewidths=0.3, label=label, zorder=2,
     )  # fmt: skip
 
 
@@ -255,7 +261,7 @@ def draw_roofline(own: ScopeCalibration) -> Any:
     axes.yaxis.set_major_formatter(lambda value, _: format_quantity(value, "flops_per_second", 1))
     axes.set(xlabel="FLOP per byte from memory", ylabel="FLOP/s reached")
     beside.set(xlabel="measured")
-    axes.legend(loc="lower right", frameon=True)
+    axes.legend(handles=_group_handles(points), loc="lower right", frameon=True)
     axes.set_title("programs that read from memory", fontsize=9, loc="left")
     beside.set_title("all in caches, by time", fontsize=9, loc="left")
     figure.suptitle(f"What measured programs reach on {own.chip.name}, {scope_words(own)}", fontsize=12)
@@ -267,12 +273,25 @@ def _scatter_rates(axes: Any, points: Sequence[RooflinePoint], places: Sequence[
     axes.set_yscale("log")
     axes.grid(True, color="#e4e4e4", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    present = {point.group for point in points}
-    for group in [*sorted(present - set(GROUPS)), *(name for name in reversed(GROUPS) if name in present)]:
+    for group in _drawing_order(point.group for point in points):
         chosen = [place for place, point in enumerate(points) if point.group == group]
         x = np.array([places[place] for place in chosen])
         y = np.array([max(points[place].flops_per_second, slowest) for place in chosen])
-        _scatter(axes, group, x, y, f"{group} ({len(chosen)})")
+        _scatter(axes, group, x, y, group)
+
+
+def _group_handles(points: Sequence[RooflinePoint]) -> list[Any]:
+    """Entries of a legend for the groups of both halves."""
+    from matplotlib.lines import Line2D
+
+    counts = Counter(point.group for point in points)
+    return [
+        Line2D(
+            [], [], linewidth=0, marker=MARKERS.get(group, "o"), color=COLOURS.get(group, OTHER), markeredgewidth=0,
+            markersize=SIZES.get(group, OTHER_SIZE) ** 0.5, label=f"{group} ({counts[group]})",
+        )
+        for group in _drawing_order(counts)
+    ]  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------------------- axes

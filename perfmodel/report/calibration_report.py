@@ -30,7 +30,7 @@ _READING = f"""\
 - *Before*: the same profile with the coefficients that perfmodel ships. *After*: with those fitted here.
 - The models in the tables were never fitted. The programs and anchors were: their errors say how well the form of the
   model describes this machine, not how well it predicts.
-- An interval is meant to hold {100 * SHARE:g} % of such models. With fifteen of them, 10 to 14 held is what chance gives.
+- An interval is meant to hold {100 * SHARE:g} % of such models. Of 15, chance alone holds 10 to 14.
 - In the roofline, a point far below both roofs is not bound by the chip but by starting its kernels, or by a kernel
   that does not reach the peak. Bytes that caches hold are not counted as memory traffic, by an estimate of how far back
   they were touched: a point a little above the memory roof means that caches held more than estimated."""

@@ -124,7 +124,7 @@ def standing_sentences(conditions: Conditions) -> Iterator[str]:
         f"{f', {conditions.disturbed} of them disturbed and left out' if conditions.disturbed else ', none disturbed'}."
     )
     if conditions.runs and conditions.disturbed / conditions.runs > OFTEN_DISTURBED:
-        yield "Other programs were running: close them and calibrate again with --force for better coefficients."
+        yield "Other programs were running: close them, remove the runs, and calibrate again for better coefficients."
 
 
 def next_sentences(found: Sequence[ScopeCalibration], name: str) -> Iterator[str]:
