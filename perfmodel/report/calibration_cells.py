@@ -29,25 +29,46 @@ class Cells:
 
 
 def error_cells(found: Sequence[ScopeCalibration]) -> Cells:
-    """Errors on whole models by dtype and threads, before → after."""
+    """Errors on whole models by dtype and threads: a row before and one after; a single one where none was checked."""
     columns: tuple[Column, ...] = (
-        ("dtype", "left"), ("threads", "right"), ("runs fitted", "right"), ("models checked", "right"),
-        ("median %", "right"), ("MAPE %", "right"), ("P90 %", "right"), ("bias %", "right"),
-        (f"in {100 * SHARE:g} % interval", "right"),
+        ("dtype", "left"), ("threads", "right"), ("fitted", "right"), ("", "left"), ("median %", "right"),
+        ("MAPE %", "right"), ("P90 %", "right"), ("bias %", "right"), (f"in {100 * SHARE:g} %", "right"),
     )  # fmt: skip
-    return Cells(columns, tuple(_error_row(own) for own in found))
+    rows = []
+    for own in found:
+        fixed = (own.dtype, str(own.threads), str(own.fitted.rows))
+        if own.scores:
+            rows.append((*fixed, "before", *_error_row(own.before)))
+            rows.append(("", "", "", "after", *_error_row(own.after)))
+        else:
+            rows.append((*fixed, "unchecked", *(_NONE for _ in range(5))))
+    return Cells(columns, tuple(rows))
 
 
-def _error_row(own: ScopeCalibration) -> tuple[str, ...]:
-    fixed = (own.dtype, str(own.threads), str(own.fitted.rows), str(len(own.scores)))
-    if not own.scores:
-        return (*fixed, *(_NONE for _ in range(5)))
-    percents = [_change(own, name, "{:.1f}") for name in ("median_ape", "mape", "p90_ape")]
-    return (*fixed, *percents, _change(own, "bias", "{:+.1f}"), _change(own, "coverage", "{:.0f} %"))
+def _error_row(metrics: Mapping[str, float]) -> tuple[str, ...]:
+    percents = (f"{100 * metrics[name]:.1f}" for name in ("median_ape", "mape", "p90_ape"))
+    return (*percents, f"{100 * metrics['bias']:+.1f}", f"{100 * metrics['coverage']:.0f} %")
 
 
-def _change(own: ScopeCalibration, name: str, text: str) -> str:
-    return " → ".join(text.format(100 * metrics[name]) for metrics in (own.before, own.after))
+def short_model_cells(own: ScopeCalibration) -> Cells:
+    """Each whole model that was not fitted, for terminals that are narrow; the interval in the unit of the time."""
+    columns: tuple[Column, ...] = (
+        (f"not fitted, {own.dtype}", "left"), ("measured", "right"), ("predicted", "right"), ("interval", "right"),
+        ("", "left"), ("error % (before)", "right"),
+    )  # fmt: skip
+    rows = []
+    for score in own.scores:
+        measured = score.measured_seconds
+        seconds, low, high = score.after
+        errors = f"{_error(seconds, measured)} ({_error(score.before[0], measured)})"
+        interval = format_interval(low, high, seconds)
+        rows.append(
+            (
+                score.name, format_seconds(measured), format_seconds(seconds), interval, _held(measured, score.after),
+                errors,
+            )
+        )  # fmt: skip
+    return Cells(columns, tuple(rows))
 
 
 def model_cells(own: ScopeCalibration) -> Cells:

@@ -26,7 +26,7 @@ from perfmodel.whole_files import write_whole
 NAME = "report.md"
 _READING = f"""\
 - *Error* is |predicted/measured - 1|. *Median* halves the models, *P90* is what nine in ten stay below; *bias* above 0:
-  predicted too slow.
+  predicted too slow; *in {100 * SHARE:g} %*: the share of models inside their interval.
 - *Before*: the same profile with the coefficients that perfmodel ships. *After*: with those fitted here.
 - The models in the tables were never fitted. The programs and anchors were: their errors say how well the form of the
   model describes this machine, not how well it predicts.
@@ -71,7 +71,7 @@ def _lines(
     yield from (f"# Calibration of {name}", "")
     for own in found:
         yield from (f"- {sentence}" for sentence in result_sentences(own))
-    yield from ("", "## Errors on whole models that were not fitted, before → after", "")
+    yield from ("", "## Errors on whole models that were not fitted", "")
     yield from _table(error_cells(found))
     for own in found:
         yield from _scope_lines(own)

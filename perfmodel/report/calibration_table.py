@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from perfmodel.calibration.local import ScopeCalibration
-from perfmodel.report.calibration_cells import Cells, error_cells, model_cells
+from perfmodel.calibration.local import SHARE, ScopeCalibration
+from perfmodel.report.calibration_cells import Cells, error_cells, short_model_cells
 from perfmodel.report.calibration_words import (
     Conditions,
     next_sentences,
@@ -27,13 +27,21 @@ if TYPE_CHECKING:
 
 def calibration_tables(found: Sequence[ScopeCalibration]) -> tuple[Table, ...]:
     """The errors of all dtypes and threads, then a table of whole models for each that has some."""
-    return (_draw(error_cells(found)), *(_draw(model_cells(own)) for own in found if own.scores))
+    return (_draw(error_cells(found)), *(_draw_folding(short_model_cells(own)) for own in found if own.scores))
 
 
 def _draw(cells: Cells) -> Table:
     table = make_table(*cells.columns)
     for row in cells.rows:
         table.add_row(*row)
+    return table
+
+
+def _draw_folding(cells: Cells) -> Table:
+    """A table of which only the first column gives way where the terminal is narrow: it has words, not numbers."""
+    table = _draw(cells)
+    for place, column in enumerate(table.columns):
+        column.no_wrap = place > 0
     return table
 
 
@@ -50,7 +58,7 @@ def print_calibration(
         name: of the profile. files: what was written, by what it is: {"Profile": [...], "Coefficients": [...]}.
     """
     errors, *models = calibration_tables(found)
-    console.print("Errors on whole models that were not fitted, before → after", style="bold")
+    console.print("Errors on whole models that were not fitted", style="bold")
     console.print(errors)
     checked = iter(models)
     for own in found:
@@ -69,8 +77,8 @@ def print_calibration(
     for sentence in standing_sentences(conditions):
         console.print(sentence, style="dim")
     console.print(
-        "Errors are |predicted/measured - 1|; bias > 0: predicted too slow. Before: the same profile with the "
-        "coefficients that perfmodel ships.",
+        f"Errors are |predicted/measured - 1|; bias > 0: predicted too slow; in {100 * SHARE:g} %: share inside their "
+        f"{100 * SHARE:g} % interval. Before: the same profile with the coefficients that perfmodel ships.",
         style="dim",
     )
     console.print()

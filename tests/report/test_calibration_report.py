@@ -24,7 +24,8 @@ def test_page(tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.startswith("# Calibration of local\n")
     for part in (
-        "75.0 → 45.0", "| net, 32 tokens | 10.0 ms | 11.0 ms | +10.0 |", "far\\|off", "## Conditions", "load average",
+        "| fp32 | 48 | 5 | before | 75.0 |", "| after | 45.0 |",
+        "| net, 32 tokens | 10.0 ms | 11.0 ms | +10.0 |", "far\\|off", "## Conditions", "load average",
         "torch 2.13.0", "Threads: 48, 8.", "- odd: no such op", "nothing that was measured", "## How to read it",
         "`home/local.json`", "    perfmodel predict MODEL --hardware local\n",
     ):  # fmt: skip

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
-import pytest
 from rich.console import Console
 
 from perfmodel.report.calibration_cells import error_cells, group_cells, model_cells
 from perfmodel.report.calibration_table import calibration_tables, print_calibration
 from perfmodel.report.calibration_words import conditions_of
-from report.calibrated import no_runs, runs, scope
+from report.calibrated import HELD, MISSED, no_runs, runs, scope
 
 
-def printed(*found) -> str:
-    console = Console(file=io.StringIO(), width=200, highlight=False, markup=False)
+def printed(*found, width: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False)
     files = {"Profile": ["home/local.yaml"], "Coefficients": ["home/local.json"]}
     print_calibration(console, found, conditions_of(runs(), no_runs()), "local", files)
     assert isinstance(console.file, io.StringIO)
@@ -22,10 +22,9 @@ def printed(*found) -> str:
 
 
 def test_errors_before_and_after() -> None:
-    (row,) = error_cells([scope()]).rows
-    assert row == (
-        "fp32", "48", "5", "2", "75.0 → 45.0", "75.0 → 45.0", "95.0 → 73.0", "+0.0 → -53.1", "50 % → 50 %"
-    )  # fmt: skip
+    before, after = error_cells([scope()]).rows
+    assert before == ("fp32", "48", "5", "before", "75.0", "75.0", "95.0", "+0.0", "50 %")
+    assert after == ("", "", "", "after", "45.0", "45.0", "73.0", "-53.1", "50 %")
 
 
 def test_models() -> None:
@@ -54,7 +53,7 @@ def test_groups_come_from_what_resembles_models_most() -> None:
 def test_a_table_for_each_scope_that_was_checked() -> None:
     found = [scope(), scope("bf16", scores=()), scope("bf16", 8)]
     tables = calibration_tables(found)
-    assert [table.row_count for table in tables] == [3, 2, 2]
+    assert [table.row_count for table in tables] == [5, 2, 2]
     assert [table.columns[0].header for table in tables] == ["dtype", "not fitted, fp32", "not fitted, bf16"]
 
 
@@ -69,7 +68,14 @@ def test_printed() -> None:
         assert part in text
 
 
-@pytest.mark.parametrize("scores", [()])
-def test_nothing_checked_is_no_zero(scores) -> None:
-    (row,) = error_cells([scope(scores=scores)]).rows
-    assert row[4:] == ("-",) * 5
+def test_nothing_checked_is_no_zero() -> None:
+    (row,) = error_cells([scope(scores=())]).rows
+    assert row[3:] == ("unchecked", *("-",) * 5)
+
+
+def test_numbers_stay_whole_on_a_narrow_terminal() -> None:
+    long = replace(HELD, name="a-model-of-a-long-name decode, 128 + 64 tokens, batch 16")
+    text = printed(scope(scores=[long, MISSED]), width=80)
+    row = next(line for line in text.splitlines() if "11.0 ms" in line)
+    assert row.split()[-7:] == ["ms", "11.0", "ms", "9.0–13", "held", "+10.0", "(+100.0)"]
+    assert max(len(line) for line in text.splitlines()) <= 80
