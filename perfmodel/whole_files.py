@@ -24,7 +24,10 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     target = Path(path).expanduser()
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        beside.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+        if isinstance(content, str):
+            beside.write_text(content, encoding="utf-8")
+        else:
+            beside.write_bytes(content)
         os.replace(beside, target)
     except OSError as error:
         with suppress(OSError):  # where nothing can be written, nothing can be removed either

@@ -122,6 +122,20 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*"))  # no half file stays
 
 
+def test_a_full_disk_leaves_the_pictures_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {path: path.read_bytes() for path in write_calibration_plots([scope()], tmp_path)}
+
+    def full(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_calibration_plots([scope()], tmp_path)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_roofline_of_hot_programs_alone() -> None:
     hot = ProgramPoint("hot", "single", 1e-4, 1e-4, 5e-5, 0.0)
     axes, beside = draw_roofline(scope(programs=[hot])).axes
