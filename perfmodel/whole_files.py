@@ -12,8 +12,11 @@ from pathlib import Path
 from perfmodel.errors import InputError
 
 
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file by way of a temporary one beside it, so that a failure leaves the old file as it was.
+def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write a file by way of a temporary one beside it, so that a failure leaves the old file as it was.
+
+    Args:
+        content: text goes out as UTF-8.
 
     Raises:
         InputError: it cannot be written.
@@ -21,7 +24,10 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
     target = Path(path).expanduser()
     beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        beside.write_text(text, encoding="utf-8")
+        if isinstance(content, str):
+            beside.write_text(content, encoding="utf-8")
+        else:
+            beside.write_bytes(content)
         os.replace(beside, target)
     except OSError as error:
         with suppress(OSError):  # where nothing can be written, nothing can be removed either
