@@ -27,6 +27,7 @@ from perfmodel.calibration.scoring import Scored, metrics_of
 from perfmodel.coefficient_files import CoefficientFile, load_scopes
 from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import FittedScope, choose_scopes
+from perfmodel.kernels.cpu_network import CpuParts
 from perfmodel.machine.detection import Machine
 from perfmodel.machine.profile import starting_profile
 from perfmodel.measuring.run_files import Runs, read_runs
@@ -100,6 +101,8 @@ def profile_of(machine: Machine, name: str, runs: Runs, threads: Sequence[int]) 
     bandwidth = 0.0
     for own in rows:
         parts, repeats = own.row.parts, own.row.repeats
+        if not isinstance(parts, CpuParts):  # a form for GPUs
+            continue
         seconds = own.row.fact.value_seconds
         dtype = own.row.fact.precision
         rate = start.peaks.get(("matrix", dtype)) or start.peaks.get(("vector", dtype), 0.0)

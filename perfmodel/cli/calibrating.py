@@ -72,8 +72,9 @@ def calibrate_command(
         profile = profile_of(detect_machine(), name, programs, counts)
         found = calibrate_runs(profile, programs, models, show)
         show("writing")
-        files = _write(profile, found, programs, [folder / f"{name}-{suite}.jsonl", folder / f"{name}-{_MODELS}.jsonl"])
-    _tell(name, found, programs, files, as_json)
+        runs = [folder / f"{name}-{suite}.jsonl", folder / f"{name}-{_MODELS}.jsonl"]
+        files = _write(profile, found, programs, models, runs)
+    _tell(name, found, programs, models, files, as_json)
 
 
 def _check_supported(device: str) -> None:
@@ -132,7 +133,7 @@ def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key]) -> None
 
 
 def _write(
-    profile: Hardware, found: Sequence[ScopeCalibration], programs: Runs, runs: Sequence[Path]
+    profile: Hardware, found: Sequence[ScopeCalibration], programs: Runs, models: Runs, runs: Sequence[Path]
 ) -> dict[str, list[Path]]:
     """The profile, the coefficients of each number of threads, and the report, in the home folder."""
     from perfmodel.calibration.local import coefficient_files, run_file_entries
@@ -140,29 +141,40 @@ def _write(
     from perfmodel.home import COEFFICIENTS, REPORTS, home_folder
     from perfmodel.machine.profile_files import save_profile
     from perfmodel.report.calibration_report import write_report
+    from perfmodel.report.calibration_words import conditions_of
 
-    folder = home_folder(COEFFICIENTS)
-    coefficients = []
+    files: dict[str, list[Path]] = {"Profile": [], "Coefficients": []}
     for chip, file in coefficient_files(found, programs, run_file_entries(runs)).items():
-        coefficients.append(folder / f"{chip}.json")
-        write_coefficients(coefficients[-1], file)
-    written = save_profile(profile, force=True)
-    report = write_report(found, home_folder(REPORTS) / profile.id, programs)
-    return {"profile": [written], "coefficients": coefficients, "report": [report]}
+        files["Coefficients"].append(home_folder(COEFFICIENTS) / f"{chip}.json")
+        write_coefficients(files["Coefficients"][-1], file)
+    files["Profile"].append(save_profile(profile, force=True))
+    folder = home_folder(REPORTS) / profile.id
+    files["Report"] = [write_report(found, folder, conditions_of(programs, models), profile.id, files)]
+    return files
 
 
 def _tell(
-    name: str, found: Sequence[ScopeCalibration], programs: Runs, files: Mapping[str, Sequence[Path]], as_json: bool
+    name: str,
+    found: Sequence[ScopeCalibration],
+    programs: Runs,
+    models: Runs,
+    files: Mapping[str, Sequence[Path]],
+    as_json: bool,
 ) -> None:
+    from perfmodel.report.calibration_words import conditions_of
+
+    conditions = conditions_of(programs, models)
     if as_json:
         from perfmodel.report.calibration_document import calibration_document
         from perfmodel.report.documents import dump_json
 
-        click.echo(dump_json(calibration_document(name, found, programs, files)))
+        profile, report = files["Profile"][0], files["Report"][0]
+        document = calibration_document(
+            found, conditions, profile=profile, coefficients=files["Coefficients"], report=report
+        )
+        click.echo(dump_json(document))
         return
-    from perfmodel.report.calibration_table import calibration_tables
+    from perfmodel.report.calibration_table import print_calibration
     from perfmodel.report.console import open_console
 
-    console = open_console()
-    for table in calibration_tables(name, found, programs, files):
-        console.print(table)
+    print_calibration(open_console(), found, conditions, name, files)
