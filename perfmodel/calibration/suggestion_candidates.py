@@ -33,7 +33,7 @@ from perfmodel.measuring.model_builders import Sizes
 from perfmodel.measuring.suite_runner import PROTOCOLS, suite_tasks
 from perfmodel.measuring.timing import Protocol
 from perfmodel.measuring.validation_models import validation_cases
-from perfmodel.measuring.whole_models import PROTOCOL, Case, read_case
+from perfmodel.measuring.whole_models import PROTOCOL, Case, needed_memory_bytes, read_case
 from perfmodel.program import time_program
 from perfmodel.types import Hardware
 from perfmodel.uncertainty import phase_half_width
@@ -89,7 +89,7 @@ class Suggestions:
 
     Args:
         case: the question. calibrated: whether this machine's kernels were measured. half_width: of the total time now.
-        floor: half-width that no run but of the model itself could go below. considered: how many runs were compared.
+        floor: half-width that no run of anything but the model goes below. considered: how many runs were compared.
         skipped: run -> why it cannot be predicted.
     """
 
@@ -116,14 +116,21 @@ class _Traced:
 
 
 def suggest_runs(
-    case: Case, chip: Hardware, count: int, *, suite: str = "quick", pattern: str = "",
+    case: Case,
+    chip: Hardware,
+    count: int,
+    *,
+    suite: str = "quick",
+    pattern: str = "",
+    whole: bool = True,
     progress: Progress = lambda text: None,
-) -> Suggestions:  # fmt: skip
+) -> Suggestions:
     """The runs on a CPU that would narrow the interval of a model's time on it most.
 
     Args:
         case: the model and how it is to run. chip: with the threads that work. count: how many runs.
-        suite, pattern: the programs that are considered, as `suite_programs` takes them.
+        suite, pattern: the programs that are considered, as `suite_programs` takes them. whole: so are the model itself
+            and the anchors.
 
     Raises:
         UnsupportedError: no CPU, or a precision or runtime that programs cannot tell of. Errors of `suite_programs` and
@@ -135,21 +142,19 @@ def suggest_runs(
     device = fitted_device(chip, EAGER, fitted)
     scope = scope_of_fact(model_fact(_point(case, case.phases[0]), chip), chip)
     traced = _trace(case, device, scope)
-    repeats = np.array([case.sizes.output_tokens - 1 if name == "decode" else 1 for name in traced.names], dtype=float)
-    weights = traced.seconds * np.maximum(repeats, 1) / float(traced.seconds @ np.maximum(repeats, 1))
+    repeats = [max(1, case.sizes.output_tokens - 1) if name == "decode" else 1 for name in traced.names]
+    weights = traced.seconds * np.array(repeats)
     own = device.in_scope(scope)
     sds = np.array([own[prior].log_sd for prior in fitted_priors(scope)])
     z = half_normal_quantile(LEVEL)
-    asked = ask(weights, traced.slopes, traced.half_widths / z, sds, calibrated=scope in device.widths)
-    found, skipped = _of_model(case, traced, asked, device, scope)
-    more, reasons = _of_anchors(case, asked, device, scope)
-    programs = _of_programs(case, asked, device, scope, suite, pattern, progress)
-    candidates = [*found, *more, *programs]
+    asked = ask(weights / weights.sum(), traced.slopes, traced.half_widths / z, sds, calibrated=scope in device.widths)
+    candidates, skipped = _of_model(case, traced, asked, device, scope) if whole else ([], {})
+    if whole:
+        anchors, reasons = _of_anchors(case, asked, device, scope)
+        candidates, skipped = [*candidates, *anchors], skipped | reasons
+    candidates += _of_programs(case, asked, device, scope, suite, pattern, progress)
     progress("choosing")
     steps = choose(asked.covariance, asked.question, [own.run for own in candidates], count)
-    coefficients = len(sds)
-    beyond = replace(asked.question, slopes=np.where(np.arange(len(asked.covariance)) < coefficients, 0.0,
-                                                     asked.question.slopes))  # fmt: skip
     return Suggestions(
         case=case,
         chip=chip,
@@ -160,10 +165,10 @@ def suggest_runs(
             for name, seconds, half in zip(traced.names, traced.seconds, traced.half_widths, strict=True)
         ),
         half_width=z * asked.question.variance(asked.covariance) ** 0.5,
-        floor=z * beyond.variance(asked.covariance) ** 0.5,
+        floor=z * asked.floor_variance**0.5,
         runs=tuple(_suggested(candidates[step.place], step, z) for step in steps),
         considered=len(candidates),
-        skipped=skipped | reasons,
+        skipped=skipped,
     )
 
 
@@ -221,7 +226,7 @@ def _of_model(
     """The model itself, as asked and at smaller sizes."""
     found, skipped = [], {}
     noise = np.sqrt(REPEATS_SD**2 + asked.own_variances)
-    for sizes in (case.sizes, *_smaller(case.sizes)):
+    for sizes in (case.sizes, *_smaller(case)):
         same = sizes == case.sizes
         try:
             other = case if same else read_case(
@@ -229,15 +234,25 @@ def _of_model(
             )  # fmt: skip
             own = traced if same else _trace(other, device, scope)
         except PerfmodelError as error:
-            skipped[f"{case.name} with {sizes}"] = str(error)
+            skipped[sizes_in_words(case.name, sizes)] = str(error)
+            continue
+        needed, there = needed_memory_bytes(other), device.hardware.memory_bytes
+        if needed > there:
+            skipped[sizes_in_words(case.name, sizes)] = (
+                f"needs about {needed / 2**30:.1f} GiB of memory, and {device.hardware.id} has {there / 2**30:.1f}"
+            )
             continue
         run = Run(_padded(own.slopes, np.eye(len(own.names))), noise, _model_seconds(other, own))
         found.append(Candidate(MODEL, MODEL, sizes_in_words(case.name, sizes), run, sizes))
     return found, skipped
 
 
-def _smaller(sizes: Sizes) -> Iterator[Sizes]:
-    """Cheaper sizes: one sequence or image, fewer tokens, both; images of half the side."""
+def _smaller(case: Case) -> Iterator[Sizes]:
+    """Cheaper sizes: one sequence or image, fewer tokens, both; images of half the side. A factory of a user's own has
+    those of its example alone."""
+    sizes = case.sizes
+    if case.source.startswith("torch:"):
+        return
     fewer = max(_LEAST_TOKENS, sizes.input_tokens // _FEWER_TOKENS)
     single = replace(sizes, batch=1)
     if sizes.batch > 1:

@@ -77,6 +77,13 @@ class Asked:
     own_variances: Array
     misfit_variance: float
 
+    @property
+    def floor_variance(self) -> float:
+        """Of the question once all coefficients are known: the misfit of its phases."""
+        phases = len(self.own_variances)
+        weights = self.question.slopes[-phases:]
+        return float(weights @ self.covariance[-phases:, -phases:] @ weights) + self.question.own_variance
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

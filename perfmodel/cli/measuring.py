@@ -130,7 +130,7 @@ def _suggest(
     chip, source, cores = find_chip(hardware, threads)
     precision, runtime = options["--precision"] or "fp32", options["--runtime"] or "eager"
     (case,) = _cases(model, "", (precision,), (cores,), (runtime,), sizes)
-    tell_suggestions(case, chip, source, count, suite or "quick", pattern or "", as_json=as_json)
+    tell_suggestions(case, chip, source, count, suite or "quick", pattern, as_json=as_json)
 
 
 def _check_options(

@@ -73,14 +73,20 @@ def find_chip(name: str | None, threads: int) -> tuple[Hardware, str, int]:
 
 
 def tell_suggestions(
-    case: Case, chip: Hardware, source: str, count: int, suite: str, pattern: str, *, as_json: bool
+    case: Case, chip: Hardware, source: str, count: int, suite: str, pattern: str | None, *, as_json: bool
 ) -> None:
-    """Find the runs and print them."""
+    """Find the runs and print them.
+
+    Args:
+        pattern: of programs, which are then all that is considered.
+    """
     from perfmodel.calibration.suggestion_candidates import suggest_runs
     from perfmodel.report.suggestion_table import print_suggestions, suggestions_document
 
     with progress_line() as progress:
-        found = suggest_runs(case, chip, count, suite=suite, pattern=pattern, progress=progress)
+        found = suggest_runs(
+            case, chip, count, suite=suite, pattern=pattern or "", whole=not pattern, progress=progress
+        )
     if as_json:
         from perfmodel.report.documents import dump_json
 

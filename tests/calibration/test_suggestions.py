@@ -138,8 +138,8 @@ def test_the_model_itself_tells_most_where_misfit_dominates() -> None:
     misfit = 0.3**2 - float((slopes**2 @ SDS**2).item())
     assert steps[0].together > OWN_SHARE * misfit
     assert steps[0].together < OWN_SHARE * misfit * 2 + REPEATS_SD**2
-    floor = asked.question.variance(np.diag([0.0, 0.0, 0.0, asked.covariance[3, 3]]))
-    assert all(step.alone >= floor for step in steps if step.place != 3)
+    assert asked.floor_variance == pytest.approx(misfit)
+    assert all(step.alone >= asked.floor_variance for step in steps if step.place != 3)
 
 
 def test_programs_of_the_same_kernels_tell_most_where_coefficients_dominate() -> None:

@@ -44,4 +44,5 @@ def test_json_holds_commands_and_half_widths() -> None:
     assert document["threads"] == 4
     halves = [document["half_width"], *(run["half_width_together"] for run in document["runs"])]
     assert halves == sorted(halves, reverse=True)
+    assert all("--programs '^single linear 1x" in run["command"] for run in document["runs"])  # and nothing whole
     assert all("--threads 4" in run["command"] and run["seconds"] > 0 for run in document["runs"])
