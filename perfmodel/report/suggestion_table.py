@@ -81,6 +81,22 @@ def print_suggestions(console: Console, found: Suggestions, machine: str) -> Non
     console.print(f"Half-width of the {100 * LEVEL:g} % interval now: x/÷ {_factor(found.half_width)} ({basis})")
     console.print(f"No run of other programs brings it below x/÷ {_factor(found.floor)}: that is this model's own.")
     console.print()
+    if found.runs:
+        _print_runs(console, found)
+    else:
+        console.print(f"None of the {found.considered} runs considered tells anything of it.")
+    if together := programs_command(found):
+        console.print(f"All programs at once: {together}", soft_wrap=True)
+    for name, reason in found.skipped.items():
+        console.print(f"Not considered: {name}: {reason}", soft_wrap=True)
+    if found.runs:
+        console.print(
+            f"Best of {found.considered} runs, one after the other; starting torch takes some seconds more.",
+            style="dim",
+        )
+
+
+def _print_runs(console: Console, found: Suggestions) -> None:
     table = make_table(
         ("", "right"), ("run", "left"), ("alone", "right"), ("with those above", "right"), ("takes about", "right")
     )
@@ -94,14 +110,6 @@ def print_suggestions(console: Console, found: Suggestions, machine: str) -> Non
     console.print()
     for number, own in enumerate(found.runs, start=1):
         console.print(f"{number}: {command_of(own.candidate, found)}", soft_wrap=True)
-    if together := programs_command(found):
-        console.print(f"All programs at once: {together}", soft_wrap=True)
-    for name, reason in found.skipped.items():
-        console.print(f"Not considered: {name}: {reason}", soft_wrap=True)
-    console.print(
-        f"Best of {found.considered} runs, one after the other; each command also takes some seconds to start torch.",
-        style="dim",
-    )
 
 
 def suggestions_document(found: Suggestions, machine: str) -> dict[str, Any]:

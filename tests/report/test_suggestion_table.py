@@ -14,7 +14,13 @@ from perfmodel.calibration.suggestions import Run
 from perfmodel.catalog import load_hardware
 from perfmodel.measuring.model_builders import Sizes
 from perfmodel.measuring.whole_models import Case
-from perfmodel.report.suggestion_table import command_of, programs_command, suggestions_document
+from perfmodel.report.console import open_console
+from perfmodel.report.suggestion_table import (
+    command_of,
+    print_suggestions,
+    programs_command,
+    suggestions_document,
+)
 
 RUN = Run(np.zeros((1, 1)), np.zeros(1), 0.2)
 CASE = Case(
@@ -80,3 +86,19 @@ def test_the_document_has_what_the_table_has(kind: str) -> None:
     assert run["command"].startswith("perfmodel measure")
     assert document["half_width"] == 0.9
     assert document["sizes"] == {"batch": 2, "input_tokens": 64, "output_tokens": 16}
+
+
+def test_the_table_numbers_runs_as_their_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    print_suggestions(open_console(), suggestions(program("deep", "x"), program("block", "y")), "detected now")
+    shown = capsys.readouterr().out
+    assert "x/÷ 2.460" in shown  # exp(0.9)
+    assert re.search(r"^1 +deep x +x/÷ 1.649 +x/÷ 1.492 +0.2 s$", shown, re.MULTILINE)
+    assert re.search(r"^2: perfmodel measure .*block y", shown, re.MULTILINE)
+    assert "All programs at once" in shown
+
+
+def test_where_nothing_helps_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    print_suggestions(open_console(), suggestions(), "detected now")
+    shown = capsys.readouterr().out
+    assert "None of the 9 runs considered tells anything" in shown
+    assert "takes about" not in shown
