@@ -84,7 +84,10 @@ def program_rows(
 
 
 def _program_graph(program: TimedProgram, dtype: str) -> Graph:
-    module, inputs = program.make(torch_dtype(dtype))
+    from perfmodel.measuring.program_parts import without_content
+
+    with without_content():
+        module, inputs = program.make(torch_dtype(dtype))
     model = trace_module(module, inputs, name=program.name, source=program.name, symbolic=False)
     graph = model.phases["forward"]
     return in_scheme(graph, own_scheme(model.precision), find_scheme("int8")) if program.quantized else graph

@@ -51,6 +51,13 @@ _OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
     help="Where the points go, line by line. [default: runs-DEVICE-SUITE.jsonl, in this folder]",
 )
 @click.option("--force", is_flag=True, help="Measure although other programs disturb, and mark such points.")
+@click.option(
+    "--suggest",
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Measure nothing: show the N runs that would narrow the interval of MODEL's time on this machine most.",
+)
+@click.option("--hardware", metavar="ID", help="With --suggest: a CPU. [default: local, else what is detected]")
 @json_option
 def measure_command(
     model: str | None,
@@ -62,6 +69,8 @@ def measure_command(
     runtime: str | None,
     out: str | None,
     force: bool,
+    suggest: int | None,
+    hardware: str | None,
     as_json: bool,
     **sizes: str | None,
 ) -> None:
@@ -70,6 +79,12 @@ def measure_command(
     MODEL is a catalog name, a config.json or its folder, timm:NAME, or torch:file.py:factory. Every point is on disk as
     soon as it is measured; the same command goes on where it was stopped.
     """
+    if suggest:
+        options = {"--precision": dtype, "--threads": threads, "--runtime": runtime}
+        _suggest(suggest, model, hardware, device, suite, pattern, options, sizes, bool(out or force), as_json)
+        return
+    if hardware:
+        raise InputError("--hardware goes with --suggest; what is measured is this machine: leave it out")
     from perfmodel.measuring.conditions import available_cores
     from perfmodel.measuring.run_files import open_runs
     from perfmodel.measuring.suite_runner import check_device, check_threads, check_torch, new_header
@@ -98,6 +113,24 @@ def measure_command(
         with resumable(path), open_runs(path, header) as runs, progress_bar() as progress:
             points = measure_suite(tasks, runs, PROTOCOLS[what], device=device, force=force, progress=progress)
     _tell(path, points, total, as_json)
+
+
+def _suggest(
+    count: int, model: str | None, hardware: str | None, device: str, suite: str | None, pattern: str | None,
+    options: dict[str, str | None], sizes: dict[str, str | None], writes: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """`--suggest`: what to measure, instead of measuring."""
+    from perfmodel.cli.suggesting import check_suggest, find_chip, tell_suggestions
+    from perfmodel.measuring.suite_runner import check_torch
+
+    single = [*options.items(), *((f"--{name.replace('_', '-')}", sizes[name]) for name in _OF_MODELS)]
+    check_suggest(model, device, suite, single, writes=writes)
+    threads = read_counts(options["--threads"], _MOST)[0] if options["--threads"] else 0
+    check_torch()
+    chip, source, cores = find_chip(hardware, threads)
+    precision, runtime = options["--precision"] or "fp32", options["--runtime"] or "eager"
+    (case,) = _cases(model, "", (precision,), (cores,), (runtime,), sizes)
+    tell_suggestions(case, chip, source, count, suite or "quick", pattern, as_json=as_json)
 
 
 def _check_options(

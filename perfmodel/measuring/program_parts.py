@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +19,17 @@ from torch import nn
 
 KEPT = 3  # results that stay alive, as in a network: a freed one would be handed out again while it is hot
 _POOL_ELEMENTS = 1 << 20
+_blank: ContextVar[bool] = ContextVar("_blank", default=False)
+
+
+@contextmanager
+def without_content() -> Iterator[None]:
+    """Programs made inside have tensors that hold nothing: a tracer reads shapes alone, and filling takes longer."""
+    token = _blank.set(True)
+    try:
+        yield
+    finally:
+        _blank.reset(token)
 
 
 @lru_cache(maxsize=32)
@@ -29,6 +42,8 @@ def _pool(dtype: torch.dtype, exponent: int) -> torch.Tensor:
 def random_tensor(shape: Sequence[int], dtype: torch.dtype, fan_in: int = 1) -> torch.Tensor:
     """Uniform values of a variance of about 1/fan_in, between the powers of two."""
     tensor = torch.empty(tuple(shape), dtype=dtype)
+    if _blank.get():
+        return tensor
     pool = _pool(dtype, round(math.log2(max(1, fan_in) / 3) / 2))
     flat = tensor.view(-1)
     for start in range(0, flat.numel(), _POOL_ELEMENTS):

@@ -266,12 +266,17 @@ def _built(case: Case, device: str) -> Mapping[str, Phase]:
     return build_transformer(case.source, "decode" in case.phases, case.sizes, placement)
 
 
+def needed_memory_bytes(case: Case) -> float:
+    """About how much memory running a case takes: weights, the cache and a copy of it, and some to spare."""
+    width = {"float32": 4, "bfloat16": 2, "float16": 2}[PRECISIONS[case.precision][0]]
+    return (case.weights * width + 2 * case.cache_bytes) * _SPARE
+
+
 def check_memory(case: Case) -> None:
     """Raises:
     InputError: the model's weights and cache need more memory than there is.
     """
-    width = {"float32": 4, "bfloat16": 2, "float16": 2}[PRECISIONS[case.precision][0]]
-    needed, free = (case.weights * width + 2 * case.cache_bytes) * _SPARE, free_memory_bytes()
+    needed, free = needed_memory_bytes(case), free_memory_bytes()
     if free and needed > free:
         raise InputError(
             f"{case.name} in {case.precision} needs about {needed / 2**30:.1f} GiB of memory, and "
