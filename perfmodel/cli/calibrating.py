@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _MOST = 1_000_000
 _MODELS = "models"
+_TURNS = 4  # in which the programs of a dtype and number of threads are measured, with models between them
 
 
 @click.command("calibrate")
@@ -65,15 +66,14 @@ def calibrate_command(
     check_name(name)
     check_threads(counts)
     folder, *_ = (made_folder(part) for part in (MEASUREMENTS, HARDWARE, COEFFICIENTS, REPORTS))
-    programs = _measure_programs(folder / f"{name}-{suite}.jsonl", suite, dtypes, counts, pattern or "", force)
-    models = _measure_models(folder / f"{name}-{_MODELS}.jsonl", dtypes, counts, check, force)
+    paths = (folder / f"{name}-{suite}.jsonl", folder / f"{name}-{_MODELS}.jsonl")
+    programs, models = _measure(paths, suite, dtypes, counts, pattern or "", check, force)
     with progress_line() as show:
         show("describing this machine")
         profile = profile_of(detect_machine(), name, programs, counts)
         found = calibrate_runs(profile, programs, models, show)
         show("writing")
-        runs = [folder / f"{name}-{suite}.jsonl", folder / f"{name}-{_MODELS}.jsonl"]
-        files = _write(profile, found, programs, models, runs)
+        files = _write(profile, found, programs, models, paths)
     _tell(name, found, programs, models, files, as_json)
 
 
@@ -87,32 +87,48 @@ def _check_supported(device: str) -> None:
         )
 
 
-def _measure_programs(
-    path: Path, suite: str, dtypes: Sequence[str], threads: Sequence[int], pattern: str, force: bool
-) -> Runs:
+def _measure(
+    paths: tuple[Path, Path],
+    suite: str,
+    dtypes: Sequence[str],
+    threads: Sequence[int],
+    pattern: str,
+    check: bool,
+    force: bool,
+) -> tuple[Runs, Runs]:
+    """Programs and whole models in turns, so that where a machine slows down for a while both do."""
     from perfmodel.measuring.run_files import key_of, open_runs, read_runs
     from perfmodel.measuring.suite_runner import PROTOCOLS, measure_suite, new_header, suite_tasks
-
-    header = new_header("cpu", suite)
-    tasks = suite_tasks(suite, dtypes, threads, header["machine"]["llc_bytes"], pattern)
-    _begin(path, header, [key_of(task.label) for task in tasks])
-    with resumable(str(path)), open_runs(path, header) as runs, progress_bar() as progress:
-        measure_suite(tasks, runs, PROTOCOLS[suite], force=force, progress=progress)
-    return read_runs(path)
-
-
-def _measure_models(path: Path, dtypes: Sequence[str], threads: Sequence[int], check: bool, force: bool) -> Runs:
-    from perfmodel.measuring.run_files import key_of, open_runs, read_runs
-    from perfmodel.measuring.suite_runner import new_header
     from perfmodel.measuring.validation_models import validation_cases
     from perfmodel.measuring.whole_models import measure_models
 
-    header = new_header("cpu", _MODELS)
-    cases = validation_cases(dtypes, threads, anchors_only=not check)
-    _begin(path, header, [key_of(case.label(phase)) for case in cases for phase in case.phases])
-    with resumable(str(path)), open_runs(path, header) as runs, progress_bar() as progress:
-        measure_models(cases, runs, force=force, progress=progress)
-    return read_runs(path)
+    headers = new_header("cpu", suite), new_header("cpu", _MODELS)
+    llc_bytes = headers[0]["machine"]["llc_bytes"]
+    tasks = {(d, n): suite_tasks(suite, [d], [n], llc_bytes, pattern) for n in threads for d in dtypes}
+    cases = {(d, n): validation_cases([d], [n], anchors_only=not check) for n in threads for d in dtypes}
+    _begin(paths[0], headers[0], [key_of(task.label) for own in tasks.values() for task in own])
+    points = [case.label(phase) for own in cases.values() for case in own for phase in case.phases]
+    _begin(paths[1], headers[1], [key_of(point) for point in points])
+    total = sum(map(len, tasks.values())) + len(points)
+    done = 0
+    with (
+        resumable(" and ".join(map(str, paths))),
+        open_runs(paths[0], headers[0]) as programs,
+        open_runs(paths[1], headers[1]) as models,
+        progress_bar() as progress,
+    ):
+
+        def show(count: int, _: int, label: str) -> None:
+            progress(done + count, total, label)
+
+        for pair, own in tasks.items():
+            for turn in range(_TURNS):
+                part, some = own[turn::_TURNS], cases[pair][turn::_TURNS]
+                measure_suite(part, programs, PROTOCOLS[suite], force=force, progress=show)
+                done += len(part)
+                measure_models(some, models, force=force, progress=show)
+                done += sum(len(case.phases) for case in some)
+    return read_runs(paths[0]), read_runs(paths[1])
 
 
 def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key]) -> None:

@@ -7,6 +7,7 @@ torch inside functions.
 
 from __future__ import annotations
 
+import random
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -108,13 +109,23 @@ def new_header(device: str, suite: str) -> dict[str, Any]:
 
 
 def suite_tasks(suite: str, dtypes: Sequence[str], threads: Sequence[int], llc_bytes: int, pattern: str) -> list[Task]:
-    """All points of a run, in order. For the errors see `suite_programs`."""
+    """All points of a run, in order. For the errors see `suite_programs`.
+
+    Programs come in a random order, always the same: where the machine slows down for a while, it is not one kind of
+    program that suffers.
+    """
     return [
         Task(program, dtype, count)
         for count in threads
         for dtype in dtypes
-        for program in suite_programs(suite, dtype, llc_bytes, pattern)
+        for program in _mixed(suite_programs(suite, dtype, llc_bytes, pattern))
     ]
+
+
+def _mixed(programs: Sequence[TimedProgram]) -> list[TimedProgram]:
+    mixed = list(programs)
+    random.Random(0).shuffle(mixed)
+    return mixed
 
 
 def measure_suite(
