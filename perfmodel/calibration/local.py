@@ -29,6 +29,7 @@ from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import FittedScope, choose_scopes
 from perfmodel.kernels.cpu_network import CpuParts
 from perfmodel.machine.detection import Machine
+from perfmodel.machine.measured_figures import MARGIN
 from perfmodel.machine.profile import starting_profile
 from perfmodel.measuring.run_files import Runs, read_runs
 from perfmodel.measuring.validation_models import VALIDATION_MODELS
@@ -115,7 +116,10 @@ def profile_of(machine: Machine, name: str, runs: Runs, threads: Sequence[int]) 
         )
         if far > _FOR_BANDWIDTH_BYTES and far > 10 * near:
             bandwidth = max(bandwidth, far / seconds)
-    return starting_profile(machine, name, measured_peaks=peaks, measured_bandwidth_bytes_per_second=bandwidth)
+    # no program does nothing but read, so that what they reach may raise an assumed bandwidth, and not replace it
+    known = start.memory_bandwidth_bytes_per_second
+    raised = bandwidth if bandwidth * MARGIN > known else 0.0
+    return starting_profile(machine, name, measured_peaks=peaks, measured_bandwidth_bytes_per_second=raised)
 
 
 def calibrate_runs(

@@ -3,10 +3,10 @@
     minimise  Σ ρ((log t(c) − log t_measured)/σ_group) + Σ ρ(log(c/prior)/sd),   ρ(r) = 2·K²·(√(1 + (r/K)²) − 1)
 
 σ is small for what resembles whole models: 3 % for deep programs, 25 % for ops by themselves, which run faster than
-they do in any network; and 1 % for the few anchors, which also set the scale where the machine was slower while programs
-ran. Over ten calibrations this lowers the median error of models left out from 10.4 to 7.8 % (12 % for ops, 2 % for
-deep programs and 3 % for anchors before). Solved by scipy's trust region from the priors, with derivatives from the forms' sensitivities:
-with Gauss-Newton the same data end in a minimum twice as bad.
+they do in any network; and 1 % for the few anchors, which also set the scale where the machine was slower while
+programs ran. Over ten calibrations this lowers the median error of models left out from 10.4 to 7.8 % (12 % for ops,
+2 % for deep programs and 3 % for anchors before). Solved by scipy's trust region from the priors, with derivatives from
+the forms' sensitivities: with Gauss-Newton the same data end in a minimum twice as bad.
 
 May import: run_rows, framework_rows, fitted_scopes, kernels and below; scipy inside functions.
 """
