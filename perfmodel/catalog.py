@@ -212,8 +212,15 @@ def match_hardware(names: Iterable[str], *, specs: Specs = None) -> Hardware | N
 
 
 def _resolve_chip(name: str, files: Mapping[str, Path]) -> str:
-    """The id that a name stands for; the chips of this machine do not make a beginning ambiguous."""
+    """The id that a name stands for; the chips of this machine do not make a beginning ambiguous.
+
+    The alias of a machine means what its owner made of it, before a profile of it that the catalog has.
+    """
     others = {known: path for known, path in files.items() if not is_local(path)}
+    if name.startswith(MACHINE_ALIAS):
+        own = _aliases(path for path in files.values() if is_local(path))
+        if name in own:
+            return own[name]
     try:
         return resolve_name("chip", name, others, _aliases(others.values()), HARDWARE_HINT)
     except UnknownNameError:

@@ -16,7 +16,7 @@ from perfmodel.coefficients import declared_priors
 from perfmodel.errors import InputError, SpecError
 from perfmodel.fitted_scopes import REGIMES, SHARES, choose_scopes
 from perfmodel.kernels import fitted_device
-from perfmodel.kernels.framework import FITTED
+from perfmodel.kernels.networks import fitted_priors
 from perfmodel.predict import predict
 from perfmodel.types import Model
 
@@ -175,7 +175,7 @@ def test_shipped_files_are_sound_and_not_stale() -> None:
             resolved = {PRIORS[name].resolve(chip, scope.runtime).value for chip in chips}
             assert any(prior == pytest.approx(value, rel=1e-3) for value in resolved), (scope.scope, name)
         fitted = {parameter.prior.name for parameter in parameters_of(scope.scope, with_models=True)}
-        fitted |= {own.name for own in FITTED} if scope.scope.startswith("framework.") else set()
+        fitted |= {own.name for own in fitted_priors(scope.scope)} if scope.scope.startswith("framework.") else set()
         assert set(scope.names) <= fitted | {parameter.prior.name for parameter in parameters_of(scope.scope)}
         assert scope.widths, scope.scope
         assert scope.errors["split"], scope.scope

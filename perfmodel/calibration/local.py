@@ -127,11 +127,14 @@ def calibrate_runs(
     suite: Runs,
     models: Runs,
     progress: Progress = lambda text: None,
+    *,
+    disturbed: bool = False,
 ) -> tuple[ScopeCalibration, ...]:
     """Fit every dtype and number of threads that was measured, and check it on whole models.
 
     Args:
         suite: runs of the suite's programs. models: runs of anchors, and of the models to check.
+        disturbed: use runs that other programs disturbed, too.
 
     Raises:
         InputError: too few runs to fit.
@@ -146,18 +149,22 @@ def calibrate_runs(
 
         progress(f"reading {dtype} runs on {threads} threads")
         header = suite.header
-        rows = program_rows(of_pair(suite.points), chip, header["suite"], header["machine"]["llc_bytes"])
-        anchors, checked, skipped = _models(of_pair(models.points), chip)
+        rows = program_rows(
+            of_pair(suite.points), chip, header["suite"], header["machine"]["llc_bytes"], disturbed=disturbed
+        )
+        anchors, checked, skipped = _models(of_pair(models.points), chip, disturbed)
         progress(f"fitting {dtype} on {threads} threads")
         found.append(_calibrate(dtype, threads, chip, rows, anchors, checked, skipped))
     return tuple(found)
 
 
-def _models(points: Sequence[Point], chip: Hardware) -> tuple[list[RunRow], list[RunRow], dict[str, str]]:
+def _models(
+    points: Sequence[Point], chip: Hardware, disturbed: bool = False
+) -> tuple[list[RunRow], list[RunRow], dict[str, str]]:
     """Runs of anchors, those of other models, and why some cannot be predicted."""
     names = {model.name for model in VALIDATION_MODELS if model.anchor}
-    anchors, reasons = model_rows([point for point in points if point["model"] in names], chip)
-    checked, more = model_rows([point for point in points if point["model"] not in names], chip)
+    anchors, reasons = model_rows([point for point in points if point["model"] in names], chip, disturbed=disturbed)
+    checked, more = model_rows([point for point in points if point["model"] not in names], chip, disturbed=disturbed)
     return anchors, checked, reasons | more
 
 

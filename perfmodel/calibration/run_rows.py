@@ -56,17 +56,24 @@ def model_name(point: Point) -> str:
 
 
 def program_rows(
-    points: Sequence[Point], chip: Hardware, suite: str, llc_bytes: int, progress: Progress | None = None
+    points: Sequence[Point],
+    chip: Hardware,
+    suite: str,
+    llc_bytes: int,
+    progress: Progress | None = None,
+    *,
+    disturbed: bool = False,
 ) -> list[RunRow]:
-    """Points of the suite's programs as rows of a chip; disturbed ones and programs of other suites are left out.
+    """Points of the suite's programs as rows of a chip; programs of other suites are left out.
 
     Args:
         chip: with the threads that ran. llc_bytes: as at the measurement: it sets how many weights programs go through.
+        disturbed: take runs that other programs disturbed, too.
     """
     found: list[RunRow] = []
     programs: dict[str, dict[str, TimedProgram]] = {}
     for done, point in enumerate(points):
-        if point.get("contaminated"):
+        if point.get("contaminated") and not disturbed:
             continue
         dtype = point["dtype"]
         if dtype not in programs:
@@ -93,11 +100,13 @@ def _program_graph(program: TimedProgram, dtype: str) -> Graph:
     return in_scheme(graph, own_scheme(model.precision), find_scheme("int8")) if program.quantized else graph
 
 
-def model_rows(points: Iterable[Point], chip: Hardware) -> tuple[list[RunRow], dict[str, str]]:
+def model_rows(
+    points: Iterable[Point], chip: Hardware, *, disturbed: bool = False
+) -> tuple[list[RunRow], dict[str, str]]:
     """Points of whole models as rows, and name -> why one cannot be predicted."""
     found, reasons = [], {}
     for point in points:
-        if point.get("contaminated"):
+        if point.get("contaminated") and not disturbed:
             continue
         try:
             fact = model_fact(point, chip)

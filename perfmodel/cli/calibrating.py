@@ -33,7 +33,7 @@ _TURNS = 4  # in which the programs of a dtype and number of threads are measure
 @click.option("--suite", type=click.Choice(["quick", "full"]), default="quick", show_default=True)
 @click.option("--programs", "pattern", metavar="REGEX", help="Only programs whose group and name match.")
 @click.option("--models/--no-models", "check", default=True, help="Check on whole models that are not fitted.")
-@click.option("--force", is_flag=True, help="Measure although other programs disturb, and leave such points out.")
+@click.option("--force", is_flag=True, help="Go on although other programs disturb, and use such runs, too.")
 @json_option
 def calibrate_command(
     device: str,
@@ -71,7 +71,7 @@ def calibrate_command(
     with progress_line() as show:
         show("describing this machine")
         profile = profile_of(detect_machine(), name, programs, counts)
-        found = calibrate_runs(profile, programs, models, show)
+        found = calibrate_runs(profile, programs, models, show, disturbed=force)
         show("writing")
         files = _write(profile, found, programs, models, paths)
     _tell(name, found, programs, models, files, as_json)
