@@ -163,6 +163,8 @@ def _models(
 ) -> tuple[list[RunRow], list[RunRow], dict[str, str]]:
     """Runs of anchors, those of other models, and why some cannot be predicted."""
     names = {model.name for model in VALIDATION_MODELS if model.anchor}
+    wide = {model.name for model in VALIDATION_MODELS if model.convolutional}  # whatever int8 says, they stay in fp32
+    points = [point for point in points if point["dtype"] != "int8" or point["model"] not in wide]
     anchors, reasons = model_rows([point for point in points if point["model"] in names], chip, disturbed=disturbed)
     checked, more = model_rows([point for point in points if point["model"] not in names], chip, disturbed=disturbed)
     return anchors, checked, reasons | more

@@ -36,5 +36,5 @@ def test_models_never_fitted_are_predicted(dtype: str) -> None:
 
 def test_the_shipped_coefficients_hold_for_them() -> None:
     found = validate([str(RECORDED / MACHINE / "models.jsonl")])
-    assert sum(len(own.measured) for own in found.sets) == 76
+    assert sum(len(own.measured) for own in found.sets) == 104
     assert {own.labels["level"] for own in found.sets} == {"device"}
