@@ -69,10 +69,11 @@ def touches_of(graph: Graph, rows: dict[Any, int]) -> Touches:
             row = rows.setdefault(prod(tensor.shape, start=1), len(rows))
             touches.append((position, before, row, element_bytes(tensor.dtype)))
             last[name] = position
-    ops, last_uses, elements, widths = [np.array(column) for column in zip(*touches, strict=True)]
+    columns = np.array(touches, dtype=float).reshape(-1, 4)  # none where a graph is nothing but views
+    ops, last_uses, elements = (columns[:, place].astype(np.int64) for place in range(3))
     repeats = np.array([op.repeat for op in graph.ops], dtype=float)
     changes = [left.block != right.block or not left.block for left, right in pairwise(graph.ops)]
-    return Touches(ops, last_uses, elements, widths, repeats, np.cumsum([0, *changes]))
+    return Touches(ops, last_uses, elements, columns[:, 3], repeats, np.cumsum([0, *changes]))
 
 
 def cached_shares(touches: Touches, elements: Array, op_bytes: Array, caches: Sequence[float]) -> list[Array]:

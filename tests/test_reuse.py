@@ -77,3 +77,10 @@ def test_shares_are_shares_and_grow_with_the_cache(moved: list[float], inner: fl
 
 def test_an_inner_cache_has_a_softer_edge() -> None:
     assert held(2.0, 1.0, INNER_SHARPNESS) > held(2.0, 1.0, LAST_SHARPNESS)
+
+
+def test_a_graph_of_nothing_but_views_touches_nothing() -> None:
+    tensors = {name: Tensor(name=name, shape=(256,), dtype="fp32", kind="activation") for name in ("x", "v")}
+    viewed = Graph(name="viewed", ops=(Op(name="v", kind="view", inputs=("x",), outputs=("v",)),), tensors=tensors)
+    (found,) = shares(viewed, [0.0], (1e6,))
+    assert found.tolist() == [[0.0]]
