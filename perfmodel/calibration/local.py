@@ -24,8 +24,9 @@ from perfmodel.calibration.framework_rows import scope_of_fact
 from perfmodel.calibration.local_fit import fit_runs, log_ratios, with_intervals
 from perfmodel.calibration.run_rows import RunRow, model_rows, program_rows
 from perfmodel.calibration.scoring import Scored, metrics_of
-from perfmodel.coefficient_files import CoefficientFile, load_scopes
-from perfmodel.errors import InputError
+from perfmodel.catalog import load_hardware
+from perfmodel.coefficient_files import CoefficientFile, load_scopes, read_coefficients
+from perfmodel.errors import InputError, PerfmodelError
 from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, FittedScope, choose_scopes
 from perfmodel.kernels.cpu_network import CpuParts
 from perfmodel.machine.detection import Machine
@@ -271,6 +272,21 @@ def coefficient_files(
             fitted=created, provenance=provenance, data=tuple(data), scopes=dict(sorted(scopes.items()))
         )
     return files
+
+
+def with_scopes_before(file: CoefficientFile, path: Path, profile: Hardware) -> CoefficientFile:
+    """The file with those scopes of the one that it replaces that it does not fit again; without them where that cannot
+    be read, or where the saved profile has other rates than this one: coefficients are factors on them."""
+    try:
+        saved, before = load_hardware(profile.id), read_coefficients(path)
+    except PerfmodelError:
+        return file
+    if (saved.peaks, saved.memory_bandwidth_bytes_per_second) != (
+        profile.peaks,
+        profile.memory_bandwidth_bytes_per_second,
+    ):
+        return file
+    return replace(file, scopes=dict(sorted({**before.scopes, **file.scopes}.items())))
 
 
 def run_file_entries(paths: Sequence[Path]) -> list[dict[str, Any]]:

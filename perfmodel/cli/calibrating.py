@@ -6,7 +6,7 @@ May import: everything below, inside the functions.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,15 @@ def _measure(
                 done += len(part)
                 measure_models(some, models, force=force, progress=show)
                 done += sum(len(case.phases) for case in some)
-    return read_runs(paths[0]), read_runs(paths[1])
+    return _wanted(read_runs(paths[0]), tasks), _wanted(read_runs(paths[1]), tasks)
+
+
+def _wanted(runs: Runs, pairs: Iterable[tuple[str, int]]) -> Runs:
+    """The runs of these dtypes and numbers of threads: a file that was gone on with may hold a part of others."""
+    from perfmodel.measuring.run_files import Runs
+
+    kept = set(pairs)
+    return Runs(runs.header, tuple(point for point in runs.points if (point["dtype"], point["threads"]) in kept))
 
 
 def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key]) -> None:
@@ -151,8 +159,11 @@ def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key]) -> None
 def _write(
     profile: Hardware, found: Sequence[ScopeCalibration], programs: Runs, models: Runs, runs: Sequence[Path]
 ) -> dict[str, list[Path]]:
-    """The profile, the coefficients of each number of threads, and the report, in the home folder."""
-    from perfmodel.calibration.local import coefficient_files, run_file_entries
+    """The profile, the coefficients of each number of threads, and the report, in the home folder.
+
+    What was fitted before of other dtypes stays, unless the profile that it stands on has changed.
+    """
+    from perfmodel.calibration.local import coefficient_files, run_file_entries, with_scopes_before
     from perfmodel.coefficient_files import write_coefficients
     from perfmodel.home import COEFFICIENTS, REPORTS, home_folder
     from perfmodel.machine.profile_files import save_profile
@@ -161,8 +172,9 @@ def _write(
 
     files: dict[str, list[Path]] = {"Profile": [], "Coefficients": []}
     for chip, file in coefficient_files(found, programs, run_file_entries(runs)).items():
-        files["Coefficients"].append(home_folder(COEFFICIENTS) / f"{chip}.json")
-        write_coefficients(files["Coefficients"][-1], file)
+        path = home_folder(COEFFICIENTS) / f"{chip}.json"
+        files["Coefficients"].append(path)
+        write_coefficients(path, with_scopes_before(file, path, profile))
     files["Profile"].append(save_profile(profile, force=True))
     folder = home_folder(REPORTS) / profile.id
     files["Report"] = [write_report(found, folder, conditions_of(programs, models), profile.id, files)]

@@ -5,13 +5,12 @@
 No weight is allocated, initialised or downloaded. timm asks for torchvision, which few of its models use to compute;
 where it is not installed, stand-ins answer for its names while timm is imported.
 
-May import: errors, types, torch_module, torch_rules, torch_trace. torch and timm are imported when a function is
-called.
+May import: collector, errors, types, torch_module, torch_rules, torch_trace. torch and timm are imported when a
+function is called.
 """
 
 from __future__ import annotations
 
-import gc
 import logging
 import sys
 import warnings
@@ -23,6 +22,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from perfmodel.collector import collector_paused
 from perfmodel.errors import InputError, ModelError, UnknownNameError
 from perfmodel.graphs.torch_module import trace_module
 from perfmodel.graphs.torch_rules import KEEPS_VALUES
@@ -55,7 +55,7 @@ def load_timm(source: str, image_size: int = 0) -> Model:
 
     made_for = _input_size(timm, name)
     side = image_size or made_for[-1]
-    with _collector_paused():
+    with collector_paused():
         module = _build(timm, name, image_size)
         if source.endswith(REPARAMETERIZED):
             with _quiet(), _on_meta():
@@ -133,18 +133,6 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(level)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Python's collector would walk through all of torch and timm for every few hundred tensors of a model."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 # ------------------------------------------------------------------------------------- importing timm

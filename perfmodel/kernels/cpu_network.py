@@ -58,6 +58,7 @@ _SLOWDOWN = {
     "grouped": 10.0, "matmul": 4.0, "plain_attention": 4.0, RECURRENT: 3.5,
 }  # fmt: skip
 _SLOWDOWN_SD = 0.8
+_ASSUMED = "assumed: three quarters of the bandwidth, within a factor of 2.7 of what is lost"
 _STARTS = {
     "convolution_3x3": 10e-6, "convolution": 10e-6, "pointwise_convolution": 10e-6, "grouped": 10e-6, "stem": 10e-6,
     "depthwise_3x3": 10e-6, "depthwise_5x5": 10e-6, "depthwise_large": 10e-6, RECURRENT: 10e-6, VIEW: 2e-6,
@@ -77,7 +78,7 @@ def _excess(name: str) -> Prior:
         2.0 if name == RECURRENT else 0.3,
         1.0,
         meaning="time over that of moving the bytes once, beyond 1",
-        source=_SOURCE,
+        source=_SOURCE if name == RECURRENT else _ASSUMED,
     )
 
 
@@ -94,7 +95,7 @@ START = {name: _start(name) for name in CLASSES}
 OVERLAP = prior("cpu.overlap", 3.0, 1.0, meaning="p - 1 of the norm over compute and memory time", source=_SOURCE)
 MEMORY = prior(
     "cpu.memory.excess", 0.3, 1.0, meaning="time of a byte from memory over that at the bandwidth, beyond 1",
-    source=_SOURCE,
+    source=_ASSUMED,
 )  # fmt: skip
 LAST_CACHE = prior(
     "cpu.last_cache", 0.45, 0.3, meaning="time of a byte from the last cache over one from memory", source=_SOURCE
@@ -199,7 +200,7 @@ def cpu_parts(
     else:
         peaks = [min(vector, rate.flops_per_second) if name in _IN_FP32 else rate.flops_per_second for name in names]
         compute = np.asarray(cost.matrix_flops, dtype=float) / np.array(peaks)[:, None] + zero
-    rows = np.asarray(sizes["m"], dtype=float) if ops[0].kind == "linear" else 2.0
+    rows = _rows_per_weight(ops[0].kind, sizes)
     packs = np.array([[float(name in PACKING)] for name in names]) * (rows > 1)
     kernels = np.asarray(cost.launches, dtype=float) + zero
     inner_moved, last_moved, far_moved = moved * inner, moved * last, moved * (1 - inner - last)
@@ -221,6 +222,13 @@ def cpu_parts(
         packed_seconds=packs * np.asarray(cost.weight_bytes, dtype=float) / bandwidth + zero,
         kernels=np.maximum(kernels if eager else np.minimum(kernels, 1), views),
     )
+
+
+def _rows_per_weight(kind: str, sizes: Mapping[str, Any]) -> Any:
+    """Rows that a weight is multiplied by: of a product, or the mean of an expert; any number above 1 for others."""
+    if kind == "linear":
+        return np.asarray(sizes["m"], dtype=float)
+    return np.asarray(sizes["t"] * sizes["k"] / sizes["e"], dtype=float) if kind == "experts" else 2.0
 
 
 def _read_again(sizes: Mapping[str, Any], cost: OpCost, caches: Sequence[float]) -> tuple[Array, list[Array]]:

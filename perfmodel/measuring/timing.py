@@ -9,20 +9,21 @@ checked then.
 
     wall_over_cpu = wall / (wall - wait)
 
-A sample above `most_wall_over_cpu` is rejected and repeated. May import: torch, inside functions.
+A sample above `most_wall_over_cpu` is rejected and repeated. May import: collector; torch
+inside functions.
 """
 
 from __future__ import annotations
 
-import gc
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from perfmodel.collector import collector_paused
 
 Call = Callable[[], object]
 
@@ -91,7 +92,7 @@ def time_calls(call: Call, protocol: Protocol, threads: int, before: Call | None
     calls = 1 if before else max(1, int(_SHORTEST_SAMPLE_SECONDS / max(first, 1e-7)))
     kept: list[_Sample] = []
     rejected: list[_Sample] = []
-    with _no_collector():
+    with collector_paused():
         faults = _page_faults()
         start = time.perf_counter()
         while _wants_more(kept, rejected, time.perf_counter() - start, protocol):
@@ -171,18 +172,6 @@ def _page_faults() -> int:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-
-
-@contextmanager
-def _no_collector() -> Iterator[None]:
-    """Python's collector would run in the middle of some samples."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def reference_seconds() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,7 +13,13 @@ pytest.importorskip("torch")
 
 from perfmodel import load_hardware, predict
 from perfmodel.calibration.framework_rows import stack, stack_seconds
-from perfmodel.calibration.local import calibrate_runs, coefficient_files, profile_of, run_file_entries
+from perfmodel.calibration.local import (
+    calibrate_runs,
+    coefficient_files,
+    profile_of,
+    run_file_entries,
+    with_scopes_before,
+)
 from perfmodel.calibration.run_rows import model_rows, program_rows
 from perfmodel.coefficient_files import write_coefficients
 from perfmodel.coefficients import Coefficient
@@ -126,3 +133,18 @@ def test_files_of_runs_are_told_by_name_and_hash(tmp_path: Path) -> None:
     path.write_text('{"schema": "perfmodel-runs/1"}\n{"program": "x", "seconds": 1}\n', encoding="utf-8")
     (entry,) = run_file_entries([path])
     assert (entry["file"], entry["rows"], len(entry["sha256"])) == ("local-quick.jsonl", 1, 64)
+
+
+def test_other_dtypes_keep_what_was_fitted_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PERFMODEL_HOME", str(tmp_path))
+    suite, models = runs(machine_profile().cores)
+    profile = machine_profile()
+    file = coefficient_files(calibrate_runs(profile, suite, models), suite, [])["local"]
+    path = made_folder(COEFFICIENTS) / "local.json"
+    assert with_scopes_before(file, path, profile) == file  # there is none yet
+    save_profile(profile)
+    before = replace(file, scopes={f"{SCOPE}.bf16": replace(file.scopes[SCOPE], scope=f"{SCOPE}.bf16")})
+    write_coefficients(path, before)
+    assert set(with_scopes_before(file, path, profile).scopes) == {SCOPE, f"{SCOPE}.bf16"}
+    other = replace(profile, peaks={key: 2 * rate for key, rate in profile.peaks.items()})
+    assert set(with_scopes_before(file, path, other).scopes) == {SCOPE}  # factors on other rates

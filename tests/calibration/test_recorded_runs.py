@@ -27,7 +27,7 @@ def test_models_never_fitted_are_predicted(dtype: str) -> None:
     (found,) = calibrate_runs(load_hardware(MACHINE), suite, models)
     assert not found.skipped
     assert len(found.scores) == 15
-    # what an issue asks of a calibration, and that it was worth it
+    # as good as docs/calibrating.md promises, and worth the while
     assert found.after["median_ape"] < {"fp32": 0.07, "bf16": 0.09}[dtype]
     assert found.after["mape"] < {"fp32": 0.10, "bf16": 0.13}[dtype]
     assert found.after["median_ape"] < found.before["median_ape"]

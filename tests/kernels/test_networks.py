@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from builders import cpu, gpu
+from builders import cpu, experts, gpu, linear
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -110,3 +110,16 @@ def test_what_fits_into_a_cpus_caches_is_faster() -> None:
 def test_prior_names_are_of_one_form_each() -> None:
     gpu_names, cpu_names = ({own.name for own in fitted_priors(f"framework.{kind}.eager")} for kind in ("gpu", "cpu"))
     assert not gpu_names & cpu_names
+
+
+def test_weights_are_packed_for_more_than_a_row() -> None:
+    """A decode step multiplies each weight, and each expert's, by a row or less; a prompt by many."""
+    chip = cpu(l2_bytes=0)
+    for graph in (linear(64, 128), experts(8, 2, 128, 64)):
+        device = Device(chip, "eager", {})
+        packed = [
+            float(program_parts(compile_graph(graph, device), {"batch": rows})[0][1].packed_seconds.sum())
+            for rows in (1, 64)
+        ]
+        assert packed[0] == 0
+        assert packed[1] > 0
