@@ -1,0 +1,67 @@
+"""How a model is spread over devices: the numbers that name a parallel layout. May import: errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from perfmodel.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Degrees of parallelism of one replica.
+
+    Args:
+        tensor: devices that share every attention and dense layer (TP).
+        pipeline: stages that follow each other (PP).
+        attention_data: groups of `tensor` devices with attention and sequences of their own (attention DP); the experts
+            are shared by all of them.
+        expert: devices the experts are spread over, whole experts each (EP).
+        expert_tensor: devices that share each expert; 0 for what is left: tensor·attention_data/expert.
+        sequence: norms and residuals are split over tokens between reduce-scatter and all-gather (sequence parallel).
+
+    >>> Layout(tensor=4, attention_data=2, expert=8).devices, str(Layout(tensor=4, expert=4))
+    (8, 'tp4-ep4')
+    """
+
+    tensor: int = 1
+    pipeline: int = 1
+    attention_data: int = 1
+    expert: int = 1
+    expert_tensor: int = 0
+    sequence: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("tensor", "pipeline", "attention_data", "expert"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} parallelism must be at least 1, got {getattr(self, name)}")
+        if self.ranks % self.expert or self.experts_split * self.expert != self.ranks:
+            raise InputError(
+                f"{self.expert} ways of experts times {self.experts_split} devices for each do not make the "
+                f"{self.ranks} devices of a stage ({self.tensor} tensor x {self.attention_data} attention data)"
+            )
+
+    @property
+    def ranks(self) -> int:
+        """Devices of one pipeline stage."""
+        return self.tensor * self.attention_data
+
+    @property
+    def devices(self) -> int:
+        """Devices of one replica."""
+        return self.ranks * self.pipeline
+
+    @property
+    def experts_split(self) -> int:
+        """Devices that share each expert."""
+        return self.expert_tensor or self.ranks // self.expert
+
+    def __str__(self) -> str:
+        parts = [
+            f"tp{self.tensor}" if self.tensor > 1 or self.devices == 1 else "",
+            f"pp{self.pipeline}" if self.pipeline > 1 else "",
+            f"dp{self.attention_data}" if self.attention_data > 1 else "",
+            f"ep{self.expert}" if self.expert > 1 else "",
+            "sp" if self.sequence else "",
+        ]
+        return "-".join(filter(None, parts)) or "pp1"

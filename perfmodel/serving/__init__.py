@@ -1,0 +1,1 @@
+"""Servers with many users: engines, steady state, simulation. May import: predict and below."""
