@@ -1,8 +1,32 @@
-"""What a serving engine does with requests: how it batches, what it keeps, where its limits are. May import: errors."""
+"""What a serving engine does with requests: how it batches, what it keeps, where its limits are.
+
+A profile is a small YAML file in `engine_specs/`, found like the chips (`data_files`): facts from the engine's
+documentation with their sources; nothing in it is fitted. What was fitted for an engine (host times, shares of launch
+times, multipliers of kernel classes) stands in calibration/coefficients/ and is read by `serving.engine_time`.
+
+    id: example
+    name: Example Server
+    sources: {docs: "https://example.org/arguments, 2026-03"}
+    source: docs
+    chunk_tokens: 8192
+    mixed: true
+
+May import: errors, catalog, yaml_strict. To add an engine: one file named like its id.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from perfmodel.catalog import Specs, data_files, is_path, resolve_name
+from perfmodel.yaml_strict import Document, describe, read_text, read_yaml, unknown_key
+
+FOLDER = "engine_specs"
+_HINT = "`perfmodel engines list` shows all"
+_LARGEST = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +43,9 @@ class EnginePolicy:
         capture_sizes: batches for which steps are captured as graphs, ascending; a step runs at the next larger one.
             Empty: steps are not padded.
         prefix_cache: keys and values of a common start of prompts are kept and used again.
-        sources: where the figures come from, by key.
+        runtime: how kernels are started: graphs, compiled or eager.
+        kernels: the engine whose measured kernels it runs, "" for a mean over those measured.
+        source: where the figures come from. notes: what to know.
     """
 
     id: str
@@ -32,4 +58,95 @@ class EnginePolicy:
     block_tokens: int = 16
     capture_sizes: tuple[int, ...] = ()
     prefix_cache: bool = True
-    sources: tuple[tuple[str, str], ...] = ()
+    runtime: str = "graphs"
+    kernels: str = ""
+    source: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def load_engine(name: str, *, specs: Specs = None) -> EnginePolicy:
+    """The engine of that name: an id, an alias, or a path to a file.
+
+    Raises:
+        UnknownNameError: with the nearest names. SpecError: all mistakes of the file.
+    """
+    if is_path(name):
+        return _read_file(Path(name).expanduser())
+    files = data_files(FOLDER, specs=specs)
+    return _read_file(files[resolve_name("engine", name, files, _aliases(tuple(files.items())), _HINT)])
+
+
+def list_engines(*, specs: Specs = None) -> tuple[EnginePolicy, ...]:
+    """All engines, sorted by id."""
+    return tuple(_read_file(path) for _, path in sorted(data_files(FOLDER, specs=specs).items()))
+
+
+def _read_file(path: Path) -> EnginePolicy:
+    return read_engine(read_yaml(path), path.stem)
+
+
+@lru_cache(maxsize=8)
+def _aliases(files: tuple[tuple[str, Path], ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for engine, path in files:
+        data = read_yaml(path).data
+        if isinstance(data, dict) and isinstance(data.get("aliases"), list):
+            found |= {str(alias): engine for alias in data["aliases"]}
+    return found
+
+
+def read_engine(document: Document, name: str = "") -> EnginePolicy:
+    """A policy from a YAML document.
+
+    Raises:
+        SpecError: all its mistakes, with line and key.
+    """
+    data = document.data
+    if not isinstance(data, dict):
+        if not document.problems:
+            document.report(f"must hold keys and values, not {describe(data)}")
+        document.refuse()
+        raise AssertionError("refuse raises")
+    known = {field.name: field for field in fields(EnginePolicy)}
+    for key in data.keys() - known.keys() - {"aliases"}:
+        document.report(unknown_key(key, known), key)
+    required = [key for key, field in known.items() if field.default is MISSING] + ["source"]
+    for key in required:
+        if data.get(key) in (None, ""):
+            document.report("is missing", key)
+    found = {key: _checked(document, key, data[key]) for key in known if key in data}
+    if name and data.get("id") not in (None, name):
+        document.report(f"must be the name of its file, '{name}'", "id")
+    document.refuse()
+    return EnginePolicy(**found)
+
+
+def _checked(document: Document, key: str, value: Any) -> Any:
+    if key in ("id", "name", "version", "runtime", "kernels", "source"):
+        return read_text(document, value, key) if value != "" else ""
+    if key in ("mixed", "prefix_cache"):
+        if not isinstance(value, bool):
+            document.report(f"must be true or false, not {describe(value)}", key)
+        return value
+    if key == "memory_utilisation":
+        if not isinstance(value, int | float) or not 0 < value <= 1:
+            document.report(f"must be a share above 0 and at most 1, not {describe(value)}", key)
+        return value
+    if key == "notes":
+        return tuple(read_text(document, item, key, place) for place, item in enumerate(value or ()))
+    if key == "capture_sizes":
+        return _sizes(document, value)
+    if type(value) is not int or not int(key != "chunk_tokens") <= value <= _LARGEST:
+        document.report(
+            f"must be a whole number from {int(key != 'chunk_tokens')} to {_LARGEST}, not {describe(value)}", key
+        )
+    return value
+
+
+def _sizes(document: Document, value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not all(type(size) is int and size > 0 for size in value):
+        document.report(f"must be a list of positive whole numbers, not {describe(value)}", "capture_sizes")
+        return ()
+    if sorted(set(value)) != value:
+        document.report("must ascend", "capture_sizes")
+    return tuple(value)

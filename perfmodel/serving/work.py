@@ -1,0 +1,139 @@
+"""What a step of a server is made of: kernel times of one rank by class and resource, tabulated over a step's sizes.
+
+    token work     everything that only sees how many tokens a step has; weights are read once for all of them
+    decode work    what a sequence does with its own cache, and its logits, for B sequences with T keys each
+    prefill work   the same for a chunk of a prompt of p tokens, the last of which sees k keys
+
+The ops of a model's prefill and decode graphs that are the same in both are token work; those that touch a cache or
+anything as long as the context, and those that only one of the graphs has, are work of the sequences. A class is a
+scope of the kernels' coefficients ("gemm.fp8.block", "experts.bf16", "attention.decode"): an engine's coefficients
+scale the parts of each (`engine_time`).
+
+May import: predict's parts (program, kernels, coefficient_files) and below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from perfmodel.errors import ModelError
+from perfmodel.graphs.expansion import without_unused_tensors
+from perfmodel.kernels import Device
+from perfmodel.program import compile_graph, time_program
+from perfmodel.sizes import symbols_of
+from perfmodel.types import Graph, Model, Op
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+COMPUTE, MEMORY, NETWORK, OVERHEAD = range(4)  # the parts of a class's time
+RESOURCES = 4
+TOKENS = np.unique(np.round(np.geomspace(1, 65536, 65))).astype(float)
+SEQUENCES = np.unique(np.round(np.geomspace(1, 4096, 25))).astype(float)
+CONTEXTS = np.unique(np.round(np.geomspace(16, 1 << 20, 25))).astype(float)
+CHUNKS = np.unique(np.round(np.geomspace(16, 65536, 19))).astype(float)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Kernel seconds by class at the knots of one kind of work.
+
+    Args:
+        classes: scopes of kernels. parts: seconds (classes, RESOURCES, knots). bound: the physical bound (knots,).
+        launches: kernels of each class in a step (classes,).
+    """
+
+    classes: tuple[str, ...]
+    parts: Array
+    bound: Array
+    launches: Array
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepWork:
+    """The work of a deployment's steps; knots of decode and prefill are (first size, second size), row by row.
+
+    Args:
+        token: over `TOKENS`. decode: over `SEQUENCES` x `CONTEXTS`. prefill: over `CHUNKS` x `CONTEXTS`.
+    """
+
+    token: Work
+    decode: Work
+    prefill: Work
+
+
+def step_work(model: Model, device: Device) -> StepWork:
+    """Tabulate a decoder on a device.
+
+    Args:
+        model: of one rank (`graphs.shard`).
+
+    Raises:
+        ModelError: a model without prefill and decode over a cache.
+    """
+    token, decode, prefill = split_step(model)
+    b, t = _grid(SEQUENCES, CONTEXTS)
+    p, k = _grid(CHUNKS, CONTEXTS)
+    return StepWork(
+        token=work_of(token, device, {"batch": TOKENS, "context": np.ones_like(TOKENS)}),
+        decode=work_of(decode, device, {"batch": b, "context": t}),
+        prefill=work_of(prefill, device, {"batch": np.ones_like(p), "tokens": p, "context": np.maximum(p, k)}),
+    )
+
+
+def split_step(model: Model) -> tuple[Graph, Graph, Graph]:
+    """The graphs of token work, of decode work and of prefill work of a decoder."""
+    if not {"prefill", "decode"} <= model.phases.keys():
+        raise ModelError(f"{model.name} does not generate tokens over a cache: a server cannot batch it")
+    decode, prefill = model.phases["decode"], model.phases["prefill"]
+    shared = _token_ops(decode) & _token_ops(prefill)
+    return (
+        _part(decode, (op for op in decode.ops if op.name in shared)),
+        _part(decode, (op for op in decode.ops if op.name not in shared)),
+        _part(prefill, (op for op in prefill.ops if op.name not in shared)),
+    )
+
+
+def _token_ops(graph: Graph) -> set[str]:
+    """Names of the ops that neither touch a cache nor see the context nor come after the last block (the logits)."""
+    last = max((index for index, op in enumerate(graph.ops) if op.block), default=len(graph.ops))
+    return {op.name for op in graph.ops[: last + 1] if not _sees_context(op, graph)}
+
+
+def _sees_context(op: Op, graph: Graph) -> bool:
+    tensors = [graph.tensors[name] for name in (*op.inputs, *op.outputs) if name in graph.tensors]
+    return any(
+        tensor.kind == "cache" or any("context" in symbols_of(dim) for dim in tensor.shape) for tensor in tensors
+    )
+
+
+def _part(graph: Graph, ops: Iterable[Op]) -> Graph:
+    return without_unused_tensors(replace(graph, ops=tuple(ops)))
+
+
+def work_of(graph: Graph, device: Device, sizes: Mapping[str, Array]) -> Work:
+    """Kernel times of a graph at the knots, added up by class."""
+    program = compile_graph(graph, device)
+    times = time_program(program, {name: sizes[name] for name in graph.symbols})
+    knots = len(next(iter(sizes.values())))
+    classes = tuple(dict.fromkeys(group.scope for group in program.groups))
+    parts = np.zeros((len(classes), RESOURCES, knots))
+    launches = np.zeros(len(classes))
+    for group, kernel, cost in zip(program.groups, times.kernels, times.costs, strict=True):
+        place = classes.index(group.scope)
+        resources = (kernel.compute_seconds, kernel.memory_seconds, kernel.network_seconds, kernel.overhead_seconds)
+        for resource, seconds in enumerate(resources):
+            parts[place, resource] += group.repeats @ _rows(seconds, len(group.kinds), knots)
+        launches[place] += float(group.repeats @ _rows(cost.launches, len(group.kinds), 1)[:, 0])
+    return Work(classes=classes, parts=parts, bound=times.bound_seconds + np.zeros(knots), launches=launches)
+
+
+def _rows(values: Any, ops: int, knots: int) -> Array:
+    return np.broadcast_to(np.atleast_2d(np.asarray(values, dtype=float))[:, :knots], (ops, knots))
+
+
+def _grid(rows: Sequence[float] | Array, columns: Sequence[float] | Array) -> tuple[Array, Array]:
+    first, second = np.meshgrid(rows, columns, indexing="ij")
+    return first.ravel(), second.ravel()
