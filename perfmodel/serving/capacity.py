@@ -1,0 +1,78 @@
+"""How many sequences a deployment holds at once: memory of one rank, part by part.
+
+    cache = utilisation·memory − weights − activations of a full step − the runtime's own
+    sequences = min(cache / bytes of one sequence, the scheduler's limit)
+
+May import: memory, types, engines and below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perfmodel.memory import MemoryNeed, memory_need
+from perfmodel.serving.engines import EnginePolicy
+from perfmodel.types import Hardware, Model
+
+WHOLE_PROMPT = 8192  # tokens of a step where an engine does not cut prompts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """Memory of one rank.
+
+    Args:
+        parts: bytes by part: weights, activations, overhead, cache (what is left), unused, memory.
+        max_sequences: that the scheduler runs at once, on one rank.
+        need: of the model, for caches of other lengths.
+    """
+
+    parts: Mapping[str, float]
+    max_sequences: int
+    need: MemoryNeed
+
+    @property
+    def fits(self) -> bool:
+        """Whether weights and one step leave anything for a cache."""
+        return self.parts["cache"] > 0
+
+    def sequence_bytes(self, context: Any) -> Any:
+        """Cache of one sequence of that many tokens."""
+        return self.need.evaluate({"batch": 1, "tokens": 1, "context": context})["cache"]
+
+    def sequences(self, context: Any) -> Any:
+        """Sequences of that many tokens that run at once; below 1 where not even one fits."""
+        room = max(self.parts["cache"], 0.0)
+        own = np.maximum(np.asarray(self.sequence_bytes(context), dtype=float), 1.0)
+        return np.minimum(room / own, float(self.max_sequences))
+
+    def tokens(self, context: float) -> float:
+        """Tokens of cache, where sequences are that long."""
+        return max(self.parts["cache"], 0.0) / max(float(self.sequence_bytes(context)), 1.0) * context
+
+
+def capacity_of(model: Model, hardware: Hardware, policy: EnginePolicy) -> Capacity:
+    """The capacity of a rank.
+
+    Args:
+        model: of one rank (`graphs.shard`), with the weights of its heaviest stage.
+    """
+    need = memory_need(model, hardware, policy.runtime)
+    step = policy.chunk_tokens or WHOLE_PROMPT
+    activations = float(need.evaluate({"batch": 1, "tokens": step, "context": step})["activations"])
+    usable = hardware.memory_bytes * policy.memory_utilisation
+    # the engine's share of memory is that of its own process: what the runtime holds lies in the rest
+    cache = usable - need.weight_bytes - activations
+    parts = {
+        "weights": need.weight_bytes,
+        "activations": activations,
+        "overhead": need.overhead_bytes,
+        "cache": cache,
+        "unused": hardware.memory_bytes - usable,
+        "memory": hardware.memory_bytes,
+    }
+    return Capacity(parts=parts, max_sequences=policy.max_sequences, need=need)
