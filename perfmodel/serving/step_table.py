@@ -72,20 +72,20 @@ def interpolate(knots: Array, values: Array, x: Any) -> Array:
     [1.5, 4.0, 8.0]
     """
     x = np.asarray(x, dtype=float)
-    place, share = _place(knots, x)
+    place, share = piece_of(knots, x)
     return np.asarray(values[place] * (1 - share) + values[place + 1] * share)
 
 
 def bilinear(rows: Array, columns: Array, values: Array, x: Any, y: Any) -> Array:
     """As `interpolate` over two sizes; values (rows, columns)."""
-    i, u = _place(rows, np.asarray(x, dtype=float))
-    j, v = _place(columns, np.asarray(y, dtype=float))
+    i, u = piece_of(rows, np.asarray(x, dtype=float))
+    j, v = piece_of(columns, np.asarray(y, dtype=float))
     low = values[i, j] * (1 - v) + values[i, j + 1] * v
     high = values[i + 1, j] * (1 - v) + values[i + 1, j + 1] * v
     return np.asarray(low * (1 - u) + high * u)
 
 
-def _place(knots: Array, x: Array) -> tuple[np.ndarray[Any, np.dtype[np.intp]], Array]:
+def piece_of(knots: Array, x: Array) -> tuple[np.ndarray[Any, np.dtype[np.intp]], Array]:
     """The piece that x lies on, and how far along; below the first knot the first value holds."""
     place = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
     share = (x - knots[place]) / (knots[place + 1] - knots[place])

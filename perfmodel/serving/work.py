@@ -24,6 +24,7 @@ from perfmodel.errors import ModelError
 from perfmodel.graphs.expansion import without_unused_tensors
 from perfmodel.kernels import Device
 from perfmodel.program import compile_graph, time_program
+from perfmodel.serving.step_table import piece_of
 from perfmodel.sizes import symbols_of
 from perfmodel.types import Graph, Model, Op
 
@@ -137,3 +138,29 @@ def _rows(values: Any, ops: int, knots: int) -> Array:
 def _grid(rows: Sequence[float] | Array, columns: Sequence[float] | Array) -> tuple[Array, Array]:
     first, second = np.meshgrid(rows, columns, indexing="ij")
     return first.ravel(), second.ravel()
+
+
+def work_at(work: Work, knots: tuple[Array, ...], *sizes: Any) -> tuple[Array, Array]:
+    """Parts (classes, RESOURCES, n) and bound (n,) between the knots, linear in each of one or two sizes."""
+    shape = tuple(len(own) for own in knots)
+    values = np.concatenate([work.parts.reshape(-1, *shape), work.bound.reshape(1, *shape)])
+    if len(knots) == 1:
+        found = interpolate_last(knots[0], values, sizes[0])
+    else:
+        found = bilinear_last(knots, values, *sizes)
+    return found[:-1].reshape(len(work.classes), RESOURCES, -1), found[-1]
+
+
+def interpolate_last(knots: Array, values: Array, x: Any) -> Array:
+    """`step_table.interpolate` along the last axis."""
+    place, share = piece_of(knots, np.asarray(x, dtype=float))
+    return np.asarray(values[..., place] * (1 - share) + values[..., place + 1] * share)
+
+
+def bilinear_last(knots: tuple[Array, ...], values: Array, x: Any, y: Any) -> Array:
+    """`step_table.bilinear` along the last two axes."""
+    i, u = piece_of(knots[0], np.asarray(x, dtype=float))
+    j, v = piece_of(knots[1], np.asarray(y, dtype=float))
+    low = values[..., i, j] * (1 - v) + values[..., i, j + 1] * v
+    high = values[..., i + 1, j] * (1 - v) + values[..., i + 1, j + 1] * v
+    return np.asarray(low * (1 - u) + high * u)

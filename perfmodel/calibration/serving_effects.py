@@ -1,0 +1,148 @@
+"""What the closed form does not say about a server: random effects of models, chips, engines and deployments.
+
+    log measured − log predicted = Σ levels (effect + slopes·x) + noise,   effect ~ N(0, v_level), slope ~ N(0, w_level)
+
+x are logarithms of concurrency and lengths around a usual run. Variances come from the fitted runs by expectation
+maximisation, effects are their posterior means (BLUP; Robinson 1991). An effect is applied where its level was seen;
+all of them only where the model's family was fitted: on an unseen model they hurt. A server's own runs (anchors) are
+treated the same way: what they say of a deployment's effects moves its other predictions.
+
+May import: serving.step_table; numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from perfmodel.serving.step_table import Array
+
+Labels: TypeAlias = Mapping[str, Sequence[str]]
+CELL = ("model", "hardware", "engine", "version", "precision", "speculative")
+# level -> (labels that make it, whether it has slopes)
+LEVELS: Mapping[str, tuple[tuple[str, ...], bool]] = {
+    "model": (("model",), True),
+    "hardware": (("hardware",), True),
+    "engine": (("engine",), True),
+    "version": (("engine", "version"), True),
+    "model on hardware": (("model", "hardware"), False),
+    "model in engine": (("model", "engine", "precision"), True),
+    "cell": (CELL, True),
+    "layout": ((*CELL, "layout"), False),
+    "lengths": ((*CELL, "lengths"), False),
+}
+USUAL = (32.0, 1024.0, 1024.0)  # concurrency, input and output tokens
+FIRST_VARIANCE, ROUNDS, LEAST = 0.01, 40, 1e-7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effects:
+    """Posterior of the effects.
+
+    Args:
+        variances: by level and kind of column ("cell", "cell.0" for its first slope). noise: of a row.
+        means: (level, label...) -> effect and slopes.
+    """
+
+    variances: Mapping[str, float]
+    noise: float
+    means: Mapping[tuple[str, ...], tuple[float, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """Columns of the effects: values (rows, columns), the group of variance of each, and what it belongs to."""
+
+    values: Array
+    groups: tuple[str, ...]
+    keys: tuple[tuple[str, ...], ...]
+
+
+def slopes_of(concurrency: Any, input_tokens: Any, output_tokens: Any) -> Array:
+    """Logarithms of the sizes around a usual run, (rows, 3)."""
+    sizes = np.stack(
+        np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (concurrency, input_tokens, output_tokens))), 1
+    )
+    return np.asarray(np.log(sizes / np.array(USUAL)))
+
+
+def design_of(labels: Labels, x: Array, levels: Sequence[str] = tuple(LEVELS)) -> Design:
+    """The columns of all levels for rows with these labels."""
+    blocks, groups, keys = [], list[str](), list[tuple[str, ...]]()
+    for level in levels:
+        parts, sloped = LEVELS[level]
+        own = list(zip(*(labels[part] for part in parts), strict=True))
+        known = {key: place for place, key in enumerate(dict.fromkeys(own))}
+        member = np.zeros((len(own), len(known)))
+        member[np.arange(len(own)), [known[key] for key in own]] = 1.0
+        for place in range(-1, x.shape[1] if sloped else 0):
+            blocks.append(member if place < 0 else member * x[:, [place]])
+            groups += [level if place < 0 else f"{level}.{place}"] * len(known)
+            keys += [(level, *key) for key in known]
+    return Design(values=np.concatenate(blocks, axis=1), groups=tuple(groups), keys=tuple(keys))
+
+
+def fit_effects(labels: Labels, x: Array, residuals: Array, levels: Sequence[str] = tuple(LEVELS)) -> Effects:
+    """Variances and effects of measured runs; residuals are log measured − log predicted."""
+    design = design_of(labels, x, levels)
+    names = tuple(dict.fromkeys(design.groups))
+    group = np.array([names.index(name) for name in design.groups])
+    variances, noise = np.full(len(names), FIRST_VARIANCE), FIRST_VARIANCE
+    gram, right = design.values.T @ design.values, design.values.T @ residuals
+    counts = np.bincount(group)
+    for _ in range(ROUNDS):
+        covariance = np.linalg.inv(gram / noise + np.diag(1 / variances[group]))
+        means = covariance @ right / noise
+        spread = np.diag(covariance)
+        left = residuals - design.values @ means
+        noise = max(float((left @ left + np.sum(gram * covariance)) / len(residuals)), LEAST)
+        variances = np.maximum(np.bincount(group, means**2 + spread) / counts, LEAST)
+    found: dict[tuple[str, ...], list[float]] = {}
+    for key, mean in zip(design.keys, means, strict=True):
+        found.setdefault(key, []).append(float(mean))
+    return Effects(
+        variances=dict(zip(names, map(float, variances), strict=True)),
+        noise=noise,
+        means={key: tuple(own) for key, own in found.items()},
+    )
+
+
+def expected(effects: Effects, labels: Labels, x: Array, levels: Sequence[str] = tuple(LEVELS)) -> Array:
+    """Mean of log measured − log predicted of rows, from the effects that are known of them."""
+    total = np.zeros(len(x))
+    columns = np.concatenate([np.ones((len(x), 1)), x], axis=1)
+    for level in levels:
+        parts, _ = LEVELS[level]
+        for row, key in enumerate(zip(*(labels[part] for part in parts), strict=True)):
+            own = effects.means.get((level, *key))
+            if own:
+                total[row] += columns[row, : len(own)] @ np.array(own)
+    return total
+
+
+def anchored(
+    effects: Effects,
+    labels: Labels,
+    x: Array,
+    residuals: Array,
+    targets: Labels,
+    target_x: Array,
+    levels: Sequence[str] = tuple(LEVELS),
+) -> tuple[Array, Array]:
+    """Mean and variance of log measured − log predicted of targets, given runs of the same or of like deployments.
+
+    Args:
+        labels, x, residuals: of the anchors, after the effects that are known. targets, target_x: what is asked.
+    """  # fmt: skip
+    both = {name: [*labels[name], *targets[name]] for name in labels}
+    design = design_of(both, np.concatenate([x, target_x]), levels)
+    scaled = design.values * np.sqrt([effects.variances.get(name, 0.0) for name in design.groups])
+    own, asked = scaled[: len(x)], scaled[len(x) :]
+    within = own @ own.T + effects.noise * np.eye(len(x))
+    between = asked @ own.T
+    mean = between @ np.linalg.solve(within, residuals)
+    left = np.einsum("ij,ij->i", asked, asked) - np.einsum("ij,ji->i", between, np.linalg.solve(within, between.T))
+    return mean, np.maximum(left, 0.0) + effects.noise

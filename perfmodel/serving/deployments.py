@@ -1,0 +1,166 @@
+"""A model on chips under an engine, ready to be asked: its step table, its capacity, its notes.
+
+    load_model ─▶ in_precision ─▶ shard ─▶ step_work ──coefficients──▶ StepTable
+
+May import: everything of predict and serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from perfmodel.catalog import load_hardware
+from perfmodel.coefficient_files import scopes_for
+from perfmodel.errors import InputError
+from perfmodel.graphs import load_model
+from perfmodel.graphs.rewrite import in_scheme, with_cache_format
+from perfmodel.graphs.shard import shard
+from perfmodel.identity_cache import identity_cache
+from perfmodel.kernels import fitted_device, resolve_runtime
+from perfmodel.layouts import Layout
+from perfmodel.precisions import find_format, find_scheme, own_scheme
+from perfmodel.serving.capacity import Capacity, capacity_of
+from perfmodel.serving.engine_time import Host
+from perfmodel.serving.engines import EnginePolicy, load_engine
+from perfmodel.serving.work import StepWork, step_work
+from perfmodel.types import Graph, Hardware, Model
+
+_CACHED = 256
+BLOCK_SCALED = ("mxfp4", "mxfp6")  # formats whose matrix units take 8-bit activations where a chip has them at all
+_CONTRACTING = ("linear", "matmul")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """One replica of a server.
+
+    Args:
+        model: of one rank, in its precision. subject: the model as it was asked for.
+        work: of its steps. host: what the host's time depends on. capacity: of one rank.
+        notes: what is assumed.
+    """
+
+    subject: str
+    model: Model
+    hardware: Hardware
+    engine: EnginePolicy
+    precision: str
+    layout: Layout
+    work: StepWork
+    host: Host
+    capacity: Capacity
+    notes: tuple[str, ...] = ()
+
+
+def deploy(
+    model: str | Model,
+    hardware: str | Hardware,
+    *,
+    engine: str | EnginePolicy = "vllm",
+    precision: str | None = None,
+    cache_precision: str | None = None,
+    layout: Layout | None = None,
+    specs: str | None = None,
+) -> Deployment:
+    """Put a model on chips under an engine.
+
+    Args:
+        model, hardware, precision, cache_precision: as `predict.prepare`. engine: id, path or policy.
+
+    Raises:
+        PerfmodelError: unknown names, a layout or precision that cannot be, a model that no server can batch.
+    """
+    loaded = model if isinstance(model, Model) else load_model(model, specs=specs)
+    chip = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, specs=specs)
+    policy = engine if isinstance(engine, EnginePolicy) else load_engine(engine, specs=specs)
+    if not {"prefill", "decode"} <= loaded.phases.keys():
+        raise InputError(f"{loaded.name} does not generate tokens over a cache: no engine batches it. Use predict.")
+    return _deploy(loaded, chip, policy, precision, cache_precision, layout or Layout(), specs)
+
+
+@identity_cache(_CACHED)
+def _deploy(
+    model: Model,
+    chip: Hardware,
+    policy: EnginePolicy,
+    precision: str | None,
+    cache_precision: str | None,
+    layout: Layout,
+    specs: str | None,
+) -> Deployment:
+    whole = served_model(model, chip, precision, cache_precision)
+    rank = shard(whole, layout)
+    runtime, note = resolve_runtime(chip, policy.runtime)
+    device = fitted_device(chip, runtime, scopes_for(chip, specs=specs), policy.kernels)
+    capacity = capacity_of(rank, chip, policy)
+    ops = [op for op in model.phases["decode"].ops]
+    host = Host(
+        layers=float(model.facts.get("layers", 1)),
+        experts=float(any(op.kind == "experts" for op in ops)),
+        sparse=float(any(op.kind == "index_scores" for op in ops)),
+    )
+    return Deployment(
+        subject=model.name,
+        model=rank,
+        hardware=chip,
+        engine=policy,
+        precision=precision or model.precision,
+        layout=layout,
+        work=step_work(rank, device),
+        host=host,
+        capacity=capacity,
+        notes=tuple(dict.fromkeys(filter(None, (*rank.notes, note, *policy.notes, *_memory_notes(capacity, chip))))),
+    )
+
+
+def _memory_notes(capacity: Capacity, chip: Hardware) -> Iterator[str]:
+    if not capacity.fits:
+        need = (capacity.parts["weights"] + capacity.parts["activations"]) / 2**30
+        yield f"does not fit: weights and one step take {need:.1f} GiB of each {chip.id}, before any cache"
+
+
+def served_model(
+    model: Model, chip: Hardware, precision: str | None = None, cache_precision: str | None = None
+) -> Model:
+    """A model as servers run it in a precision: its own checkpoint, or one quantised as published ones are.
+
+    Published 4-bit checkpoints of models with experts leave attention in 16 bits; block-scaled 4-bit weights meet
+    8-bit activations on chips whose matrix units take both, and 16-bit ones elsewhere.
+    """
+    phases = dict(model.phases)
+    if precision is not None and precision != model.precision:
+        own, wanted = own_scheme(model.precision), find_scheme(precision)
+        if find_format(wanted.weight).bits <= 4 and any(op.kind == "experts" for op in phases["decode"].ops):
+            phases = {name: _attention_kept(graph) for name, graph in phases.items()}
+        phases = {name: in_scheme(graph, own, wanted) for name, graph in phases.items()}
+    if "fp4" in chip.native:
+        phases = {name: _block_scaled(graph) for name, graph in phases.items()}
+    if cache_precision is not None:
+        find_format(cache_precision)
+        phases = {name: with_cache_format(graph, cache_precision) for name, graph in phases.items()}
+    return replace(model, phases=phases)
+
+
+def _attention_kept(graph: Graph) -> Graph:
+    """The graph with attention's weights marked to stay in 16 bits."""
+    ops = tuple(
+        replace(op, attributes={**op.attributes, "keep": True})
+        if op.kind in _CONTRACTING and ".attention." in op.name
+        else op
+        for op in graph.ops
+    )
+    return replace(graph, ops=ops)
+
+
+def _block_scaled(graph: Graph) -> Graph:
+    """Experts with block-scaled weights that nothing else is said of, computed in 8 bits."""
+    ops = tuple(
+        replace(op, attributes={**op.attributes, "compute": "fp8", "quantize_input": True})
+        if op.kind == "experts"
+        and "compute" not in op.attributes
+        and any(graph.tensors[name].dtype in BLOCK_SCALED for name in op.inputs if name in graph.tensors)
+        else op
+        for op in graph.ops
+    )
+    return replace(graph, ops=ops)
