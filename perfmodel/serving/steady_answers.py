@@ -1,0 +1,204 @@
+"""Steady state of a deployment: at fixed concurrency, at an arrival rate, and the highest rate it can sustain.
+
+    state = fixed_concurrency(server, concurrency=64, input_tokens=2000, output_tokens=300)
+    state = at_rate(server, rate=8.0, input_tokens=2000, output_tokens=300)
+
+All sizes may be arrays of one length. A rate above the highest stable one has no steady state: its latencies are
+infinite and `stable` says so. May import: steady_state and below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perfmodel.errors import InputError
+from perfmodel.serving.engine_coefficients import EngineCoefficients
+from perfmodel.serving.steady_state import (
+    SETTLING,
+    Loop,
+    latencies,
+    loop_steps,
+    settled_batch,
+    waiting_seconds,
+)
+from perfmodel.serving.step_table import Array, StepTable
+
+LITTLE_ROUNDS = 25  # halvings of the bracket around the users that a rate keeps in flight: 1e-7 of it is left
+WHOLE_PROMPT = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What the closed form needs of a deployment.
+
+    Args:
+        sequences: context in tokens -> sequences that one attention rank can run at once (may be below 1).
+        chunk_tokens: of a prompt in one step. replicas: servers that share the load evenly.
+    """
+
+    table: StepTable
+    coefficients: EngineCoefficients
+    sequences: Callable[[Any], Any]
+    chunk_tokens: int
+    attention_data: int = 1
+    drafts: int = 0
+    replicas: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteadyState:
+    """Means over requests, and rates of all replicas together; arrays of one length.
+
+    Args:
+        running: sequences that decode at a time; waiting: requests that wait for a place or their first token.
+        stable: whether there is a steady state. fits: whether at least one sequence fits into memory.
+        capacity: sequences that can run at once. highest_rate: requests/s that the server sustains.
+    """
+
+    ttft_seconds: Array
+    tpot_seconds: Array
+    e2e_seconds: Array
+    requests_per_second: Array
+    output_tokens_per_second: Array
+    running: Array
+    waiting: Array
+    stable: np.ndarray[Any, np.dtype[np.bool_]]
+    fits: np.ndarray[Any, np.dtype[np.bool_]]
+    capacity: Array
+
+
+def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, output_tokens: Any) -> SteadyState:
+    """The steady state of users who each wait for their answer before they ask again.
+
+    Args:
+        concurrency: requests in flight, over all replicas. input_tokens, output_tokens: of a request, on the mean.
+
+    Raises:
+        InputError: a size that is not positive.
+    """
+    n, i, o = _columns(concurrency=concurrency, input_tokens=input_tokens, output_tokens=output_tokens)
+    ranks = server.attention_data * server.replicas
+    loop, batch, tpot, ttft, fits = _settled(server, np.maximum(n / ranks, 1 / ranks), i, o)
+    ttft = ttft + waiting_seconds(loop, tpot, ttft)
+    e2e = ttft + tpot * np.maximum(o - 1, 0)
+    rate = np.where(fits, n / e2e, 0.0)
+    return SteadyState(
+        ttft_seconds=np.where(fits, ttft, np.inf),
+        tpot_seconds=np.where(fits, tpot, np.inf),
+        e2e_seconds=np.where(fits, e2e, np.inf),
+        requests_per_second=rate,
+        output_tokens_per_second=rate * o,
+        running=np.minimum(batch * ranks, n),
+        waiting=n - np.minimum(batch * ranks, n),
+        stable=np.asarray(fits),
+        fits=np.asarray(fits),
+        capacity=np.asarray(server.sequences(i + o / 2) * ranks + 0 * n),
+    )
+
+
+def at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any) -> SteadyState:
+    """The steady state under requests that arrive at a rate, at random (Poisson).
+
+    The users in flight are those whose throughput is the rate (Little's law); their first tokens do not see the burst
+    at the start of a load test, and wait for the prompts ahead as in a queue with Poisson arrivals.
+
+    Args:
+        rate: requests per second, over all replicas.
+
+    Raises:
+        InputError: a size that is not positive.
+    """
+    r, i, o = _columns(rate=rate, input_tokens=input_tokens, output_tokens=output_tokens)
+    ranks = server.attention_data * server.replicas
+    own = r / ranks
+    most = np.maximum(np.asarray(server.sequences(i + o / 2) + 0 * own, dtype=float), 1.0)
+    low, high = np.full_like(own, 1e-9), most
+    for _ in range(LITTLE_ROUNDS):
+        middle = (low + high) / 2
+        served = _throughput(server, middle, i, o)
+        low, high = np.where(served < own, middle, low), np.where(served < own, high, middle)
+    users = (low + high) / 2
+    top = _throughput(server, most, i, o)
+    fits = np.asarray(server.sequences(i + o / 2) + 0 * own) >= 1
+    stable = fits & (own < top)
+    tpot, ttft = _open_latencies(server, users, own, i, o)
+    e2e = ttft + tpot * np.maximum(o - 1, 0)
+    endless = np.where(stable, 0.0, np.inf)
+    return SteadyState(
+        ttft_seconds=ttft + endless,
+        tpot_seconds=tpot + np.where(fits, 0.0, np.inf),
+        e2e_seconds=e2e + endless,
+        requests_per_second=np.where(fits, np.minimum(own, top) * ranks, 0.0),
+        output_tokens_per_second=np.where(fits, np.minimum(own, top) * ranks * o, 0.0),
+        running=np.minimum(own * tpot * o, most) * ranks,
+        waiting=own * ttft * ranks + endless,
+        stable=stable,
+        fits=fits,
+        capacity=most * ranks,
+    )
+
+
+def highest_rate(server: Server, *, input_tokens: Any, output_tokens: Any) -> Array:
+    """Requests per second that the server can sustain: its throughput with every place taken; 0 where none fits."""
+    i, o = _columns(input_tokens=input_tokens, output_tokens=output_tokens)
+    room = np.asarray(server.sequences(i + o / 2) + 0 * i, dtype=float)
+    top = _throughput(server, np.maximum(room, 1.0), i, o) * server.attention_data * server.replicas
+    return np.where(room >= 1, top, 0.0)
+
+
+def _columns(**sizes: Any) -> list[Array]:
+    columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(size, dtype=float)) for size in sizes.values()))
+    wrong = [name for name, own in zip(sizes, columns, strict=True) if not np.all(np.isfinite(own) & (own > 0))]
+    if wrong:
+        raise InputError(f"{', '.join(wrong)} must be positive numbers")
+    return [np.array(own) for own in columns]
+
+
+def _loop(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Any]:
+    room = np.asarray(server.sequences(i + o / 2) + 0 * users, dtype=float)
+    loop = Loop(
+        users=users,
+        running=np.minimum(users, np.maximum(room, 1.0)),
+        input_tokens=i,
+        output_tokens=o,
+        chunk_tokens=float(server.chunk_tokens or WHOLE_PROMPT),
+        mixed=server.table.mixed,
+        attention_data=server.attention_data,
+        drafts=server.drafts,
+    )
+    return loop, room >= 1
+
+
+def _settled(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Array, Array, Array, Any]:
+    """(loop, batch, TPOT, TTFT without waits for a place, fits) of users of one rank."""
+    loop, fits = _loop(server, users, i, o)
+    batch = np.maximum(loop.running, np.minimum(loop.running, 1.0))
+    for turn in range(SETTLING):
+        tpot, ttft = latencies(loop, loop_steps(server.table, loop, batch), batch, server.coefficients)
+        if turn < SETTLING - 1:
+            batch = settled_batch(loop, tpot, ttft)
+    return loop, batch, tpot, ttft, fits
+
+
+def _throughput(server: Server, users: Array, i: Array, o: Array) -> Array:
+    """Requests per second of users of one rank who always have one in flight."""
+    _, _, tpot, ttft, _ = _settled(server, users, i, o)
+    return users / (ttft + tpot * np.maximum(o - 1, 0))
+
+
+def _open_latencies(server: Server, users: Array, rate: Array, i: Array, o: Array) -> tuple[Array, Array]:
+    """(TPOT, TTFT) under Poisson arrivals, where that many users are in flight."""
+    loop, _ = _loop(server, users, i, o)
+    c = server.coefficients
+    batch = np.maximum(rate * o * _settled(server, users, i, o)[2], 1e-9)
+    steps = loop_steps(server.table, loop, batch)
+    alone = Loop(**{name: getattr(loop, name) for name in Loop.__dataclass_fields__} | {"running": 1.0})
+    tpot, ttft = latencies(alone, steps, batch, c)  # of one user: no queue and no burst
+    _, prompt_tokens = loop.prompts(batch)
+    extra = np.where(loop.mixed, np.maximum(steps.with_prompts - steps.decode, 0.0), steps.with_prompts)
+    load = np.minimum(rate * extra * i / prompt_tokens, 0.999)
+    return tpot, ttft + load / (2 * (1 - load)) * extra * i / prompt_tokens
