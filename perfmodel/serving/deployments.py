@@ -94,7 +94,7 @@ def _deploy(
     runtime, note = resolve_runtime(chip, policy.runtime)
     device = fitted_device(chip, runtime, scopes_for(chip, specs=specs), policy.kernels)
     capacity = capacity_of(rank, chip, policy)
-    ops = [op for op in model.phases["decode"].ops]
+    ops = list(model.phases["decode"].ops)
     host = Host(
         layers=float(model.facts.get("layers", 1)),
         experts=float(any(op.kind == "experts" for op in ops)),

@@ -144,10 +144,7 @@ def work_at(work: Work, knots: tuple[Array, ...], *sizes: Any) -> tuple[Array, A
     """Parts (classes, RESOURCES, n) and bound (n,) between the knots, linear in each of one or two sizes."""
     shape = tuple(len(own) for own in knots)
     values = np.concatenate([work.parts.reshape(-1, *shape), work.bound.reshape(1, *shape)])
-    if len(knots) == 1:
-        found = interpolate_last(knots[0], values, sizes[0])
-    else:
-        found = bilinear_last(knots, values, *sizes)
+    found = interpolate_last(knots[0], values, sizes[0]) if len(knots) == 1 else bilinear_last(knots, values, *sizes)
     return found[:-1].reshape(len(work.classes), RESOURCES, -1), found[-1]
 
 

@@ -1,0 +1,219 @@
+"""Server runs of files as the columns that fits and scores work on.
+
+    ServingRows of each deployment ──deploy──▶ Deployment ──▶ ServingSet: Runs, measured latencies, labels
+
+Only closed loops of one replica are scored by the closed form; runs at an arrival rate are for the simulator. May
+import: serving_rows, serving_features, serving.deployments and below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.calibration.serving_effects import slopes_of
+from perfmodel.calibration.serving_features import Runs, gather_runs, settle
+from perfmodel.calibration.serving_fit import unknowns_of
+from perfmodel.calibration.serving_rows import ServingRows
+from perfmodel.catalog import load_hardware
+from perfmodel.errors import PerfmodelError
+from perfmodel.serving.deployments import Deployment, deploy
+from perfmodel.serving.engine_time import Host
+from perfmodel.serving.steady_state import Loop
+from perfmodel.serving.step_table import Array
+
+LABELS = (
+    "model",
+    "family",
+    "hardware",
+    "chip_family",
+    "engine",
+    "version",
+    "precision",
+    "speculative",
+    "layout",
+    "lengths",
+)
+# a load generator's mean lengths over its nominal ones: it draws from 0.8 to 1 of the longest
+DRAWN_LENGTHS, DRAWN_SHARE = {"silicon_e2e": (1024.0, 8192.0)}, 0.9
+NO_ESTIMATE = 0.02  # of memory: with less room for a cache than that, a run that took place shows the estimate is wrong
+UNLIMITED = 1e9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingSet:
+    """Runs that can be scored.
+
+    Args:
+        groups: the rows of each deployment, as read; group, place: where each row came from.
+        runs: their features, at the batches of the priors. tpot, ttft: measured seconds, NaN where there are none.
+        labels: by `LABELS`, one per row. slopes: for random effects, (rows, 3).
+    """
+
+    groups: tuple[ServingRows, ...]
+    group: np.ndarray[tuple[int], np.dtype[np.intp]]
+    place: np.ndarray[tuple[int], np.dtype[np.intp]]
+    deployments: tuple[Deployment, ...]
+    runs: Runs
+    tpot: Array
+    ttft: Array
+    labels: Mapping[str, tuple[str, ...]]
+    slopes: Array
+
+    def __len__(self) -> int:
+        return len(self.tpot)
+
+
+def gather_serving(
+    groups: Sequence[ServingRows], *, specs: str | None = None, progress: Callable[[str], None] | None = None
+) -> tuple[ServingSet | None, dict[str, int]]:
+    """The runs of files, and why the others cannot be used: reason -> rows."""
+    skipped: dict[str, int] = {}
+    kept: list[tuple[ServingRows, Deployment]] = []
+    for own in groups:
+        usable = np.isfinite(own.concurrency) & (np.isfinite(own.tpot_seconds) | np.isfinite(own.ttft_seconds))
+        usable &= np.isfinite(own.input_tokens) & np.isfinite(own.output_tokens)
+        if not usable.all():
+            reason = "no closed loop with TTFT or TPOT: the closed form does not speak of it"
+            skipped[reason] = skipped.get(reason, 0) + int((~usable).sum())
+        if not usable.any():
+            continue
+        if progress:
+            progress(f"{own.subject} on {own.hardware} under {own.engine}")
+        try:
+            deployment = deployment_of(own, specs)
+        except PerfmodelError as error:
+            skipped[str(error)] = skipped.get(str(error), 0) + int(usable.sum())
+            continue
+        kept.append((own.take(np.flatnonzero(usable)), deployment))
+    return (_set_of(kept) if kept else None), skipped
+
+
+def deployment_of(rows: ServingRows, specs: str | None = None) -> Deployment:
+    """The deployment that runs were made on."""
+    return deploy(
+        rows.model,
+        rows.hardware,
+        engine=rows.engine,
+        precision=rows.precision or None,
+        cache_precision=rows.cache_precision or None,
+        layout=rows.layout,
+        specs=specs,
+    )
+
+
+def drawn_lengths(rows: ServingRows) -> tuple[Array, Array]:
+    """Mean input and output tokens of the requests, where a load generator draws them below the nominal ones."""
+    nominal = DRAWN_LENGTHS.get(rows.harness, ())
+    drawn = np.isin(rows.input_tokens, nominal) & np.isin(rows.output_tokens, nominal)
+    share = np.where(drawn, DRAWN_SHARE, 1.0)
+    return rows.input_tokens * share, rows.output_tokens * share
+
+
+def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> ServingSet:
+    sizes = [len(own) for own, _ in kept]
+    group = np.repeat(np.arange(len(kept)), sizes)
+    starts = np.cumsum([0, *sizes])
+    members = [np.arange(first, first + size) for first, size in zip(starts, sizes, strict=False)]
+
+    def column(values: Callable[[ServingRows, Deployment], object]) -> Array:
+        return np.concatenate([np.zeros(len(own)) + values(own, deployment) for own, deployment in kept])  # type: ignore[operator]
+
+    lengths = [drawn_lengths(own) for own, _ in kept]
+    inputs = np.concatenate([pair[0] for pair in lengths])
+    outputs = np.concatenate([pair[1] for pair in lengths])
+    users = column(lambda own, _: own.sequences)
+    room = np.concatenate([_room(deployment, i + o / 2) for (_, deployment), (i, o) in zip(kept, lengths, strict=True)])
+    loop = Loop(
+        users=users,
+        running=np.minimum(users, room),
+        input_tokens=inputs,
+        output_tokens=outputs,
+        chunk_tokens=column(lambda _, deployment: float(deployment.engine.chunk_tokens or 1 << 20)),
+        mixed=column(lambda _, deployment: deployment.engine.mixed) > 0,
+        attention_data=column(lambda own, _: own.layout.attention_data),
+        drafts=column(lambda own, _: drafts_of(own)),
+    )
+    host = Host(
+        layers=column(lambda _, deployment: deployment.host.layers),
+        experts=column(lambda _, deployment: deployment.host.experts),
+        sparse=column(lambda _, deployment: deployment.host.sparse),
+    )
+    engines = [own.engine for own, _ in kept for _ in range(len(own))]
+    runs = gather_runs([deployment.work for _, deployment in kept], members, loop, host, engines)
+    unknowns = unknowns_of(runs.classes, runs.engines)
+    runs = settle(runs, unknowns.coefficients(np.zeros(len(unknowns.names)), runs.engine))
+    return ServingSet(
+        groups=tuple(own for own, _ in kept),
+        group=group,
+        place=np.concatenate([np.arange(size) for size in sizes]),
+        deployments=tuple(deployment for _, deployment in kept),
+        runs=runs,
+        tpot=column(lambda own, _: own.tpot_seconds),
+        ttft=column(lambda own, _: own.ttft_seconds),
+        labels=_labels(kept),
+        slopes=slopes_of(column(lambda own, _: own.concurrency), inputs, outputs),
+    )
+
+
+def drafts_of(rows: ServingRows) -> int:
+    """Tokens drafted in a step; servers under attention data parallelism draft one, others three."""
+    return (1 if rows.layout.attention_data > 1 else 3) if rows.speculative else 0
+
+
+def _room(deployment: Deployment, context: Array) -> Array:
+    """Sequences that run at once on a rank; no limit where the estimate says that nothing fits, since it ran."""
+    if deployment.capacity.parts["cache"] < NO_ESTIMATE * deployment.hardware.memory_bytes:
+        return np.full(len(context), UNLIMITED)
+    return np.maximum(np.asarray(deployment.capacity.sequences(context), dtype=float), 1.0)
+
+
+def _labels(kept: Sequence[tuple[ServingRows, Deployment]]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, list[str]] = {name: [] for name in LABELS}
+    for own, deployment in kept:
+        shared = {
+            "model": own.subject,
+            "family": model_family(own.subject),
+            "hardware": own.hardware,
+            "chip_family": load_hardware(own.hardware).family,
+            "engine": own.engine,
+            "version": own.version,
+            "precision": deployment.precision,
+            "speculative": str(int(own.speculative)),
+            "layout": str(own.layout),
+        }
+        for i, o in zip(own.input_tokens, own.output_tokens, strict=True):
+            for name, text in (shared | {"lengths": f"{i:g}x{o:g}"}).items():
+                found[name].append(text)
+    return {name: tuple(column) for name, column in found.items()}
+
+
+_RENAMED = {"r1": "v3"}  # DeepSeek-R1 has V3's architecture
+
+
+def model_family(subject: str) -> str:
+    """A model's architecture: its name without maker, tuning and precision.
+
+    >>> model_family("nvidia/Llama-3.1-8B-Instruct-FP8"), model_family("deepseek-ai/DeepSeek-R1")
+    ('llama-3.1-8b', 'deepseek-v3')
+    """
+    words = subject.split("/")[-1].lower().replace("_", "-").split("-")
+    tuned = {
+        "instruct",
+        "chat",
+        "it",
+        "fp8",
+        "fp4",
+        "nvfp4",
+        "awq",
+        "gptq",
+        "int4",
+        "int8",
+        "bf16",
+        "0528",
+        "hf",
+        "meta",
+    }
+    return "-".join(_RENAMED.get(word, word) for word in words if word not in tuned)
