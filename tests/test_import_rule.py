@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "perfmodel"
 # from the ground up; rooms of one row do not know each other
 ROWS = (
     {"errors", "arithmetic", "identity_cache", "home", "collector"},
-    {"units", "sizes", "yaml_strict", "whole_files"},
+    {"units", "sizes", "yaml_strict", "whole_files", "layouts"},
     {"precisions"},
     {"types"},
     {"figures", "threads"},
@@ -29,6 +29,7 @@ ROWS = (
     {"uncertainty"},
     {"phases", "provenance"},
     {"anchoring"},
+    {"serving"},
     {"measuring"},
     {"calibration"},
     {"predict", "closed_form", "comparison"},

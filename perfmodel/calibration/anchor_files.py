@@ -53,7 +53,8 @@ def _read(path: str, _modified: int, specs: tuple[str, ...], _folders: str) -> t
     models, more = score_models(imported.measurements, fitted, chips, SHARE)
     anchors = (*map(_model_anchor, models), *_op_anchors(ops))
     if not anchors:
-        reasons = "; ".join(f"{reason} ({rows})" for reason, rows in {**imported.skipped, **skipped, **more}.items())
+        told = {**imported.skipped, **imported.unscored, **skipped, **more}
+        reasons = "; ".join(f"{reason} ({rows})" for reason, rows in told.items())
         raise InputError(f"{path} has no run to anchor a prediction on: {reasons}.")
     return anchors
 

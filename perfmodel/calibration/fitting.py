@@ -104,7 +104,7 @@ def fit_files(
     rows, skipped = read_rows(framework, chips, progress)
     for scope, own_rows in by_framework_scope(rows, chips).items():
         scopes[scope] = finished_fit(scope, own_rows, chips, SHARE, progress)
-    unused = {**imported.skipped, **unused, **skipped}
+    unused = {**imported.skipped, **imported.unscored, **unused, **skipped}
     if not scopes:
         reasons = "; ".join(f"{reason} ({rows})" for reason, rows in unused.items())
         raise InputError(f"nothing to fit: {reasons or 'the files hold no measured ops'}.")

@@ -1,4 +1,5 @@
-"""What a measurement is: `OpRows` for single ops (columns, since tables have 40 000 rows), `Measurement` for models.
+"""What a measurement is: `OpRows` for single ops (columns, since tables have 40 000 rows), `Measurement` for models,
+`ServingRows` for load tests of servers.
 
 Sizes are the keyword arguments of the op kind's cost formula in `perfmodel.costs`, so that a table goes through the
 same formulas as a prediction: `rows.cost()` is the OpCost of every row at once. A collective has the sizes `bytes`,
@@ -21,7 +22,7 @@ row), all optional:
     power_law       exponent of the experts' load; 0: balanced (`costs.routing`)
     expert_ranks    devices the experts are spread over; with a power law this one has the largest share of the load
 
-May import: costs, types. To add a condition: a line above.
+May import: costs, types, serving_rows. To add a condition: a line above.
 """
 
 from __future__ import annotations
@@ -32,12 +33,14 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.costs import find_kind
 from perfmodel.types import PHASES, OpCost
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
 MEASURED_PHASES = (*PHASES, "training")
+SERVER_RUNS = "server runs: they are of a whole deployment, and are not scored as ops or models"
 ROUTING = ("power_law", "expert_ranks")  # conditions that decide what a block of experts has to do
 
 
@@ -143,18 +146,27 @@ class Imported:
     """What files gave: measured values that can be used, and why the others cannot. `+` puts files together.
 
     Args:
-        skipped: reason -> measured values. rows: measured values in all; a row of a wide table holds several.
+        skipped: reason -> measured values. rows: measured values in all; a row of a wide table holds several, and a
+            run of a server is one.
     """
 
     ops: tuple[OpRows, ...] = ()
     measurements: tuple[Measurement, ...] = ()
+    serving: tuple[ServingRows, ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     rows: int = 0
 
     @property
     def used(self) -> int:
         """Measured values that can be used: `rows` without the skipped ones."""
-        return sum(len(group) for group in self.ops) + len(self.measurements)
+        groups: tuple[OpRows | ServingRows, ...] = (*self.ops, *self.serving)
+        return sum(len(group) for group in groups) + len(self.measurements)
+
+    @property
+    def unscored(self) -> dict[str, int]:
+        """Reason -> values that are neither ops nor models, for those who know only these."""
+        runs = sum(map(len, self.serving))
+        return {SERVER_RUNS: runs} if runs else {}
 
     def __add__(self, other: Imported) -> Imported:
         skipped = dict(self.skipped)
@@ -163,6 +175,7 @@ class Imported:
         return Imported(
             ops=self.ops + other.ops,
             measurements=self.measurements + other.measurements,
+            serving=self.serving + other.serving,
             skipped=skipped,
             rows=self.rows + other.rows,
         )

@@ -96,7 +96,7 @@ def validate(
     imported = read_measurements(paths, source, specs=specs)
     warnings = suspicious_units(imported, specs=specs)
     chips = {name: load_hardware(name, specs=specs) for name in _devices(imported)}
-    tally = _Tally(dict(imported.skipped))
+    tally = _Tally({**imported.skipped, **imported.unscored})
     scopes, unsupported = by_scope(imported.ops, chips)
     tally.add_all(unsupported)
     usable: dict[str, list[OpRows]] = {}

@@ -24,6 +24,11 @@ def list_models(*, specs: Specs = None) -> tuple[str, ...]:
     return tuple(sorted(data_files(FOLDER, specs=specs)))
 
 
+def model_aliases(*, specs: Specs = None) -> dict[str, str]:
+    """Other names of the catalog's models -> their id. Faulty files have none."""
+    return dict(_aliases(tuple(data_files(FOLDER, specs=specs).items())))
+
+
 def model_spec(name: str, *, specs: Specs = None) -> dict[str, Any]:
     """The facts of a catalog model as its file states them.
 

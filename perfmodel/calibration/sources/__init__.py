@@ -5,7 +5,7 @@
 
 A file is recognised by its columns (a file of runs by its first line), or told with `source=`. May import: what the
 package may. To add a source: a file with the columns it needs and a reader `(Columns, FindDevice) -> Imported`, and a
-line in `FORMATS`.
+line in `FORMATS`. Readers of tables whose models come from the catalog take `(Columns, FindDevice, FindModel)`.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from perfmodel.calibration.measurements import Imported
-from perfmodel.calibration.sources import aiconfigurator, neusight, runs, table, timm, vidur
+from perfmodel.calibration.sources import aiconfigurator, neusight, runs, serving, table, timm, vidur
 from perfmodel.calibration.sources.aiconfigurator import attention, collectives, experts, gemm, latent_attention
 from perfmodel.calibration.sources.columns import Columns, read_columns
+from perfmodel.calibration.sources.model_names import FindModel, model_finder
 from perfmodel.calibration.sources.rows import FindDevice, device_finder
 from perfmodel.catalog import Specs
 from perfmodel.errors import InputError, UnknownNameError
 from perfmodel.measuring.run_files import holds_runs
 
 Reader: TypeAlias = Callable[[Columns, FindDevice], Imported]
+ModelReader: TypeAlias = Callable[[Columns, FindDevice, FindModel], Imported]
 Path: TypeAlias = str | os.PathLike[str]
 
 
@@ -34,13 +36,22 @@ class Format:
 
     Args:
         columns: all of them are needed. one_of: of each tuple at least one.
+        read: its reader; in `read_models` instead if it looks up models.
     """
 
     source: str
     table: str
     columns: tuple[str, ...]
-    read: Reader
+    read: Reader | None = None
     one_of: tuple[tuple[str, ...], ...] = ()
+    read_models: ModelReader | None = None
+
+    def imported(self, columns: Columns, find: FindDevice, find_model: FindModel) -> Imported:
+        """What a file of this format gives."""
+        if self.read_models is not None:
+            return self.read_models(columns, find, find_model)
+        assert self.read is not None
+        return self.read(columns, find)
 
     def missing(self, columns: Columns) -> list[str]:
         """What a file lacks to be of this format."""
@@ -66,6 +77,7 @@ FORMATS = (
         Format(vidur.NAME, operation, columns, vidur.read_network(operation))
         for operation, columns in vidur.NETWORK_COLUMNS.items()
     ),
+    Format(serving.NAME, "server runs", serving.COLUMNS, read_models=serving.read_serving),
     Format(table.NAME, "ops and models", table.TABLE_COLUMNS, table.read_table, table.ONE_OF),
 )
 SOURCES = (*dict.fromkeys(known.source for known in FORMATS), runs.NAME)
@@ -84,10 +96,11 @@ def read_measurements(paths: Path | Iterable[Path], source: str | None = None, *
     """
     if source is not None and source not in SOURCES:
         raise UnknownNameError("source", source, SOURCES, f"Known: {', '.join(SOURCES)}")
-    find, problems, total = device_finder(specs), list[str](), Imported()
+    find, find_model = device_finder(specs), model_finder(specs)
+    problems, total = list[str](), Imported()
     for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         try:
-            total += _read_file(path, source, find)
+            total += _read_file(path, source, find, find_model)
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -95,7 +108,7 @@ def read_measurements(paths: Path | Iterable[Path], source: str | None = None, *
     return total
 
 
-def _read_file(path: Path, source: str | None, find: FindDevice) -> Imported:
+def _read_file(path: Path, source: str | None, find: FindDevice, find_model: FindModel) -> Imported:
     found = holds_runs(path)
     if source == runs.NAME or (found and source is None):
         imported = runs.read_run_file(path, find)
@@ -104,7 +117,7 @@ def _read_file(path: Path, source: str | None, find: FindDevice) -> Imported:
     else:
         columns = read_columns(path)
         unread = Imported(skipped=columns.skipped, rows=sum(columns.skipped.values()))
-        imported = _recognise(columns, source).read(columns, find) + unread
+        imported = _recognise(columns, source).imported(columns, find, find_model) + unread
     if not imported.used:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in imported.skipped.items())
         raise InputError(f"{os.fspath(path)}: none of its {imported.rows} measured values can be used: {reasons}.")
