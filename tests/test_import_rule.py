@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "perfmodel"
 # from the ground up; rooms of one row do not know each other
 ROWS = (
     {"errors", "arithmetic", "identity_cache", "home", "collector"},
-    {"units", "sizes", "yaml_strict", "whole_files"},
+    {"units", "sizes", "yaml_strict", "whole_files", "layouts"},
     {"precisions"},
     {"types"},
     {"figures", "threads"},
@@ -32,6 +32,7 @@ ROWS = (
     {"measuring"},
     {"calibration"},
     {"predict", "closed_form", "comparison"},
+    {"serving"},
     {"report"},
     {"cli"},
     {"__main__"},
