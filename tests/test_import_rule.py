@@ -33,6 +33,7 @@ ROWS = (
     {"measuring"},
     {"calibration"},
     {"predict", "closed_form", "comparison"},
+    {"serving"},
     {"report"},
     {"cli"},
     {"__main__"},

@@ -23,7 +23,11 @@ from perfmodel.types import OpCost
 
 
 def experts_sizes(operands: Operands) -> Arguments:
-    """x [..., D], first weight [E, U, D] (with `stacked`, in as many pieces along U), second weight [E, D, F]."""
+    """x [..., D], first weight [E, U, D] (with `stacked`, in as many pieces along U), second weight [E, D, F].
+
+    Where the weights are those of one device among several, x holds the tokens of all of them, `experts` counts the
+    experts of all, and `load_skew` is what the device has over its even share of (token, expert) pairs.
+    """
     x, pieces = operands.input(0), stacked_pieces(operands)
     first, rows, second = pieces[0], stacked_rows(pieces), operands.input(1 + len(pieces))
     for weight in (first, second):
@@ -33,16 +37,20 @@ def experts_sizes(operands: Operands) -> Arguments:
     operands.expect(x.shape[-1], first.shape[2], "the hidden sizes of input and first weight")
     gated = bool(operands.attribute("gated", True))
     operands.expect(rows, second.shape[2] * (2 if gated else 1), "the widths of the two weights")
-    per_token = operands.attribute("experts_per_token", 0)
-    if not isinstance(per_token, int) or not 0 < per_token <= int(str(first.shape[0])):
-        raise operands.wrong(f"experts_per_token must be between 1 and {first.shape[0]}, is {per_token!r}")
+    own = int(str(first.shape[0]))
+    experts, per_token = operands.attribute("experts", own), operands.attribute("experts_per_token", 0)
+    if not isinstance(experts, int) or experts < own:
+        raise operands.wrong(f"experts must be at least the {own} of the weights, is {experts!r}")
+    if not isinstance(per_token, int) or not 0 < per_token <= experts:
+        raise operands.wrong(f"experts_per_token must be between 1 and {experts}, is {per_token!r}")
     return {
         "t": product(x.shape[:-1]),
         "d": x.shape[-1],
         "u": rows,
         "f": second.shape[2],
         "e": first.shape[0],
-        "k": per_token,
+        "k": per_token if experts == own else per_token * own / experts,
+        "load_skew": operands.attribute("load_skew", 1),
         "weight_bytes": sum(map(tensor_bytes, operands.inputs[1:])),  # also of weights that an op has made, by a cast
         "parameters": product((first.shape[0], rows, first.shape[2])) + elements(second),
         "weight": first.dtype,
@@ -69,10 +77,13 @@ def cost_experts(
     quantize_input: bool = False,
     power_law: Number | None = None,
     expert_ranks: Number = 1.0,
+    load_skew: Number = 1,
 ) -> OpCost:
     """FLOPs = 2·pairs·D·(U + F), pairs = T·k; weights of the experts with a token are read once.
 
-    `power_law` and `expert_ranks` say how a benchmark spread its tokens (`costs.routing`); else they pick at random.
+    Of experts on several devices, e and k are those of one device, and `load_skew` what it has over its even share of
+    pairs. `power_law` and `expert_ranks` say how a benchmark spread its tokens (`costs.routing`); else they pick at
+    random.
 
     Bytes of activations per (token, expert) pair: D in, U out, U in, F out (gated product), F in, D out; the sum over
     a token's experts writes D.
@@ -82,6 +93,7 @@ def cost_experts(
     75497472
     """
     pairs, active = expert_load(e, k, t, power_law, expert_ranks)
+    pairs = pairs * load_skew
     activation_bytes = element_bytes(activation)
     return OpCost(
         flops={("matrix", compute): 2 * pairs * d * (u + f), ("vector", "fp32"): pairs * (4 * u + 2 * d)},
