@@ -88,7 +88,7 @@ def fit_runs(runs: Runs, unknowns: Unknowns, tpot: Array, ttft: Array, start: Ar
         return np.concatenate([pseudo_huber(found[np.isfinite(found)]), np.sqrt(PRIOR_WEIGHT) * z])
 
     first = np.zeros(len(unknowns.names)) if start is None else start
-    return np.asarray(least_squares(residuals, first, max_nfev=EVALUATIONS).x)
+    return np.asarray(least_squares(residuals, first, method="lm", max_nfev=EVALUATIONS * (len(first) + 1)).x)
 
 
 def pseudo_huber(off: Array) -> Array:

@@ -98,10 +98,18 @@ def deployment_of(rows: ServingRows, specs: str | None = None) -> Deployment:
         rows.hardware,
         engine=rows.engine,
         precision=rows.precision or None,
-        cache_precision=rows.cache_precision or None,
+        cache_precision=rows.cache_precision or usual_cache(rows),
         layout=rows.layout,
         specs=specs,
     )
+
+
+def usual_cache(rows: ServingRows) -> str | None:
+    """Storage of the KV cache where a file does not tell: recipes of TensorRT-LLM, and those of all engines on chips
+    with 4-bit units, keep it in 8 bits where weights have 8 bits or fewer."""
+    narrow = rows.precision not in ("bf16", "fp16", "w4a16", "mxfp4", "")
+    wide_chip = "fp4" not in load_hardware(rows.hardware).native
+    return "fp8" if narrow and (rows.engine == "trtllm" or not wide_chip) else None
 
 
 def drawn_lengths(rows: ServingRows) -> tuple[Array, Array]:
