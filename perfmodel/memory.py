@@ -48,6 +48,8 @@ class MemoryNeed:
 
     def evaluate(self, values: Mapping[str, Number]) -> dict[str, Number]:
         """Bytes by part, and their total, for ints or arrays."""
+        # a device's share of some tokens need not be a whole number of them
+        values = {name: float(value) if isinstance(value, int) else value for name, value in values.items()}
         cache = sum(evaluate(term, values) for term in self.cache)
         activations: Number = 0
         for term in self.activations:

@@ -18,8 +18,8 @@ from perfmodel.costs.registry import (
     tensor_bytes,
 )
 from perfmodel.costs.routing import expert_load
-from perfmodel.sizes import product
-from perfmodel.types import OpCost
+from perfmodel.sizes import product, symbols_of
+from perfmodel.types import OpCost, Tensor
 
 
 def experts_sizes(operands: Operands) -> Arguments:
@@ -51,13 +51,18 @@ def experts_sizes(operands: Operands) -> Arguments:
         "e": first.shape[0],
         "k": per_token if experts == own else per_token * own / experts,
         "load_skew": operands.attribute("load_skew", 1),
-        "weight_bytes": sum(map(tensor_bytes, operands.inputs[1:])),  # also of weights that an op has made, by a cast
+        "weight_bytes": sum(tensor_bytes(tensor) for tensor in operands.inputs[1:] if _is_weight(tensor)),
         "parameters": product((first.shape[0], rows, first.shape[2])) + elements(second),
         "weight": first.dtype,
         "activation": x.dtype,
         "compute": operands.compute(x),
         "quantize_input": bool(operands.attribute("quantize_input", False)),
     }
+
+
+def _is_weight(tensor: Tensor) -> bool:
+    """Weights and biases, also those that an op has made, by a cast; but not who goes to which expert."""
+    return not any(symbols_of(dim) for dim in tensor.shape) and tensor.dtype not in ("int32", "int64")
 
 
 @formula("experts", sizes=experts_sizes)

@@ -8,7 +8,7 @@ May import: sizes, types, builder, quantization_config, stored_weights, transfor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from perfmodel.graphs.builder import GraphBuilder
@@ -67,7 +67,7 @@ def decoder_model(
         precision=stored.precision if stored else quantization.precision if quantization else precision.activation,
         source=source,
         max_context=decoder.max_context,
-        facts=_facts(decoder, parameters, prefill),
+        facts=_facts(decoder, parameters, prefill) | layer_order(kinds),
         notes=tuple(notes),
     )
 
@@ -144,7 +144,13 @@ def _logits(block: Block, decoder: Decoder, stream: Stream, phase: Phase, logits
     block.op("head", "linear", (x, *weights), (out,), {"keep": True})
 
 
-def _facts(decoder: Decoder, parameters: int, graph: Graph) -> Mapping[str, Any]:
+def layer_order(kinds: Sequence[LayerKind]) -> dict[str, Any]:
+    """The fact `layer_order`: the block of each layer, first to last; nothing where all layers are alike."""
+    names = {place: kind.name for kind in kinds for place in kind.places}
+    return {"layer_order": [names[place] for place in sorted(names)]} if len(kinds) > 1 else {}
+
+
+def _facts(decoder: Decoder, parameters: int, graph: Graph) -> dict[str, Any]:
     """What tables show of a model."""
     facts: dict[str, Any] = {
         "layers": len(decoder.layers),

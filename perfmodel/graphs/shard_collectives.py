@@ -20,12 +20,13 @@ from perfmodel.sizes import Dim
 from perfmodel.types import Graph, Op, Tensor
 
 Spread: TypeAlias = Literal["own", "chunk", "all"]
-Group: TypeAlias = Literal["tensor", "data", "ranks", "stages"]
+Group: TypeAlias = Literal["tensor", "data", "ranks"]
 OWN: Spread = "own"
 CHUNK: Spread = "chunk"
 ALL: Spread = "all"
 # neighbours on the way from one spread to another: by gathering, and where tokens are sent to their experts
 _GATHERED, _SENT = (CHUNK, OWN, ALL), (OWN, CHUNK, ALL)
+_CUT, _EXPANDED = {"function": "slice"}, {"function": "expand"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,13 @@ class Network:
         devices = layout.tensor if name == "tensor" else layout.ranks
         return devices, min(devices, node)
 
-    @property
-    def stages_across(self) -> int:
-        """How often a token goes from one pipeline stage to the next in another node."""
-        layout = self.layout
-        ends = range(layout.ranks, layout.devices, layout.ranks)
-        return sum(1 for end in ends if self.node and end % self.node < layout.ranks)
+    def hops(self) -> tuple[int, int]:
+        """How often a token goes from one pipeline stage to the next: (inside a node, to another one)."""
+        layout, node = self.layout, self.node or self.layout.devices
+        ranks = layout.ranks
+        starts = range(ranks, layout.devices, ranks)
+        across = sum((start + ranks - 1) // node > (start - ranks) // node for start in starts)
+        return len(starts) - across, across
 
 
 def collective_attributes(operation: str, devices: int, inside: int) -> dict[str, Any]:
@@ -75,6 +77,7 @@ class Placement:
 
     Args:
         sending: tokens are sent to the devices of their experts, instead of all tokens to all devices.
+        there: for each activation the tensors that hold it, by how its tokens are spread over them.
     """
 
     network: Network
@@ -83,15 +86,16 @@ class Placement:
     ops: list[Op] = field(default_factory=list)
     there: dict[str, dict[Spread, str]] = field(default_factory=dict)
 
-    def make(self, op: Op, spread: Spread, follow: int | None = None) -> None:
-        """Add an op of the model that works on tokens spread so; of its inputs only the first `follow` have to be."""
-        inputs = (*(self.fetch(name, spread, op) for name in op.inputs[:follow]),
-                  *(self._as_it_is(name) for name in op.inputs[len(op.inputs[:follow]) :]))  # fmt: skip
+    def make(self, op: Op, spread: Spread, *, only_first: bool = False) -> None:
+        """Add an op of the model that works on tokens spread so; `only_first`: all inputs but the first as they are."""
+        spread_inputs = op.inputs[: 1 if only_first else None]
+        inputs = [self.fetch(name, spread, op) for name in spread_inputs]
+        inputs += [next(iter(self.there.get(name, {OWN: name}).values())) for name in op.inputs[len(inputs) :]]
         for name in op.outputs:
             if self.tensors[name].kind == "activation":
                 self.tensors[name] = replace(self.tensors[name], shape=self._spread(self.tensors[name].shape, spread))
                 self.there[name] = {spread: name}
-        self.ops.append(replace(op, inputs=inputs))
+        self.ops.append(replace(op, inputs=tuple(inputs)))
 
     def fetch(self, name: str, spread: Spread, by: Op) -> str:
         """An activation spread as an op needs it, through collectives if it is not there; other tensors as they are."""
@@ -99,15 +103,15 @@ class Placement:
         if there is None:
             return name
         way = _SENT if self.sending else _GATHERED
+        wanted = way.index(spread)
         while spread not in there:
-            wanted = way.index(spread)
-            place = min((way.index(known) for known in there), key=lambda known: abs(known - wanted))
+            place = min(map(way.index, there), key=lambda known: abs(known - wanted))
             step = way[place + (1 if wanted > place else -1)]
             there[step] = self._move(name, way[place], step, by)
         return there[spread]
 
     def settle(self, name: str, spread: Spread, by: Op) -> None:
-        """Spread an activation so, and in no other way: what an op left was not yet complete."""
+        """Spread an activation so, and in no other way from now on."""
         self.there[name] = {spread: self.fetch(name, spread, by)}
 
     def reduce(self, name: str, by: Op, *, scatter: bool) -> None:
@@ -115,7 +119,7 @@ class Placement:
         own = self.fetch(name, OWN, by)
         operation, spread = ("reduce_scatter", CHUNK) if scatter else ("all_reduce", OWN)
         shape = self._spread(self.tensors[own].shape, spread)
-        self.there[name] = {spread: self.collective(operation, "tensor", own, f"{name}.{operation}", shape, by)}
+        self.there[name] = {spread: self.collective(operation, "tensor", own, f"{by.name}.{operation}", shape, by)}
 
     def collective(self, operation: str, group: Group, x: str, name: str, shape: tuple[Dim, ...], by: Op) -> str:
         """Add a collective over x in the block of an op; its output. Nothing for a group of one."""
@@ -132,10 +136,11 @@ class Placement:
         shape: tuple[Dim, ...],
         attributes: Mapping[str, Any],
         by: Op,
+        dtype: str = "",
     ) -> str:
         """Add an op that the model does not have, in the block of one that it has; its output."""
-        out = f"{name}.out"
-        self.tensors[out] = replace(self.tensors[inputs[0]], name=out, shape=shape, kind="activation")
+        out, like = f"{name}.out", self.tensors[inputs[0]]
+        self.tensors[out] = Tensor(name=out, shape=shape, dtype=dtype or like.dtype, kind="activation")
         self.ops.append(Op(name=name, kind=kind, inputs=tuple(inputs), outputs=(out,), attributes=attributes,
                            repeat=by.repeat, block=by.block))  # fmt: skip
         return out
@@ -143,9 +148,6 @@ class Placement:
     def graph(self, whole: Graph) -> Graph:
         """The finished graph, with the tensors of the whole one that no op reads."""
         return replace(whole, ops=tuple(self.ops), tensors=self.tensors)
-
-    def _as_it_is(self, name: str) -> str:
-        return next(iter(self.there[name].values())) if name in self.there else name
 
     def _spread(self, shape: tuple[Dim, ...], spread: Spread) -> tuple[Dim, ...]:
         """A shape of all own tokens with its tokens spread otherwise."""
@@ -158,31 +160,24 @@ class Placement:
         """One step of an activation from one spread to the next."""
         x, layout = self.there[name][start], self.network.layout
         first, *rest = self.tensors[x].shape
+        maker = name.removesuffix(".out")
         if (start, end) == (OWN, CHUNK):
             shape = (first // layout.tensor, *rest)
-            return (
-                x if layout.tensor == 1 else self.add(f"{name}.chunk", "view", (x,), shape, {"function": "slice"}, by)
-            )
+            return x if layout.tensor == 1 else self.add(f"{maker}.chunk", "view", (x,), shape, _CUT, by)
         if (start, end) == (CHUNK, OWN):
-            return self.collective("all_gather", "tensor", x, f"{name}.all_gather", (first * layout.tensor, *rest), by)
-        data = layout.attention_data
+            shape = (first * layout.tensor, *rest)
+            return self.collective("all_gather", "tensor", x, f"{maker}.all_gather", shape, by)
+        mixture, data = by.name.removesuffix("experts"), layout.attention_data
         if (start, end) == (OWN, ALL):
-            return self.collective("all_gather", "data", x, f"{name}.dispatch", (first * data, *rest), by)
+            return self.collective("all_gather", "data", x, f"{mixture}dispatch", (first * data, *rest), by)
         if (start, end) == (ALL, OWN):
-            return self.collective("reduce_scatter", "data", x, f"{name}.collect", (first // data, *rest), by)
-        return self._send(name, x, end, by)
-
-    def _send(self, name: str, x: str, end: Spread, by: Op) -> str:
-        """Tokens to the devices of their experts, a message for each expert of a token, or the results back."""
-        first, *rest = self.tensors[x].shape
-        ranks, per_token = self.network.layout.ranks, int(by.attributes["experts_per_token"])
-        there, chunk = end == ALL, first if end == ALL else first // ranks
+            return self.collective("reduce_scatter", "data", x, f"{mixture}collect", (first // data, *rest), by)
+        # a message for each expert of a token, or its result back; kernels send from and to where the rows lie
+        ranks, per_token = layout.ranks, int(by.attributes["experts_per_token"])
+        word, function = ("dispatch", _EXPANDED) if end == ALL else ("collect", _CUT)
+        chunk = first if end == ALL else first // ranks
         sent = (chunk * per_token, *rest)
-        word = "dispatch" if there else "collect"
-        # one copy of a token for each of its experts; kernels send from and to where the rows lie
-        packed = self.add(f"{name}.{word}_rows", "view", (x,), sent, {"function": "expand" if there else "slice"}, by)
-        received = self.collective("all_to_all", "ranks", packed, f"{name}.{word}", sent, by)
-        shape = (chunk * ranks, *rest) if there else (chunk, *rest)
-        return self.add(
-            f"{name}.{word}ed", "view", (received,), shape, {"function": "expand" if there else "slice"}, by
-        )
+        rows = self.add(f"{mixture}{word}_rows", "view", (x,), sent, function, by)
+        received = self.collective("all_to_all", "ranks", rows, f"{mixture}{word}", sent, by)
+        shape = (chunk * ranks if end == ALL else chunk, *rest)
+        return self.add(f"{mixture}{word}ed_rows", "view", (received,), shape, function, by)

@@ -64,15 +64,20 @@ class LayerKind:
     """Layers that are alike: one repeated block.
 
     Args:
-        name: "layer", or what sets it apart ("dense_layer", "sliding_layer"). repeat: how many there are.
+        name: "layer", or what sets it apart ("dense_layer", "sliding_layer"). places: their numbers.
         storages: quantised weights by op name. stored: how a weight file keeps the weights.
     """
 
     name: str
-    repeat: int
+    places: tuple[int, ...]
     layer: Layer
     storages: Mapping[str, Storage]
     stored: StoredPart
+
+    @property
+    def repeat(self) -> int:
+        """How many there are."""
+        return len(self.places)
 
 
 def group_layers(
@@ -84,19 +89,19 @@ def group_layers(
         stored: how a weight file keeps each layer, if there is one.
     """
     storages = _storages_of_layers(len(layers), quantization)
-    counts: dict[tuple[Layer, tuple[tuple[str, Storage], ...], StoredPart], int] = {}
-    for alike in zip(layers, storages, stored or [StoredPart()] * len(layers), strict=True):
-        counts[alike] = counts.get(alike, 0) + 1
-    mixers = {_mixer_word(layer.mixer) for layer, *_ in counts}
-    channels = {_channels_word(layer.channels) for layer, *_ in counts}
+    found: dict[tuple[Layer, tuple[tuple[str, Storage], ...], StoredPart], list[int]] = {}
+    for place, alike in enumerate(zip(layers, storages, stored or [StoredPart()] * len(layers), strict=True)):
+        found.setdefault(alike, []).append(place)
+    mixers = {_mixer_word(layer.mixer) for layer, *_ in found}
+    channels = {_channels_word(layer.channels) for layer, *_ in found}
     kinds, taken = [], dict[str, int]()
-    for (layer, quantized, part), repeat in counts.items():
+    for (layer, quantized, part), places in found.items():
         words = [_mixer_word(layer.mixer)] if len(mixers) > 1 else []
         words += [_channels_word(layer.channels)] if len(channels) > 1 else []
         name = "_".join([*filter(None, words), "layer"])
         taken[name] = taken.get(name, 0) + 1
         unique = name if taken[name] == 1 else f"{name}_{taken[name]}"
-        kinds.append(LayerKind(unique, repeat, layer, dict(quantized), part))
+        kinds.append(LayerKind(unique, tuple(places), layer, dict(quantized), part))
     return tuple(kinds)
 
 

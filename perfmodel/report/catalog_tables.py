@@ -136,7 +136,7 @@ def print_model(console: Console, model: Mapping[str, Any]) -> None:
         "source": model["source"],
         "confidence": model["confidence"],
     }
-    named = ("active_parameters", "kv_bytes_per_token")
+    named = ("active_parameters", "kv_bytes_per_token", "layer_order")
     facts |= {key.replace("_", " "): str(value) for key, value in model["facts"].items() if key not in named}
     print_facts(console, facts)
     console.print("Weights", style="bold")
