@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from perfmodel.comparison import compare
     from perfmodel.errors import PerfmodelError
     from perfmodel.graphs import list_models, load_model
+    from perfmodel.layouts import Layout
     from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
 
 _PUBLIC = {
+    "Layout": "perfmodel.layouts",
     "PerfmodelError": "perfmodel.errors",
     "compare": "perfmodel.comparison",
     "explain": "perfmodel.predict",
@@ -43,6 +45,7 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "Layout",
     "PerfmodelError",
     "__version__",
     "compare",

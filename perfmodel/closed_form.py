@@ -217,13 +217,14 @@ def bound_changes(graph: Graph, hardware: Hardware, values: Mapping[str, int], s
     Args:
         values: sizes as asked, by name. symbol: the one that grows; a context that equals the tokens grows with them.
     """
+    exact = {name: float(value) for name, value in values.items()}  # a device may have a part of a token
     priced = [(op, op_arguments(op, graph.tensors)) for op in graph.ops if op.kind != "view"]
     everything = [(arguments, op.repeat) for op, arguments in priced]
     linear = [(op, arguments) for op, arguments in priced if op.kind in _WEIGHT_KINDS]
     found = [_bound_change("", everything, hardware, values, symbol)]
     if linear:
         op, arguments = max(
-            linear, key=lambda pair: cost_op(pair[0], graph.tensors, values).matrix_flops * pair[0].repeat
+            linear, key=lambda pair: cost_op(pair[0], graph.tensors, exact).matrix_flops * pair[0].repeat
         )
         found.append(_bound_change(op.name, [(arguments, 1)], hardware, values, symbol))
     return tuple(found)
@@ -236,7 +237,7 @@ def _bound_change(
 
     def ratio(count: int) -> float:
         grown = {**values, symbol: count} | ({"context": count} if follows else {})
-        return _seconds_ratio(ops, hardware, grown)
+        return _seconds_ratio(ops, hardware, {name: float(size) for name, size in grown.items()})
 
     return BoundChange(
         subject=subject,
@@ -247,7 +248,7 @@ def _bound_change(
     )
 
 
-def _seconds_ratio(ops: Sequence[tuple[OpArguments, int]], hardware: Hardware, values: Mapping[str, int]) -> float:
+def _seconds_ratio(ops: Sequence[tuple[OpArguments, int]], hardware: Hardware, values: Mapping[str, float]) -> float:
     """FLOPs/peak over bytes/bandwidth."""
     compute, moved = 0.0, 0.0
     for arguments, repeat in ops:

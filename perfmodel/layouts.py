@@ -65,3 +65,6 @@ class Layout:
             "sp" if self.sequence else "",
         ]
         return "-".join(filter(None, parts)) or "pp1"
+
+
+ONE_DEVICE = Layout()

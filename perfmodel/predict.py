@@ -1,6 +1,6 @@
 """The pipeline: model + chip + request -> prediction. Whoever follows `predict` once has seen the whole building.
 
-    load_model ─▶ Model ──quantize──▶ Graphs ──compile_graph(Device)──▶ Programs ──time_program(sizes)──▶ Prediction
+    load_model ─▶ Model ──quantize, spread──▶ Graphs ──compile_graph(Device)──▶ Programs ──time_program──▶ Prediction
 
 `predict` answers one request, `predict_arrays` a million at once (same code, arrays instead of numbers), `explain` adds
 a row per op. May import: everything below it.
@@ -27,11 +27,13 @@ from perfmodel.graphs.rewrite import in_scheme, with_cache_format
 from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.kernels.device import CHANNELS_LAST, FRAMEWORK, LAYOUT
+from perfmodel.layouts import ONE_DEVICE, Layout
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
 from perfmodel.phases import phase_prediction, unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme, own_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.provenance import standing
+from perfmodel.spreading import own_batch, spread
 from perfmodel.threads import with_threads
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
 from perfmodel.uncertainty import phase_half_width, scope_shares
@@ -49,7 +51,10 @@ class Prepared:
     """A model made ready for a chip, a precision and a runtime: everything that does not depend on sizes.
 
     Args:
+        model: as one device of the layout runs it.
         device: the chip with the coefficients it stands on. fitted: the fits they come from, by scope.
+        memory: of the fullest device.
+        layout: how the model is spread over devices. in_flight: batches that its pipeline stages work on at once.
     """
 
     model: Model
@@ -61,6 +66,8 @@ class Prepared:
     programs: Mapping[str, Program]
     memory: MemoryNeed
     notes: tuple[str, ...]
+    layout: Layout = ONE_DEVICE
+    in_flight: float = 1.0
 
     @property
     def generates(self) -> bool:
@@ -99,6 +106,7 @@ def prepare(
     channels_last: bool = False,
     threads: int = 0,
     image_size: int = 0,
+    layout: Layout | None = None,
     specs: str | None = None,
 ) -> Prepared:
     """Make a model ready for a chip; cached, so that a second call costs next to nothing.
@@ -112,15 +120,25 @@ def prepare(
         threads: cores of a CPU that work; 0 for all.
         image_size: pixels of an image's side for vision configs and ONNX files that leave it open; 0 for the size they
             were trained with.
+        layout: how a decoder is spread over several devices; None for one device.
         specs: a folder of own specs that is searched first.
 
     Raises:
-        PerfmodelError: any of the tree: unknown names, a model that cannot be read, a precision the chip refuses.
+        PerfmodelError: any of the tree: unknown names, a model that cannot be read, a precision the chip refuses, a
+            layout that cannot work.
     """
     folders = search_state()
     loaded = model if isinstance(model, Model) else _load_model(model, specs, folders, image_size)
     chip = hardware if isinstance(hardware, Hardware) else _load_hardware(hardware, specs, folders)
-    return _prepare(loaded, chip, precision, runtime, cache_precision, channels_last, threads, specs, folders)
+    return _prepare(
+        loaded, chip, precision, runtime, cache_precision, channels_last, threads, _one_of(layout), specs, folders
+    )
+
+
+@lru_cache(_PROGRAMS)
+def _one_of(layout: Layout | None) -> Layout:
+    """The same object for equal layouts, as what is prepared is kept by identity."""
+    return layout or ONE_DEVICE
 
 
 def _load_model(name: str, specs: str | None, folders: str, image_size: int) -> Model:
@@ -154,6 +172,7 @@ def _prepare(
     cache_precision: str | None,
     channels_last: bool,
     threads: int,
+    layout: Layout,
     specs: str | None,
     _folders: str,
 ) -> Prepared:
@@ -164,25 +183,29 @@ def _prepare(
     fitted = scopes_for(used, specs=specs)
     device = fitted_device(used, used_runtime, fitted, layout=CHANNELS_LAST if channels_last else LAYOUT)
     fused = fuse if used_runtime == "compiled" else _as_it_is
-    programs = {name: compile_graph(fused(graph), device) for name, graph in in_precision.phases.items()}
+    spreading = spread(in_precision, layout, hardware)
+    programs = {name: compile_graph(fused(graph), device) for name, graph in spreading.model.phases.items()}
     emulated = {pair for program in programs.values() for pair in program.emulated}
     frameworks = {group.scope for program in programs.values() for group in program.groups if group.classes}
     notes = [
         *model.notes,
+        *spreading.notes,
         *filter(None, (note, thread_note)),
         *_framework_notes(model, frameworks, fitted, channels_last),
     ]
     notes += [f"{hardware.id} has no {asked} units: emulated, computes in {used}" for asked, used in sorted(emulated)]
     return Prepared(
-        model=in_precision,
+        model=spreading.model,
         hardware=hardware,
         precision=precision or model.precision,
         runtime=used_runtime,
         device=device,
         fitted=fitted,
         programs=programs,
-        memory=memory_need(in_precision, hardware, used_runtime),
+        memory=memory_need(spreading.stage, hardware, used_runtime),
         notes=tuple(dict.fromkeys(notes)),
+        layout=layout,
+        in_flight=spreading.in_flight,
     )
 
 
@@ -228,6 +251,7 @@ def predict(
     channels_last: bool = False,
     threads: int = 0,
     image_size: int = 0,
+    layout: Layout | None = None,
     steps: int | None = None,
     level: float = 0.8,
     strict: bool = False,
@@ -242,8 +266,9 @@ def predict(
     `denoise` (one step) and `decode_image`. Others have one, `forward`.
 
     Args:
-        model, hardware, precision, runtime, cache_precision, channels_last, threads, image_size, specs: as `prepare`.
-        batch: sequences or samples computed together.
+        model, hardware, precision, runtime, cache_precision, channels_last, threads, image_size, layout, specs: as
+            `prepare`.
+        batch: sequences or samples computed together, by all attention groups of a layout.
         input_tokens, output_tokens: per sequence; 512 (the model's own, if it states one) and 128 by default where the
             model has such sizes.
         steps: denoising steps of an image pipeline; None for the pipeline's own number.
@@ -268,6 +293,7 @@ def predict(
         channels_last=channels_last,
         threads=threads,
         image_size=image_size,
+        layout=layout,
         specs=specs,
     )
     given = _read_anchors(anchors, specs)
@@ -287,6 +313,7 @@ def explain(
     channels_last: bool = False,
     threads: int = 0,
     image_size: int = 0,
+    layout: Layout | None = None,
     steps: int | None = None,
     level: float = 0.8,
     strict: bool = False,
@@ -303,6 +330,7 @@ def explain(
         channels_last=channels_last,
         threads=threads,
         image_size=image_size,
+        layout=layout,
         specs=specs,
     )
     given = _read_anchors(anchors, specs)
@@ -330,9 +358,10 @@ def predict_arrays(
         if column.ndim != 1 or not np.all(np.isfinite(column)) or not np.all(column >= (name != "output_tokens")):
             raise InputError(f"{name} must be positive numbers along one dimension")
     _check_level(level)
+    own_columns = (own_batch(columns[0], prepared.layout), *columns[1:])
     result: dict[str, np.ndarray[Any, Any]] = {}
     for name, program in prepared.programs.items():
-        times = time_program(program, prepared.example_sizes | phase_sizes(name, *columns))
+        times = time_program(program, prepared.example_sizes | phase_sizes(name, *own_columns))
         seconds, spread = times.seconds, np.exp(phase_half_width(program, times, level))
         result[f"{name}_seconds"] = seconds
         result[f"{name}_low"] = np.maximum(seconds / spread, np.minimum(times.bound_seconds, seconds))
@@ -382,7 +411,8 @@ def _predict(
     shares: dict[str, float] = {}
     launching = False
     for name, program in prepared.programs.items():
-        times = time_program(program, prepared.example_sizes | phase_sizes(name, batch, tokens_in, tokens_out))
+        sizes = phase_sizes(name, own_batch(batch, prepared.layout), tokens_in, tokens_out)
+        times = time_program(program, prepared.example_sizes | sizes)
         for scope, share in scope_shares(program, times).items():
             shares[scope] = max(share, shares.get(scope, 0.0))
         launching = launching or _launches_decide(program, times)
@@ -401,6 +431,7 @@ def _predict(
     need = prepared.memory.evaluate(_peak_values(prepared, batch, tokens_in, tokens_out))
     need["capacity"] = prepared.hardware.memory_bytes
     seconds = sum(phase.time.seconds * repeats.get(name, 1) for name, phase in phases.items())
+    device_seconds = seconds * prepared.layout.devices / prepared.in_flight
     return Prediction(
         request=Request(
             model=prepared.model.name,
@@ -413,14 +444,15 @@ def _predict(
             level=level,
             image_size=max(prepared.model.facts.get("image_size", (0,))),
             steps=repeats["denoise"],
+            layout=prepared.layout,
         ),
         phases=phases,
         memory_bytes={name: float(value) for name, value in need.items()},
         fits=bool(need["total"] <= prepared.hardware.memory_bytes),
         throughput=_throughput(prepared, phases, batch, tokens_in, seconds),
         seconds=seconds,
-        cost_usd=seconds / 3600 * prepared.hardware.price_usd_per_hour,
-        energy_joules=seconds * prepared.hardware.power_watts,
+        cost_usd=device_seconds / 3600 * prepared.hardware.price_usd_per_hour,
+        energy_joules=device_seconds * prepared.hardware.power_watts,
         unmodelled=tuple(sorted(unmodelled.items())),
         parameters=prepared.model.parameters,
         provenance=_provenance(prepared, shares, anchors, launching=launching),
@@ -460,7 +492,7 @@ def phase_sizes(phase: str, batch: Any, tokens_in: Any, tokens_out: Any) -> dict
 
 
 def _peak_values(prepared: Prepared, batch: Any, tokens_in: Any, tokens_out: Any) -> dict[str, Any]:
-    sizes = {"batch": batch, "tokens": tokens_in, "context": tokens_in}
+    sizes = {"batch": own_batch(batch, prepared.layout), "tokens": tokens_in, "context": tokens_in}
     if prepared.generates:
         sizes |= {"context": tokens_in + tokens_out, "source": tokens_in, "answer": tokens_out + 1}
     return prepared.example_sizes | sizes
@@ -481,10 +513,11 @@ def _throughput(
 ) -> dict[str, float]:
     if prepared.generates:
         first_token_seconds = sum(phase.time.seconds for name, phase in phases.items() if name != "decode")
+        in_flight = batch * prepared.in_flight
         return {
-            "requests": batch / seconds,
-            "prefill_tokens": batch * tokens_in / first_token_seconds,
-            "decode_tokens": batch / phases["decode"].time.seconds,
+            "requests": in_flight / seconds,
+            "prefill_tokens": in_flight * tokens_in / first_token_seconds,
+            "decode_tokens": in_flight / phases["decode"].time.seconds,
         }
     if prepared.denoising_steps:
         return {"images": batch / seconds, "denoise_steps": 1 / phases["denoise"].time.seconds}

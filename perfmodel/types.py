@@ -1,7 +1,7 @@
 """The frozen values that flow through the building: data, `+`, `* n`, nothing else. All figures are SI.
 
 A `Number` is an int or float, a numpy array (a sweep) or a sympy expression (a closed form): every cost formula
-works on all three. May import: errors, sizes.
+works on all three. May import: errors, layouts, sizes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from perfmodel.errors import GraphError
+from perfmodel.layouts import ONE_DEVICE, Layout
 from perfmodel.sizes import Dim, bind, symbols_of
 
 Number: TypeAlias = Any
@@ -362,7 +363,9 @@ class Request:
     Args:
         precision: a precision name; the model's own when none was asked for.
         input_tokens, output_tokens: 0 where the model has no such size. steps: of denoising, 0 where there are none.
+        batch: of all attention groups together.
         level: the share of unseen cases the interval is meant to hold.
+        layout: how the model is spread over devices.
     """
 
     model: str
@@ -375,6 +378,7 @@ class Request:
     level: float = 0.8
     image_size: int = 0
     steps: int = 0
+    layout: Layout = ONE_DEVICE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -434,11 +438,13 @@ class Prediction:
     """The answer to one request.
 
     Args:
-        memory_bytes: by part: weights, cache, activations, overhead, total; capacity is the device's.
+        memory_bytes: of the fullest device, by part: weights, cache, activations, overhead, total; capacity is the
+            device's.
         fits: total <= capacity.
         throughput: per second, by name (requests, prefill_tokens, decode_tokens, samples, tokens, images,
-            denoise_steps).
-        cost_usd, energy_joules: of the whole request on one device at list price and full board power; 0 if unknown.
+            denoise_steps), of all devices of the layout.
+        cost_usd, energy_joules: of the whole request on all its devices at list price and full board power; 0 if
+            unknown.
         unmodelled: (op kind, share of the time) of ops without a formula.
         parameters: distinct weight elements of the model.
         provenance: level, coefficients, hardware sources, notes.

@@ -27,7 +27,7 @@ ROWS = (
     {"kernels", "memory"},
     {"program"},
     {"uncertainty"},
-    {"phases", "provenance"},
+    {"phases", "provenance", "spreading"},
     {"anchoring"},
     {"serving"},
     {"measuring"},
