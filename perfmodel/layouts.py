@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from perfmodel.errors import InputError
 
+MOST_DEVICES = 1 << 16  # of one kind; more is a typing error
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -35,10 +37,13 @@ class Layout:
         for name in ("tensor", "pipeline", "attention_data", "expert"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} parallelism must be at least 1, got {getattr(self, name)}")
+        if self.expert_tensor < 0:
+            raise InputError(f"devices that share an expert must be at least 1, got {self.expert_tensor}")
         if self.ranks % self.expert or self.experts_split * self.expert != self.ranks:
+            shared = f" with {self.expert_tensor} for each" if self.expert_tensor else ""
             raise InputError(
-                f"{self.expert} ways of experts times {self.experts_split} devices for each do not make the "
-                f"{self.ranks} devices of a stage ({self.tensor} tensor x {self.attention_data} attention data)"
+                f"experts over {self.expert} devices{shared} do not come out even on the {self.ranks} of a stage "
+                f"({self.tensor} that share layers x {self.attention_data} attention groups)"
             )
 
     @property

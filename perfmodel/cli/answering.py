@@ -34,7 +34,7 @@ def answer(
     try:
         prepared = _prepared(grid, cell)
     except UnsupportedError as error:
-        return Answer(request=_refused_request(grid, cell), error=str(error))
+        return Answer(request=_refused_request(grid, cell), error=str(error), notes=grid.left_out)
     prediction = (explain if with_ops else predict)(
         cell.model,
         cell.hardware,
@@ -42,6 +42,7 @@ def answer(
         batch=cell.batch,
         input_tokens=cell.input_tokens,
         output_tokens=cell.output_tokens,
+        layout=cell.layout,
         steps=cell.steps,
         runtime=cell.runtime,
         cache_precision=grid.cache_precision,
@@ -57,7 +58,7 @@ def answer(
         request=prediction.request,
         prediction=prediction,
         emulated=_emulated(prepared),
-        notes=(*prediction.provenance["notes"], *_length_notes(cell, prediction.request, limits)),
+        notes=(*prediction.provenance["notes"], *_length_notes(cell, prediction.request, limits), *grid.left_out),
         limits=limits,
     )
 
@@ -107,6 +108,7 @@ def _prepared(grid: Grid, cell: Combination) -> Prepared:
         cache_precision=grid.cache_precision,
         channels_last=grid.channels_last,
         threads=grid.threads,
+        layout=cell.layout,
         specs=grid.specs,
     )
 
@@ -129,6 +131,7 @@ def _refused_request(grid: Grid, cell: Combination) -> Request:
         level=grid.level,
         image_size=max(cell.model.facts.get("image_size", (0,))),
         steps=cell.steps or cell.model.facts.get("steps", 0),
+        layout=cell.layout,
     )
 
 
@@ -142,13 +145,14 @@ def explanation(grid: Grid, cell: Combination, explained: Answer, *, symbolic: b
     from perfmodel.predict import phase_sizes
     from perfmodel.report.answers import Explanation
     from perfmodel.report.words import phase_sentences
+    from perfmodel.spreading import own_batch
 
     assert explained.prediction is not None
     request = explained.request
     prepared = _prepared(grid, cell)
     changes, sentences = {}, {}
     for name, program in prepared.programs.items():
-        sizes = phase_sizes(name, request.batch, request.input_tokens, request.output_tokens)
+        sizes = phase_sizes(name, own_batch(request.batch, request.layout), request.input_tokens, request.output_tokens)
         grows = "tokens" if "tokens" in program.graph.symbols else "batch"
         changes[name] = bound_changes(program.graph, cell.hardware, sizes, grows)
         sentences[name] = phase_sentences(explained.prediction, name, cell.hardware, changes[name])

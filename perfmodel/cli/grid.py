@@ -17,10 +17,12 @@ from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
     from perfmodel.anchoring import Anchor
+    from perfmodel.layouts import Layout
     from perfmodel.types import Hardware, Model
 
 Value = TypeVar("Value")
 MAX_IMAGE_SIZE = 1 << 16
+_LAYOUT_OPTIONS = ("tp", "pp", "ep", "attention_dp")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +36,17 @@ class Combination:
     input_tokens: int | None
     output_tokens: int | None
     steps: int | None
+    layout: Layout
     runtime: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Everything asked for; every combination of the lists is predicted."""
+    """Everything asked for; every combination of the lists is predicted.
+
+    Args:
+        layout: combinations of --tp, --pp, --ep and --attention-dp that go together. left_out: why others do not.
+    """
 
     model: tuple[Model, ...]
     hardware: tuple[Hardware, ...]
@@ -48,6 +55,7 @@ class Grid:
     input_tokens: tuple[int | None, ...]
     output_tokens: tuple[int | None, ...]
     steps: tuple[int | None, ...]
+    layout: tuple[Layout, ...]
     runtime: tuple[str | None, ...]
     cache_precision: str | None
     channels_last: bool
@@ -56,6 +64,7 @@ class Grid:
     strict: bool
     specs: str | None
     anchors: tuple[Anchor, ...]
+    left_out: tuple[str, ...]
 
     def combinations(self) -> Iterator[Combination]:
         """All of them, the last list changing fastest."""
@@ -86,7 +95,7 @@ class Grid:
         if count == 1:
             raise InputError(
                 "--compare needs two combinations, but there is one: give two models, or one list with two values "
-                "(--hardware a,b, --precision a,b, --batch a,b, --runtime a,b, ...)"
+                "(--hardware a,b, --precision a,b, --batch a,b, --tp a,b, ...)"
             )
         if count > 2:
             raise InputError(
@@ -126,6 +135,7 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
     def counts(name: str) -> tuple[int | None, ...]:
         return reader.read(name, lambda text: read_counts(text, LARGEST)) or (None,)
 
+    layouts, left_out = _layouts(reader, options["sequence_parallel"])
     (image_size,) = reader.read("image_size", lambda text: _one(read_counts(text, MAX_IMAGE_SIZE))) or (0,)
     grid = {
         "model": reader.read_each("model", lambda name: load_model(name, specs=specs, image_size=image_size)),
@@ -135,6 +145,7 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "input_tokens": counts("input_tokens"),
         "output_tokens": counts("output_tokens"),
         "steps": counts("steps"),
+        "layout": layouts,
         "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, ASKED_RUNTIMES)),
         "cache_precision": reader.read("cache_precision", lambda name: find_format(name).name),
         "channels_last": options["channels_last"],
@@ -143,9 +154,28 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "strict": options["strict"],
         "specs": specs,
         "anchors": reader.read("anchors", lambda path: _anchors(path, specs)) or (),
+        "left_out": left_out,
     }
     reader.refuse()
     return Grid(**grid)
+
+
+def _layouts(reader: _Reader, sequence: bool) -> tuple[tuple[Layout, ...], tuple[str, ...]]:
+    """The layouts that go together, and what is wrong with the others; if none does, that is a mistake."""
+    from perfmodel.layouts import MOST_DEVICES, Layout
+
+    lists = [reader.read(name, lambda text: read_counts(text, MOST_DEVICES)) or (1,) for name in _LAYOUT_OPTIONS]
+    layouts: list[Layout] = []
+    wrong: list[str] = []
+    for tensor, pipeline, expert, data in product(*lists):
+        try:
+            layouts.append(Layout(tensor=tensor, pipeline=pipeline, expert=expert, attention_data=data,
+                                  sequence=sequence and tensor > 1))  # fmt: skip
+        except InputError as error:
+            wrong.append(str(error))
+    if not layouts:
+        reader.mistakes.append(("ep", InputError("; ".join(wrong))))
+    return tuple(dict.fromkeys(layouts)), tuple(f"left out: {reason}" for reason in wrong)
 
 
 def _anchors(path: str, specs: str | None) -> tuple[Anchor, ...]:
@@ -201,6 +231,8 @@ def _mistake(option: str, error: PerfmodelError) -> str:
 
 
 def _option_name(option: str) -> str:
+    if option == "layout":
+        return "the layout of devices (--tp, --pp, --ep, --attention-dp)"
     return "MODEL" if option == "model" else f"--{option.replace('_', '-')}"
 
 

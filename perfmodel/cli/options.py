@@ -39,6 +39,16 @@ _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "--steps", metavar="N[,N]", help="Denoising steps of an image. [default: the image pipeline's own number]"
     ),
+    click.option("--tp", default="1", metavar="N[,N]", help="Devices that share every layer (tensor parallelism)."),
+    click.option("--pp", default="1", metavar="N[,N]", help="Pipeline stages, each with a part of the layers."),
+    click.option("--ep", default="1", metavar="N[,N]", help="Devices that whole experts are spread over."),
+    click.option(
+        "--attention-dp",
+        default="1",
+        metavar="N[,N]",
+        help="Groups of --tp devices with sequences of their own; all groups share the experts.",
+    ),
+    click.option("--sequence-parallel", is_flag=True, help="Devices of --tp share norms by tokens."),
     click.option(
         "--runtime",
         metavar="R[,R]",

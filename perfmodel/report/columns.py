@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from perfmodel.layouts import ONE_DEVICE
 from perfmodel.report.answers import Answer
 from perfmodel.report.formats import format_bytes, format_interval, format_number, format_seconds
 
@@ -45,6 +46,7 @@ ASKED = (
     Column("in", lambda answer: _tokens(answer.request.input_tokens), heading=lambda text: f"{text} tokens in"),
     Column("out", lambda answer: _tokens(answer.request.output_tokens), heading=lambda text: f"{text} out"),
     Column("steps", lambda answer: _tokens(answer.request.steps), heading=lambda text: f"{text} steps"),
+    Column("layout", lambda answer: str(answer.request.layout), "left", heading=lambda text: layout_words(text)),
 )
 RUNTIME = Column("runtime", lambda answer: answer.request.runtime, "left", lambda text: f"runtime {text}")
 
@@ -117,6 +119,15 @@ def _fits_cell(answer: Answer) -> str:
 
 def _limit_cell(answer: Answer, name: str) -> str:
     return limit_text(answer.limits[name]) if name in answer.limits else NOTHING
+
+
+def layout_words(layout: str) -> str:
+    """A layout in a heading; one device goes without saying.
+
+    >>> layout_words("tp4-ep4"), layout_words(str(ONE_DEVICE))
+    ('tp4-ep4', '')
+    """
+    return "" if layout == str(ONE_DEVICE) else layout
 
 
 def limit_text(limit: int | None) -> str:

@@ -14,10 +14,9 @@ from importlib.resources import files
 from typing import Any
 
 from perfmodel.closed_form import BlockForm, BoundChange, PhaseForm
+from perfmodel.layouts import Layout
 from perfmodel.report.answers import Answer, Explanation
 from perfmodel.types import OpPrediction, OpTime, PhasePrediction, Request
-
-ONE_DEVICE = {"tp": 1, "pp": 1, "ep": 1, "attention_dp": 1}
 
 
 def predict_schema() -> dict[str, Any]:
@@ -121,9 +120,17 @@ def _request_document(request: Request) -> dict[str, Any]:
         "input_tokens": request.input_tokens,
         "output_tokens": request.output_tokens,
         "runtime": request.runtime,
-        "layout": ONE_DEVICE,
+        "layout": layout_document(request.layout),
         "level": request.level,
     }
+
+
+def layout_document(layout: Layout) -> dict[str, Any]:
+    """Devices by kind of parallelism."""
+    document = {
+        "tp": layout.tensor, "pp": layout.pipeline, "ep": layout.expert, "attention_dp": layout.attention_data,
+    }  # fmt: skip
+    return document | ({"sequence_parallel": True} if layout.sequence else {})
 
 
 def _time_document(time: OpTime) -> dict[str, Any]:
@@ -137,6 +144,7 @@ def _time_document(time: OpTime) -> dict[str, Any]:
 def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     """The columns of an answer; of the provenance only its level."""
     row = {name: value for name, value in document.items() if not isinstance(value, dict | list)}
+    row |= document["layout"]
     row["emulated"] = " ".join(f"{pair['asked']}->{pair['used']}" for pair in document["emulated"])
     for name, phase in document.get("phases", {}).items():
         row |= {f"{name}_{key}": phase[key] for key in ("seconds", "low", "high", "bound")}

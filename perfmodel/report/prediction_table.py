@@ -18,6 +18,7 @@ from perfmodel.report.columns import (
     PHASE_TITLES,
     RUNTIME,
     Column,
+    layout_words,
     limit_text,
     result_columns,
     too_much,
@@ -58,6 +59,7 @@ def heading_of(request: Request, precision: str) -> str:
     lengths += [f"{request.image_size} pixels"] if request.image_size else []
     lengths += [f"{request.output_tokens} out"] if request.output_tokens else []
     lengths += [f"{request.steps} steps"] if request.steps else []
+    lengths += [layout_words(str(request.layout))] if request.layout.devices > 1 else []
     parts = [precision, f"batch {request.batch}", *lengths, f"runtime {request.runtime}"]
     return f"{request.model} on {request.hardware}, {', '.join(parts)}"
 
@@ -115,7 +117,8 @@ def _memory_sentence(answer: Answer) -> str:
     assert prediction is not None
     need = prediction.memory_bytes
     parts = [f"{name} {format_bytes(need[name])}" for name in ("weights", "cache", "activations", "overhead")]
-    text = f"Memory: {format_bytes(need['total'])} of {format_bytes(need['capacity'])}"
+    each = "Memory of each device" if answer.request.layout.devices > 1 else "Memory"
+    text = f"{each}: {format_bytes(need['total'])} of {format_bytes(need['capacity'])}"
     return f"{text}, {'fits' if prediction.fits else too_much(answer)} ({', '.join(parts)})"
 
 
@@ -126,7 +129,8 @@ def _print_rows(console: Console, answers: Sequence[Answer]) -> None:
     asked = (*ASKED, RUNTIME) if _runtime_varies(answers) else ASKED
     varying = [column for column in asked if len({column.cell(answer) for answer in answers}) > 1]
     common = [column for column in asked if column not in varying]
-    words = [column.heading(column.cell(answers[0])) for column in common if column.cell(answers[0]) != NOTHING]
+    cells = [(column, column.cell(answers[0])) for column in common]
+    words = [column.heading(cell) for column, cell in cells if cell != NOTHING]
     words += [] if RUNTIME in asked else [_runtimes(answers)]
     console.print(_join_heading(common, words), style="bold")
     console.print()
@@ -186,7 +190,8 @@ def _runtimes(answers: Sequence[Answer]) -> str:
 
 
 def _join_heading(columns: Sequence[Column], words: list[str]) -> str:
-    """`llama-3.1-8b on h100-sxm, bf16, batch 1`: model and chip read as one phrase."""
+    """`llama-3.1-8b on h100-sxm, bf16, batch 1`: model and chip read as one phrase; what has no words is left out."""
+    words = [word for word in words if word]
     if [column.title for column in columns[:2]] == ["model", "chip"]:
         words = [" ".join(words[:2]), *words[2:]]
     return ", ".join(words).removeprefix("on ")

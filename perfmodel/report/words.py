@@ -42,6 +42,7 @@ def phase_sentences(
         _time_spent(phase, prediction.request.level),
         _largest_ops(phase),
         _traffic(phase, hardware),
+        _messages(phase),
         _distance(phase),
         *(_bound_change(phase, change) for change in changes),
         _host(phase, prediction.request.runtime),
@@ -85,6 +86,17 @@ def _traffic(phase: PhasePrediction, hardware: Hardware) -> str:
     return (
         f"It moves {moved}; at the full {format_quantity(bandwidth, 'bytes_per_second')} "
         f"that alone is {format_seconds(cost.bytes / bandwidth)}."
+    )
+
+
+def _messages(phase: PhasePrediction) -> str:
+    collectives = [op for op in phase.ops if op.kind == "collective"]
+    if not collectives:
+        return ""
+    seconds = sum(op.time.seconds for op in collectives)
+    return (
+        f"Each device sends {format_bytes(phase.cost.link_bytes)} to others, in {sum(op.repeat for op in collectives)} "
+        f"collectives that take {format_seconds(seconds)}, waiting for each other included."
     )
 
 
