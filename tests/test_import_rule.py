@@ -33,7 +33,6 @@ ROWS = (
     {"measuring"},
     {"calibration"},
     {"predict", "closed_form", "comparison"},
-    {"serving"},
     {"report"},
     {"cli"},
     {"__main__"},

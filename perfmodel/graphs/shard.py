@@ -209,6 +209,8 @@ def _send_on(placement: Placement, first: Op) -> None:
 
 def _note_experts(layout: Layout, experts: list[Op], sending: bool, findings: Findings) -> None:
     if not experts:
+        if layout.attention_data > 1:
+            findings.note(f"without experts the {layout.attention_data} attention groups have nothing in common")
         return
     if layout.expert > 1:
         findings.note(

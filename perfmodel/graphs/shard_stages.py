@@ -36,8 +36,10 @@ def shard_stage(model: Model, layout: Layout, *, node: int = 0, batches: int = 1
 
     >>> from perfmodel.graphs import load_model
     >>> stage = shard_stage(load_model("llama-3.1-8b"), Layout(pipeline=4)).phases["decode"]
-    >>> stage.tensors["layer.attention.qkv.weight"].copies, "head.weight" in stage.tensors
-    (8, False)
+    >>> [name in stage.tensors for name in ("embedding.weight", "head.weight")]
+    [False, True]
+    >>> stage.tensors["layer.attention.qkv.weight"].copies
+    8
     """
     sharded = shard(model, layout, node=node)
     if layout.pipeline == 1:
