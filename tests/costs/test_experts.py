@@ -76,3 +76,29 @@ def test_gate_and_up_may_lie_in_pieces_of_different_formats() -> None:
     assert cost_graph(stacked).matrix_flops == cost_graph(whole).matrix_flops
     share = distinct_experts(8, 2, 5) / 8
     assert cost_graph(stacked).weight_bytes == pytest.approx(share * 8 * (64 * 144 + 64 * 210 + 2 * 256 * 64))
+
+
+@given(st.sampled_from([1, 2, 4, 8, 64]), st.integers(1, 5000), st.floats(1, 2))
+def test_devices_with_whole_experts_share_pairs_and_weights(devices: int, tokens: int, skew: float) -> None:
+    """All tokens come to each device, which has its part of the experts; the busiest computes more than its part."""
+    all_of_them = cost_graph(experts(64, 8, 256, 128), {"batch": tokens})
+    inputs = [x("x", "batch 256"), w("up", f"{64 // devices} 256 256"), w("down", f"{64 // devices} 256 128")]
+    attributes = {"experts_per_token": 8, "gated": True, "experts": 64, "load_skew": skew}
+    own = cost_graph(op("experts", inputs, [y("y", "batch 256")], attributes), {"batch": tokens})
+    assert own.weight_bytes * devices == pytest.approx(all_of_them.weight_bytes)
+    assert own.matrix_flops * devices == pytest.approx(skew * all_of_them.matrix_flops)
+
+
+def test_fewer_experts_than_the_weights_have_are_refused() -> None:
+    inputs = [x("x", "batch 32"), w("up", "8 64 32"), w("down", "8 32 32")]
+    block = op("experts", inputs, [y("y", "batch 32")], {"experts_per_token": 2, "gated": True, "experts": 4})
+    with pytest.raises(GraphError, match="experts must be at least the 8 of the weights, is 4"):
+        cost_graph(block, {"batch": 1})
+
+
+def test_who_goes_to_which_expert_is_no_weight() -> None:
+    choice = [y("weights", "batch 2"), y("chosen", "batch 2", "int32")]
+    inputs = [x("x", "batch 32"), w("up", "8 64 32"), w("down", "8 32 32"), *choice]
+    attributes = {"experts_per_token": 2, "gated": True}
+    alone, routed = (op("experts", own, [y("y", "batch 32")], attributes) for own in (inputs[:3], inputs))
+    assert cost_graph(alone, {"batch": 9}).weight_bytes == cost_graph(routed, {"batch": 9}).weight_bytes

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphs.gguf_writer import gguf_bytes, llama_tensors, metadata_of, q4_k_m
 from perfmodel.catalog import load_hardware
 from perfmodel.costs import cost_graph, cost_op
 from perfmodel.errors import InputError, UnsupportedError
-from perfmodel.graphs import list_models, load_model
+from perfmodel.graphs import list_models, load_model, model_spec
 from perfmodel.graphs.checks import check_graph
 from perfmodel.graphs.huggingface import load_config
 from perfmodel.graphs.shard import LOAD_SKEW, sends_tokens, shard
 from perfmodel.graphs.shard_counts import base_name
 from perfmodel.kernels import Device
 from perfmodel.layouts import Layout
+from perfmodel.predict import predict
 from perfmodel.program import compile_graph, time_program
 from perfmodel.types import Graph, Model, Op, OpCost
 
@@ -355,3 +358,20 @@ def test_no_device_takes_longer_than_one_would_alone(name: str, layout: Layout, 
             compile_graph(own.phases[phase], device), sizes | {"batch": 2**batch * layout.attention_data}
         )
         assert float(times.device_seconds[0]) - network <= float(alone.device_seconds[0]) * (1 + 1e-9)
+
+
+# ------------------------------------------------------------------------------------------------ weight files
+
+
+def test_pieces_of_a_weight_in_several_formats_are_each_cut(tmp_path: Path) -> None:
+    """Q4_K_M keeps values in Q6_K below queries and keys in Q4_K."""
+    config = model_spec("llama-3.1-8b")["config"]
+    file = tmp_path / "model.gguf"
+    file.write_bytes(gguf_bytes(metadata_of("llama", config), llama_tensors(config, q4_k_m(32))))
+    own = load_model(str(file))
+    whole, part = own.phases["decode"].tensors, shard(own, Layout(tensor=16)).phases["decode"].tensors
+    assert [whole[f"layer.attention.qkv.weight.{place}"].shape[0] for place in (0, 1)] == [4096 + 1024, 1024]
+    # 2 of 32 query heads, a kv head of which another device has a copy
+    assert [part[f"layer.attention.qkv.weight.{place}"].shape[0] for place in (0, 1)] == [256 + 128, 128]
+    one, two = (predict(own, "rtx-4090", layout=Layout(tensor=tensor)).memory_bytes["weights"] for tensor in (1, 2))
+    assert two * 2 == pytest.approx(one, rel=1e-3)
