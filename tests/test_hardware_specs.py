@@ -31,9 +31,11 @@ EXCEPTIONS = {
     ("tpu-v5p", "fp8"): 1, ("tpu-v6e", "fp8"): 1, ("tpu-v4", "int8"): 1,
     ("cdna1", "fp16"): 2, ("cdna1", "int8"): 2, ("cdna2", "int8"): 1,
     ("rdna3", "int8"): 1, ("rdna3", "int4"): 2, ("b300", "fp4"): 6.22, ("gb300", "fp4"): 6,
-    ("rtx-3090", "int8"): 4, ("rtx-3090", "int4"): 8, ("rtx-4090", "int8"): 4, ("rtx-4090", "int4"): 8,
     ("rtx-5090", "int8"): 4, ("b300", "int8"): 0.068, ("gb300", "int8"): 0.066, ("groq-tsp", "int8"): 4,
 }  # fmt: skip
+# fp32 accumulation at half the rate, as on all GeForce cards of these generations
+for _card in ("3070", "3080", "3080-ti", "3090", "3090-ti", "4070-ti", "4080", "4090"):
+    EXCEPTIONS |= {(f"rtx-{_card}", "int8"): 4, (f"rtx-{_card}", "int4"): 8}
 
 
 def facts(*kinds: str):

@@ -81,10 +81,15 @@ def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Mo
 
 
 def _from_spec(spec: dict[str, Any], image_size: int, logits: Logits) -> Model:
+    from perfmodel.graphs.gguf_recipes import recipe_of, recipe_weights
     from perfmodel.graphs.huggingface import load_config
 
-    name, source = str(spec["id"]), str(spec["source"])
-    return load_config(spec["config"], name=name, source=source, image_size=image_size, logits=logits)
+    name, source, config = str(spec["id"]), str(spec["source"]), spec["config"]
+    stored = None
+    if recipe := recipe_of(config):
+        stored = recipe_weights(config, recipe)
+        config = {key: value for key, value in config.items() if key != "quantization_config"}
+    return load_config(config, name=name, source=source, image_size=image_size, logits=logits, stored=stored)
 
 
 def _load_yaml_model(path: Path, image_size: int, logits: Logits) -> Model:

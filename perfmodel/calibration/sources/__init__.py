@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from perfmodel.calibration.measurements import Imported
-from perfmodel.calibration.sources import aiconfigurator, neusight, runs, serving, table, timm, vidur
+from perfmodel.calibration.sources import aiconfigurator, neusight, published, runs, serving, table, timm, vidur
 from perfmodel.calibration.sources.aiconfigurator import attention, collectives, experts, gemm, latent_attention
 from perfmodel.calibration.sources.columns import Columns, read_columns
 from perfmodel.calibration.sources.model_names import FindModel, model_finder
@@ -78,6 +78,7 @@ FORMATS = (
         for operation, columns in vidur.NETWORK_COLUMNS.items()
     ),
     Format(serving.NAME, "server runs", serving.COLUMNS, read_models=serving.read_serving),
+    Format(published.NAME, "static batches", published.COLUMNS, read_models=published.read_published),
     Format(table.NAME, "ops and models", table.TABLE_COLUMNS, table.read_table, table.ONE_OF),
 )
 SOURCES = (*dict.fromkeys(known.source for known in FORMATS), runs.NAME)

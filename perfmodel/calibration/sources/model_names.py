@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from perfmodel.catalog import Specs, fold_name
+from perfmodel.graphs.gguf_recipes import recipe_of
 from perfmodel.graphs.model_spec import list_models, model_aliases, model_spec
 from perfmodel.graphs.quantization_config import read_quantization
+from perfmodel.precisions import FILE_PREFIX
 
 # (the model's name, a precision or "" for its own) -> a model of the catalog and its precision; None if unknown
 FindModel: TypeAlias = Callable[[str, str], tuple[str, str] | None]
@@ -22,12 +24,13 @@ WEIGHTS = {
     "fp32": "fp32", "float32": "fp32", "fp16": "fp16", "float16": "fp16", "half": "fp16", "bf16": "bf16",
     "bfloat16": "bf16", "fp8": "fp8", "fp8_block": "fp8", "int8": "int8", "w8a8": "int8", "w8a16": "w8a16",
     "int8_wo": "w8a16", "int4": "w4a16", "int4_wo": "w4a16", "w4a16": "w4a16", "awq": "w4a16", "gptq": "w4a16",
-    "fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4",
+    "fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "q4_k_m": "gguf:q4_k_m", "q8_0": "gguf:q8_0",
 }  # fmt: skip
 # the ending of a quantised checkpoint's name -> its precision
 ENDINGS = {
     "fp8": "fp8", "fp4": "nvfp4", "nvfp4": "nvfp4", "mxfp4": "mxfp4", "int4": "w4a16", "awq": "w4a16", "gptq": "w4a16",
     "w4a16": "w4a16", "int8": "int8", "w8a8": "int8", "w8a16": "w8a16", "bf16": "bf16", "fp16": "fp16",
+    "q4_k_m": "gguf:q4_k_m", "q8_0": "gguf:q8_0",
 }  # fmt: skip
 # parts of a name that say how a model was trained or packed, not how large it is
 _TUNING = {"instruct", "chat", "it", "hf", "thinking", "dynamic", "block", "kv", "quantized"}
@@ -100,13 +103,17 @@ def _tables(specs: Specs) -> tuple[Mapping[str, str], Mapping[str, str]]:
 
 
 def _deployed(name: str, asked: str, names: Mapping[str, str], plain: Mapping[str, str]) -> str | None:
-    """The model, or the quantised checkpoint of that precision where the catalog has it."""
+    """The model, or the quantised checkpoint of that precision where the catalog has it.
+
+    A mixture of formats belongs to its file: a model that the catalog does not have in it is unknown.
+    """
     known = names.get(fold_name(name)) or names.get(_own_name(name)) or plain.get(plain_name(name))
     if known is None:
         return None
     if asked and named_precision(known) != asked:  # a checkpoint of another precision: the model that it was made of
         known = plain.get(plain_name(known), known)
-    return next((names[end] for end in _with_endings(known, asked) if end in names), known)
+    quantised = next((names[end] for end in _with_endings(known, asked) if end in names), None)
+    return quantised or (None if asked.startswith(FILE_PREFIX) else known)
 
 
 def _with_endings(known: str, precision: str) -> list[str]:
@@ -118,6 +125,8 @@ def own_precision(model: str, *, specs: Specs = None) -> str:
     """The precision that a catalog model is published in."""
     config = model_spec(model, specs=specs)["config"]
     config = config.get("text_config", config)
+    if recipe := recipe_of(config):
+        return FILE_PREFIX + recipe
     quantization = read_quantization(config.get("quantization_config"))
     dtype = str(config.get("torch_dtype", config.get("dtype", "")))
     return quantization.precision if quantization else WEIGHTS.get(dtype, "bf16")

@@ -39,7 +39,7 @@ def test_every_format_is_recognised_by_its_own_columns() -> None:
         needed = {*known.columns, *(names[0] for names in known.one_of)}
         fitting = [other for other in FORMATS if not other.missing(dict.fromkeys(needed))]  # type: ignore[arg-type]
         assert max(fitting, key=lambda other: len(other.columns)) is known
-    assert SOURCES == ("neusight", "timm", "aiconfigurator", "vidur", "serving", "table", "runs")
+    assert SOURCES == ("neusight", "timm", "aiconfigurator", "vidur", "serving", "published", "table", "runs")
 
 
 def test_files_of_several_sources_at_once(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_file_of_no_source(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_measurements(path)
     assert "arrived_at, num_prefill_tokens" in str(error.value)
-    assert "neusight, timm, aiconfigurator, vidur, serving, table" in str(error.value)
+    assert "neusight, timm, aiconfigurator, vidur, serving, published, table" in str(error.value)
     assert "Nearest" not in str(error.value)
 
 
