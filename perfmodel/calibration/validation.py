@@ -29,6 +29,7 @@ from perfmodel.calibration.model_times import reason_to_skip
 from perfmodel.calibration.scopes import by_scope, parameters_of
 from perfmodel.calibration.scoring import Group, Scored, group_scored, metrics_of, score_ops
 from perfmodel.calibration.sources import read_measurements
+from perfmodel.calibration.sources.load_tests import NOTHING_TOLD, Told
 from perfmodel.calibration.unit_check import suspicious_units
 from perfmodel.calibration.units import LEAVE_OUT, units_of
 from perfmodel.catalog import Specs, load_hardware
@@ -78,6 +79,7 @@ def validate(
     level: float = 0.8,
     specs: Specs = None,
     progress: Progress | None = None,
+    told: Told = NOTHING_TOLD,
 ) -> Validation:
     """Predict every row of measured files and compare.
 
@@ -87,13 +89,14 @@ def validate(
             without each device, family or model in turn and to predict it from the others.
         level: share of rows that the intervals are meant to hold. specs: own folders of chips and coefficients.
         progress: called with what is being done.
+        told: what reports of load tests do not say: chip, model, engine, layout.
 
     Raises:
         PerfmodelError: files that cannot be read, an unknown source, a level outside (0, 1), nothing to predict.
     """
     if not 0 < level < 1:
         raise InputError(f"level must lie between 0 and 1 (0.8 for an 80 % interval), got {level!r}")
-    imported = read_measurements(paths, source, specs=specs)
+    imported = read_measurements(paths, source, specs=specs, told=told)
     warnings = suspicious_units(imported, specs=specs)
     chips = {name: load_hardware(name, specs=specs) for name in _devices(imported)}
     tally = _Tally({**imported.skipped, **imported.unscored})

@@ -12,6 +12,7 @@ import click
 
 from perfmodel.cli.options import json_option, read_level, specs_option, split_list
 from perfmodel.cli.progress import progress_line
+from perfmodel.cli.told import read_told, told_options
 from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True)
 _SOURCE = click.option(
     "--source",
     metavar="NAME",
-    help="neusight, timm, aiconfigurator, vidur, table or runs; recognised by what is in the file.",
+    help="neusight, timm, aiconfigurator, vidur, serving, published, table, runs, vllm-bench, guidellm, genai-perf or "
+    "llmperf; recognised by what is in the file.",
 )
 
 
@@ -50,6 +52,7 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--rows", "rows_file", metavar="FILE", help="Write every row with its prediction and interval as CSV.")
 @click.option("--plot", metavar="FILE", help="Draw predicted against measured into a .png, .svg or .pdf file.")
+@told_options
 def validate_command(
     files: tuple[str, ...],
     source: str | None,
@@ -61,12 +64,14 @@ def validate_command(
     worst: int,
     rows_file: str | None,
     plot: str | None,
+    **told: Any,
 ) -> None:
     """Compare predictions with measured files: errors, rank, coverage of the intervals, worst rows.
 
     FILES are what `perfmodel measure` wrote of whole models, tables of NeuSight, timm, aiconfigurator or vidur, or your
     own CSV: one row a fact, with the columns hardware, precision, seconds (or milliseconds, microseconds), op or model,
-    and sizes.
+    and sizes. Load tests of servers: tables, and reports of vllm bench serve, GuideLLM, genai-perf, aiperf or llmperf;
+    what a report does not tell is told by --hardware, --engine, --tp and the like.
     """
     from perfmodel.calibration.scoring import check_keys
     from perfmodel.calibration.validation import validate
@@ -80,7 +85,13 @@ def validate_command(
         check_plot_path(plot)
     with progress_line() as progress:
         found = validate(
-            files, source=source, leave_out=leave_out, level=read_level(level), specs=specs, progress=progress
+            files,
+            source=source,
+            leave_out=leave_out,
+            level=read_level(level),
+            specs=specs,
+            progress=progress,
+            told=read_told(told),
         )
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)

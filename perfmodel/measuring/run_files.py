@@ -70,7 +70,7 @@ def holds_runs(path: str | os.PathLike[str]) -> bool:
     try:
         with Path(path).expanduser().open("rb") as file:
             header = json.loads(file.readline(_LONGEST_HEADER))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     schema = header.get("schema") if isinstance(header, dict) else None
     return isinstance(schema, str) and schema.startswith(SCHEMA.partition("/")[0])

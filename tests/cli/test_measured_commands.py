@@ -11,6 +11,7 @@ import pytest
 
 from tests.calibration.files import table_row, write_csv
 from tests.calibration.fitted import gemm_table
+from tests.calibration.sources.test_reports import VLLM
 from tests.calibration.test_validation import TRUTH
 from tests.cli.running import refuse, run, succeed, succeed_json
 
@@ -128,3 +129,17 @@ def test_anchors_from_a_file(tmp_path: Path) -> None:
     assert plain["phases"]["decode"]["seconds"] * 1.05 < found["phases"]["decode"]["seconds"] <= measured * 1.001
     assert elsewhere["provenance"]["level"] != "anchored"
     assert "anchor" in refuse("predict", "llama-3.1-8b", "--hardware", "l4", "--anchors", str(tmp_path / "no.csv"))
+
+
+def test_a_report_of_a_load_test_needs_to_be_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(VLLM | {"backend": "openai", "model_id": "served"}))
+    message = refuse("validate", str(path))
+    for part in ("result.json is a report of vllm-bench", "--hardware", "--model", "--engine"):
+        assert part in message
+    assert "unknown chip" in refuse("validate", str(path), "--hardware", "h900")
+    assert "do not make the 2 devices" in refuse("validate", str(path), "--tp", "2", "--ep", "4")
+
+
+def test_what_is_told_is_for_reports(table: str) -> None:
+    assert "for reports of load tests only" in refuse("validate", table, "--hardware", "h100-sxm")

@@ -3,9 +3,10 @@
     imported = read_measurements(["gemm_perf.parquet", "e2e_labels.csv"])
     imported.ops, imported.measurements, imported.skipped
 
-A file is recognised by its columns (a file of runs by its first line), or told with `source=`. May import: what the
-package may. To add a source: a file with the columns it needs and a reader `(Columns, FindDevice) -> Imported`, and a
-line in `FORMATS`. Readers of tables whose models come from the catalog take `(Columns, FindDevice, FindModel)`.
+A file is recognised by its columns (a file of runs by its first line, a report of a load test by its keys), or told
+with `source=`. May import: what the package may. To add a source: a file with the columns it needs and a reader
+`(Columns, FindDevice) -> Imported`, and a line in `FORMATS`. Readers of tables whose models come from the catalog take
+`(Columns, FindDevice, FindModel)`. JSON reports of load tests: `reports.py`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from perfmodel.calibration.measurements import Imported
 from perfmodel.calibration.sources import aiconfigurator, neusight, published, runs, serving, table, timm, vidur
 from perfmodel.calibration.sources.aiconfigurator import attention, collectives, experts, gemm, latent_attention
 from perfmodel.calibration.sources.columns import Columns, read_columns
+from perfmodel.calibration.sources.load_tests import NOTHING_TOLD, Told, holds_json
 from perfmodel.calibration.sources.model_names import FindModel, model_finder
+from perfmodel.calibration.sources.reports import REPORTS, read_report
 from perfmodel.calibration.sources.rows import FindDevice, device_finder
-from perfmodel.catalog import Specs
+from perfmodel.catalog import Specs, load_hardware
 from perfmodel.errors import InputError, UnknownNameError
 from perfmodel.measuring.run_files import holds_runs
 
@@ -81,15 +84,22 @@ FORMATS = (
     Format(published.NAME, "static batches", published.COLUMNS, read_models=published.read_published),
     Format(table.NAME, "ops and models", table.TABLE_COLUMNS, table.read_table, table.ONE_OF),
 )
-SOURCES = (*dict.fromkeys(known.source for known in FORMATS), runs.NAME)
 
 
-def read_measurements(paths: Path | Iterable[Path], source: str | None = None, *, specs: Specs = None) -> Imported:
+SOURCES = (
+    *dict.fromkeys(known.source for known in FORMATS), runs.NAME, *(report.source for report in REPORTS)
+)  # fmt: skip
+
+
+def read_measurements(
+    paths: Path | Iterable[Path], source: str | None = None, *, specs: Specs = None, told: Told = NOTHING_TOLD
+) -> Imported:
     """Read files of measurements, of one source or of several.
 
     Args:
-        source: one of `SOURCES`; None to recognise each file by its columns or first line.
-        specs: the user's own folders with chips, searched first.
+        source: one of `SOURCES`; None to recognise each file by its columns, first line or keys.
+        specs: the user's own folders with chips and models, searched first.
+        told: what the user says of load tests, whose reports name no chip.
 
     Raises:
         UnknownNameError: no source of that name.
@@ -99,9 +109,17 @@ def read_measurements(paths: Path | Iterable[Path], source: str | None = None, *
         raise UnknownNameError("source", source, SOURCES, f"Known: {', '.join(SOURCES)}")
     find, find_model = device_finder(specs), model_finder(specs)
     problems, total = list[str](), Imported()
-    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    reports = [path for path in files if source != runs.NAME and not holds_runs(path) and holds_json(path)]
+    if told and not reports:
+        raise InputError("hardware, model, engine and layout are told for reports of load tests only; drop them here.")
+    chip = load_hardware(told.hardware, specs=specs) if told.hardware else None
+    for path in files:
         try:
-            total += _read_file(path, source, find, find_model)
+            if path in reports:
+                total += _usable(path, read_report(path, source, told, chip, find_model))
+            else:
+                total += _usable(path, _read_file(path, source, find, find_model))
         except InputError as error:
             problems.append(str(error))
     if problems:
@@ -119,6 +137,10 @@ def _read_file(path: Path, source: str | None, find: FindDevice, find_model: Fin
         columns = read_columns(path)
         unread = Imported(skipped=columns.skipped, rows=sum(columns.skipped.values()))
         imported = _recognise(columns, source).imported(columns, find, find_model) + unread
+    return imported
+
+
+def _usable(path: Path, imported: Imported) -> Imported:
     if not imported.used:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in imported.skipped.items())
         raise InputError(f"{os.fspath(path)}: none of its {imported.rows} measured values can be used: {reasons}.")

@@ -39,7 +39,10 @@ def test_every_format_is_recognised_by_its_own_columns() -> None:
         needed = {*known.columns, *(names[0] for names in known.one_of)}
         fitting = [other for other in FORMATS if not other.missing(dict.fromkeys(needed))]  # type: ignore[arg-type]
         assert max(fitting, key=lambda other: len(other.columns)) is known
-    assert SOURCES == ("neusight", "timm", "aiconfigurator", "vidur", "serving", "published", "table", "runs")
+    assert SOURCES == (
+        "neusight", "timm", "aiconfigurator", "vidur", "serving", "published", "table", "runs", "vllm-bench",
+        "guidellm", "genai-perf", "llmperf",
+    )  # fmt: skip
 
 
 def test_files_of_several_sources_at_once(tmp_path: Path) -> None:
