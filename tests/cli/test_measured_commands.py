@@ -138,7 +138,7 @@ def test_a_report_of_a_load_test_needs_to_be_told_of(tmp_path: Path) -> None:
     for part in ("result.json is a report of vllm-bench", "--hardware", "--model", "--engine"):
         assert part in message
     assert "unknown chip" in refuse("validate", str(path), "--hardware", "h900")
-    assert "do not make the 2 devices" in refuse("validate", str(path), "--tp", "2", "--ep", "4")
+    assert "experts over 4 devices" in refuse("validate", str(path), "--tp", "2", "--ep", "4")
 
 
 def test_what_is_told_is_for_reports(table: str) -> None:
