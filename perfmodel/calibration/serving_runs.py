@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfmodel.calibration.serving_effects import slopes_of
+from perfmodel.serving.effects import slopes_of
 from perfmodel.calibration.serving_features import Runs, gather_runs, settle
 from perfmodel.calibration.serving_fit import unknowns_of
 from perfmodel.calibration.serving_rows import ServingRows

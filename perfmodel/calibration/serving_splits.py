@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.calibration.serving_effects import CELL, Effects, anchored, expected, fit_effects
+from perfmodel.serving.effects import CELL, Effects, anchored, expected, fit_effects
 from perfmodel.calibration.serving_features import take_runs
 from perfmodel.calibration.serving_fit import Unknowns, fit_runs, predict_rows, unknowns_of
 from perfmodel.calibration.serving_runs import ServingSet
