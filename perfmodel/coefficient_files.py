@@ -4,7 +4,8 @@ Files are JSON, which is read ten times faster than YAML and is YAML too: what i
 YAML reader, with its line. A file is one fit: what it was fitted on, and for each scope of kernels the shifts of the
 priors (as factors), the effects of engines, kernels, families and devices on them, and the half-widths of intervals.
 Several files may hold the same scope: a chip goes by the one that knows most of it (`fitted_scopes.choose_scopes`).
-What was calibrated on this machine (`home.py`) lies apart, by chip, and is read for that chip alone.
+What was calibrated on this machine (`home.py`) lies apart, by chip, and is read for that chip alone. Fits of serving
+engines (`SERVING`) lie in the same folder and are read by `serving.engine_files`.
 
 May import: errors, types, home, threads, catalog, yaml_strict, coefficients, fitted_scopes.
 """
@@ -34,6 +35,7 @@ from perfmodel.yaml_strict import Document, describe, read_yaml, unknown_key
 
 FOLDER = "calibration/coefficients"
 SUFFIXES = (".json", ".yaml")
+SERVING = "serving*.json"
 FORMAT = 1
 DIGITS = 5  # significant ones; a coefficient is not known to more
 SEPARATOR = " | "  # between the parts of an effect's name
@@ -69,7 +71,7 @@ def load_scopes(*, specs: Specs = None) -> Mapping[str, tuple[FittedScope, ...]]
         path
         for folder in data_dirs(FOLDER, specs=specs)
         for path in sorted(folder.iterdir())
-        if path.suffix in SUFFIXES and not path.name.startswith(".")
+        if path.suffix in SUFFIXES and not path.name.startswith(".") and not path.match(SERVING)
     ]
     return _load_all(tuple((str(path), path.stat().st_mtime_ns) for path in paths))
 

@@ -27,7 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_all_data_and_works_elsewhere(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-        for folder in ("hardware_specs", "model_specs", "calibration"):
+        for folder in ("hardware_specs", "model_specs", "engine_specs", "calibration"):
             shipped = {f"perfmodel/_data/{path.relative_to(CHECKOUT)}" for path in (CHECKOUT / folder).rglob("*.yaml")}
             assert shipped <= names
         assert "perfmodel/py.typed" in names
