@@ -24,7 +24,7 @@ from perfmodel.types import Hardware
 
 KEYS = (
     "hardware", "family", "op", "function", "fabric", "scope", "engine", "version", "kernel", "precision", "runtime",
-    "model", "phase", "batch", "layout", "regime", "level", "source", "file",
+    "model", "phase", "batch", "layout", "lengths", "regime", "level", "source", "file",
 )  # fmt: skip
 KENDALL_ROWS = 20_000  # a random sample beyond
 

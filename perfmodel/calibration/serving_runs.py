@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfmodel.serving.effects import slopes_of
 from perfmodel.calibration.serving_features import Runs, gather_runs, settle
 from perfmodel.calibration.serving_fit import unknowns_of
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.catalog import load_hardware
 from perfmodel.errors import PerfmodelError
 from perfmodel.serving.deployments import Deployment, deploy
+from perfmodel.serving.effects import model_family, slopes_of
 from perfmodel.serving.engine_time import Host
 from perfmodel.serving.steady_state import Loop
 from perfmodel.serving.step_table import Array
@@ -196,32 +196,3 @@ def _labels(kept: Sequence[tuple[ServingRows, Deployment]]) -> dict[str, tuple[s
             for name, text in (shared | {"lengths": f"{i:g}x{o:g}"}).items():
                 found[name].append(text)
     return {name: tuple(column) for name, column in found.items()}
-
-
-_RENAMED = {"r1": "v3"}  # DeepSeek-R1 has V3's architecture
-
-
-def model_family(subject: str) -> str:
-    """A model's architecture: its name without maker, tuning and precision.
-
-    >>> model_family("nvidia/Llama-3.1-8B-Instruct-FP8"), model_family("deepseek-ai/DeepSeek-R1")
-    ('llama-3.1-8b', 'deepseek-v3')
-    """
-    words = subject.split("/")[-1].lower().replace("_", "-").split("-")
-    tuned = {
-        "instruct",
-        "chat",
-        "it",
-        "fp8",
-        "fp4",
-        "nvfp4",
-        "awq",
-        "gptq",
-        "int4",
-        "int8",
-        "bf16",
-        "0528",
-        "hf",
-        "meta",
-    }
-    return "-".join(_RENAMED.get(word, word) for word in words if word not in tuned)

@@ -5,7 +5,7 @@ May import: serving_splits, serving.prediction, scoring and below.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,12 @@ from perfmodel.calibration.serving_features import DECODE, Runs
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.serving_runs import ServingSet, gather_serving
 from perfmodel.calibration.serving_shipped import predict_shipped
-from perfmodel.calibration.serving_splits import METRICS, SPLITS, LeftOut, predict_left_out
+from perfmodel.calibration.serving_splits import METRICS, LeftOut, predict_left_out
 from perfmodel.fitted_scopes import REGIMES
 from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import COMPUTE, MEMORY, NETWORK, OVERHEAD
 
+SERVING = "serving"  # phase of all these rows
 STATIC = "static batch"  # harness of runs that are no load tests
 
 
@@ -40,7 +41,7 @@ def score_serving(
     """Predict the TPOT and TTFT of server runs; and why some cannot be: reason -> rows.
 
     Args:
-        leave_out: one of `SPLITS`, or None to predict with the coefficients at hand.
+        leave_out: one of `serving_splits.SPLITS`, or None to predict with the coefficients at hand.
         anchors: runs of each deployment that are given, and not scored.
 
     Raises:
@@ -63,16 +64,16 @@ def _scored(data: ServingSet, found: LeftOut, stands: Sequence[str]) -> list[Sco
     measured = {"tpot": data.tpot, "ttft": data.ttft}
     regime = _regimes(data.runs)
     bound = data.runs.bounds[DECODE] / (1 + np.asarray(data.runs.loop.drafts))
-    standing = np.array(stands)
+    standing, drawn = np.array(stands), np.array(data.labels["lengths"])
     sets = []
     for place, own in enumerate(data.groups):
         for metric in METRICS:
             mine = (data.group == place) & ~found.anchor & np.isfinite(measured[metric])
-            for level in dict.fromkeys(standing[mine]):
-                rows = np.flatnonzero(mine & (standing == level))
+            for level, lengths in dict.fromkeys(zip(standing[mine], drawn[mine], strict=True)):
+                rows = np.flatnonzero(mine & (standing == level) & (drawn == lengths))
                 sets.append(
                     Scored(
-                        labels=_labels(data, own, place, str(level)),
+                        labels=_labels(data, own, place) | {"level": str(level), "lengths": str(lengths)},
                         measured=measured[metric][rows],
                         predicted=found.predicted[metric][rows],
                         half_width=found.half_width[metric][rows],
@@ -86,12 +87,12 @@ def _scored(data: ServingSet, found: LeftOut, stands: Sequence[str]) -> list[Sco
     return sets
 
 
-def _labels(data: ServingSet, own: ServingRows, place: int, level: str) -> Mapping[str, str]:
+def _labels(data: ServingSet, own: ServingRows, place: int) -> dict[str, str]:
     deployment = data.deployments[place]
     return dict.fromkeys(KEYS, "") | {
         "hardware": own.hardware, "family": deployment.hardware.family, "engine": own.engine, "version": own.version,
         "precision": deployment.precision, "runtime": deployment.engine.runtime, "model": own.subject,
-        "phase": "serving", "layout": str(own.layout), "level": level, "source": own.source, "file": own.file,
+        "phase": SERVING, "layout": str(own.layout), "source": own.source, "file": own.file,
     }  # fmt: skip
 
 
@@ -109,8 +110,3 @@ def _regimes(runs: Runs) -> np.ndarray[Any, Any]:
         "overhead": by_resource[OVERHEAD],
     }
     return np.asarray(np.array([found[name] for name in REGIMES]).argmax(axis=0))
-
-
-def check_split(split: str | None) -> bool:
-    """Whether server runs can be left out that way."""
-    return split is None or split in SPLITS

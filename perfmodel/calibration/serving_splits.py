@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.serving.effects import CELL, Effects, anchored, expected, fit_effects
 from perfmodel.calibration.serving_features import take_runs
 from perfmodel.calibration.serving_fit import Unknowns, fit_runs, predict_rows, unknowns_of
 from perfmodel.calibration.serving_runs import ServingSet
 from perfmodel.errors import InputError
+from perfmodel.serving.effects import CELL, Effects, anchored, expected, fit_effects
 from perfmodel.serving.step_table import Array
 
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
@@ -112,7 +112,7 @@ def _predict_fold(data: ServingSet, unknowns: Unknowns, test: Mask, anchors: int
         effects = fit_effects(labels_of(data, usable), data.slopes[usable], off[usable])
         own[metric] = own[metric] + np.where(known, expected(effects, data.labels, data.slopes), 0.0)
         if anchors:
-            own[metric] = own[metric] + _from_anchors(data, effects, measured[metric] - own[metric], test, given)
+            own[metric] = own[metric] + from_anchors(data, effects, measured[metric] - own[metric], given, test)
     return own, given
 
 
@@ -145,11 +145,11 @@ def choose_anchors(data: ServingSet, test: Mask, count: int) -> Mask:
     return given
 
 
-def _from_anchors(data: ServingSet, effects: Effects, off: Array, test: Mask, given: Mask) -> Array:
-    """What the anchors say of the other runs left out, cell by cell."""
+def from_anchors(data: ServingSet, effects: Effects, off: Array, given: Mask, asked: Mask) -> Array:
+    """What the anchors say of the runs that are asked for, cell by cell; `off` is log measured − log predicted."""
     moved = np.zeros(len(data))
     cells: dict[tuple[str, ...], list[int]] = {}
-    for row in np.flatnonzero(test):
+    for row in np.flatnonzero(asked):
         cells.setdefault(tuple(data.labels[part][row] for part in CELL), []).append(int(row))
     for rows in cells.values():
         told = [row for row in rows if given[row] and np.isfinite(off[row])]

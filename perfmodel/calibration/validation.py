@@ -28,6 +28,7 @@ from perfmodel.calibration.model_scores import score_models
 from perfmodel.calibration.model_times import reason_to_skip
 from perfmodel.calibration.scopes import by_scope, parameters_of
 from perfmodel.calibration.scoring import Group, Scored, group_scored, metrics_of, score_ops
+from perfmodel.calibration.serving_scores import SERVING, closed_loops, score_serving
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.sources.load_tests import NOTHING_TOLD, Told
 from perfmodel.calibration.unit_check import suspicious_units
@@ -60,7 +61,10 @@ class Validation:
 
     @property
     def predicted(self) -> int:
-        return sum(len(own) for own in self.sets)
+        """Rows of files; a run of a server is one, however many of its figures are predicted."""
+        served = [own for own in self.sets if own.labels["phase"] == SERVING]
+        runs = {(own.labels["file"], row) for own in served for row in own.rows.tolist()}
+        return sum(len(own) for own in self.sets) - sum(map(len, served)) + len(runs)
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:
@@ -80,16 +84,19 @@ def validate(
     specs: Specs = None,
     progress: Progress | None = None,
     told: Told = NOTHING_TOLD,
+    anchor_runs: int = 0,
 ) -> Validation:
     """Predict every row of measured files and compare.
 
     Args:
         source: format of the files; None to recognise each by its columns.
         leave_out: None to predict with the coefficients at hand; "hardware", "family" or "model" to fit the files
-            without each device, family or model in turn and to predict it from the others.
+            without each device, family or model in turn and to predict it from the others; of server runs also
+            "deployment".
         level: share of rows that the intervals are meant to hold. specs: own folders of chips and coefficients.
         progress: called with what is being done.
         told: what reports of load tests do not say: chip, model, engine, layout.
+        anchor_runs: of each deployment of server runs, that many are given, and the others predicted.
 
     Raises:
         PerfmodelError: files that cannot be read, an unknown source, a level outside (0, 1), nothing to predict.
@@ -99,7 +106,7 @@ def validate(
     imported = read_measurements(paths, source, specs=specs, told=told)
     warnings = suspicious_units(imported, specs=specs)
     chips = {name: load_hardware(name, specs=specs) for name in _devices(imported)}
-    tally = _Tally({**imported.skipped, **imported.unscored})
+    tally = _Tally(dict(imported.skipped))
     scopes, unsupported = by_scope(imported.ops, chips)
     tally.add_all(unsupported)
     usable: dict[str, list[OpRows]] = {}
@@ -109,16 +116,23 @@ def validate(
     framework, facts = split_facts(imported.measurements, chips)
     rows, unread = read_rows(framework, chips, progress)
     tally.add_all(unread)
+    served, unserved = score_serving(
+        closed_loops(imported.serving), leave_out=leave_out, anchors=anchor_runs, level=level, specs=specs,
+        progress=progress,
+    )  # fmt: skip
+    tally.add_all(unserved)
     if leave_out is None:
         sets = _as_shipped(usable, facts, rows, chips, level, specs, tally)
     else:
         sets = _left_out(usable, facts, chips, leave_out, level, tally, progress) if usable or facts else []
-        sets += _frameworks_left_out(rows, chips, leave_out, level, tally, progress)
+        sets += _frameworks_left_out(rows, chips, leave_out, level, tally, progress) if rows else []
+    sets += served
     if not sets:
         reasons = "; ".join(f"{reason} ({rows} rows)" for reason, rows in tally.skipped.items())
         raise InputError(f"no row can be predicted: {reasons or 'the files hold none'}.")
     split = "coefficients as shipped" if leave_out is None else f"one {leave_out} left out"
-    sources = dict.fromkeys([rows.source for rows in imported.ops] + [fact.source for fact in imported.measurements])
+    read = (*imported.ops, *imported.measurements, *imported.serving)
+    sources = dict.fromkeys(own.source for own in read)
     return Validation(
         source=", ".join(sources), rows=imported.rows, sets=tuple(sets), skipped=tally.skipped, warnings=warnings,
         level=level, split=split,

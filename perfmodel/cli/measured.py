@@ -18,7 +18,7 @@ from perfmodel.errors import InputError
 if TYPE_CHECKING:
     from perfmodel.calibration.validation import Validation
 
-LEAVE_OUT = click.Choice(["hardware", "family", "model"])
+LEAVE_OUT = click.Choice(["hardware", "family", "model", "deployment"])
 _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True)
 _SOURCE = click.option(
     "--source",
@@ -42,7 +42,14 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     "--leave-out",
     type=LEAVE_OUT,
     help="Fit the files without each of these in turn, and predict it from the others. Families are those of chips; of "
-    "image models in eager or compiled torch, those of models.",
+    "image models in eager or compiled torch, those of models. Deployments are those of servers.",
+)
+@click.option(
+    "--anchor-runs",
+    type=click.IntRange(0, 100),
+    default=0,
+    metavar="N",
+    help="Of each server's deployment, N runs are given as anchors, and the others predicted.",
 )
 @click.option(
     "--level", default="0.8", metavar="SHARE", help="Share of rows the interval should hold.", show_default=True
@@ -60,6 +67,7 @@ def validate_command(
     as_json: bool,
     by: str | None,
     leave_out: str | None,
+    anchor_runs: int,
     level: str,
     worst: int,
     rows_file: str | None,
@@ -92,6 +100,7 @@ def validate_command(
             specs=specs,
             progress=progress,
             told=read_told(told),
+            anchor_runs=anchor_runs,
         )
     for warning in found.warnings:
         click.echo(f"Warning: {warning}", err=True)

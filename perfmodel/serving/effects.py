@@ -21,15 +21,15 @@ import numpy as np
 from perfmodel.serving.step_table import Array
 
 Labels: TypeAlias = Mapping[str, Sequence[str]]
-CELL = ("model", "hardware", "engine", "version", "precision", "speculative")
+CELL = ("family", "hardware", "engine", "version", "precision", "speculative")
 # level -> (labels that make it, whether it has slopes)
 LEVELS: Mapping[str, tuple[tuple[str, ...], bool]] = {
-    "model": (("model",), False),
+    "model": (("family",), False),
     "hardware": (("hardware",), False),
     "engine": (("engine",), False),
     "version": (("engine", "version"), False),
-    "model on hardware": (("model", "hardware"), False),
-    "model in engine": (("model", "engine", "precision"), True),
+    "model on hardware": (("family", "hardware"), False),
+    "model in engine": (("family", "engine", "precision"), True),
     "cell": (CELL, True),
     "layout": ((*CELL, "layout"), False),
     "lengths": ((*CELL, "lengths"), False),
@@ -37,6 +37,7 @@ LEVELS: Mapping[str, tuple[tuple[str, ...], bool]] = {
 # residuals beyond this many medians count as that far: servers that choke (a cap on sequences nobody knows of, a first
 # request that compiles) would pull the effects of all that share a label with them
 CLIPPED = 3.0
+SEPARATOR = " | "
 USUAL = (32.0, 1024.0, 1024.0)  # concurrency, input and output tokens
 FIRST_VARIANCE, ROUNDS, OVERSTEP, LEAST = 0.004, 12, 1.8, 1e-6
 
@@ -62,6 +63,33 @@ class Design:
     values: Array
     groups: tuple[str, ...]
     keys: tuple[tuple[str, ...], ...]
+
+
+_RENAMED = {"r1": "v3"}  # DeepSeek-R1 has V3's architecture
+_TUNED = {"instruct", "chat", "it", "base", "hf", "meta", "preview", "0528"}
+_STORED = {"fp8", "fp4", "nvfp4", "mxfp4", "awq", "gptq", "int4", "int8", "w4a16", "bf16", "fp16"}
+
+
+def model_family(subject: str) -> str:
+    """A model's architecture: its name without maker, tuning and precision.
+
+    >>> model_family("nvidia/Llama-3.1-8B-Instruct-FP8"), model_family("deepseek-ai/DeepSeek-R1")
+    ('llama-3.1-8b', 'deepseek-v3')
+    """
+    words = subject.split("/")[-1].lower().replace("_", "-").split("-")
+    return "-".join(_RENAMED.get(word, word) for word in words if word not in _TUNED | _STORED)
+
+
+def effects_to_json(effects: Effects) -> dict[str, Any]:
+    """Plain JSON; the parts of a key are joined by " | "."""
+    means = {SEPARATOR.join(key): list(own) for key, own in effects.means.items()}
+    return {"variances": dict(effects.variances), "noise": effects.noise, "means": means}
+
+
+def effects_from_json(data: Mapping[str, Any]) -> Effects:
+    """The reverse of `effects_to_json`."""
+    means = {tuple(key.split(SEPARATOR)): tuple(own) for key, own in data.get("means", {}).items()}
+    return Effects(variances=dict(data.get("variances", {})), noise=float(data.get("noise", 0.0)), means=means)
 
 
 def slopes_of(concurrency: Any, input_tokens: Any, output_tokens: Any) -> Array:

@@ -1,0 +1,76 @@
+"""Server runs predicted with the coefficients at hand: those of files, else priors.
+
+May import: serving_runs, serving_splits, serving.standing and below.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from perfmodel.calibration.serving_features import run_latencies, take_runs
+from perfmodel.calibration.serving_runs import ServingSet
+from perfmodel.calibration.serving_splits import METRICS, LeftOut, choose_anchors, from_anchors, labels_of
+from perfmodel.serving.effects import expected
+from perfmodel.serving.engine_files import load_engine_coefficients
+from perfmodel.serving.standing import Knowledge, knowledge_of
+from perfmodel.serving.step_table import Array
+
+
+def predict_shipped(
+    data: ServingSet, *, anchors: int = 0, level: float = 0.8, specs: str | None = None
+) -> tuple[LeftOut, list[str]]:
+    """Predictions of all runs, and the level that each stands on."""
+    names = data.runs.engines
+    coefficients = [load_engine_coefficients(name, specs=specs) for name in names]
+    known = [knowledge_of(name, specs=specs) for name in names]
+    logs = {metric: np.zeros(len(data)) for metric in METRICS}
+    for place in range(len(names)):
+        rows = np.flatnonzero(data.runs.engine == place)
+        own = run_latencies(take_runs(data.runs, rows), coefficients[place])
+        for metric, seconds in zip(METRICS, own, strict=True):
+            logs[metric][rows] = np.log(seconds)
+    stands = [
+        known[engine].level(family, chip)
+        for engine, family, chip in zip(data.runs.engine, data.labels["family"], data.labels["hardware"], strict=True)
+    ]
+    seen = np.array([stand == "device" for stand in stands])
+    measured = {"tpot": np.log(data.tpot), "ttft": np.log(data.ttft)}
+    given = (
+        choose_anchors(data, np.ones(len(data), dtype=bool), anchors) if anchors else np.zeros(len(data), dtype=bool)
+    )
+    widths: dict[str, Array] = {}
+    for metric in METRICS:
+        logs[metric] = logs[metric] + _effects(data, known, metric, seen)
+        if anchors:
+            effects = known[0].effects[metric]
+            logs[metric] = logs[metric] + from_anchors(
+                data, effects, measured[metric] - logs[metric], given, np.ones(len(data), dtype=bool)
+            )
+        widths[metric] = np.array(
+            [
+                known[engine].half_width("anchored" if anchors else stand, metric, level)
+                for engine, stand in zip(data.runs.engine, stands, strict=True)
+            ]
+        )
+    if anchors:
+        stands = ["anchored"] * len(data)
+    return (
+        LeftOut(
+            predicted={metric: np.exp(own) for metric, own in logs.items()},
+            half_width=widths,
+            fold=np.zeros(len(data), dtype=np.intp),
+            anchor=given,
+        ),
+        stands,
+    )
+
+
+def _effects(data: ServingSet, known: list[Knowledge], metric: str, seen: Any) -> Array:
+    total = np.zeros(len(data))
+    for place, own in enumerate(known):
+        rows = np.flatnonzero((data.runs.engine == place) & seen)
+        if len(rows) and metric in own.effects:
+            total[rows] = expected(own.effects[metric], labels_of(data, rows), data.slopes[rows])
+    return total

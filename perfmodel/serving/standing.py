@@ -1,0 +1,86 @@
+"""What is known of an engine from measured servers: effects, half-widths of intervals, and the level they stand on.
+
+    datasheet   kernels and priors alone: the engine was not fitted
+    family      the engine was fitted, but not with this model's architecture
+    device      the engine was fitted with this architecture
+    anchored    runs of this very deployment were given
+
+Half-widths are conformal: quantiles of |log measured − log predicted| of runs that were left out in the same way. May
+import: engine_files, effects, fitted_scopes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from perfmodel.catalog import Specs
+from perfmodel.fitted_scopes import SHARES, half_normal_quantile
+from perfmodel.serving.effects import Effects, effects_from_json
+from perfmodel.serving.engine_files import EngineFile, load_engine_files
+
+STANDINGS = ("datasheet", "family", "device", "anchored")
+# where no file has any: from servers predicted by tables and priors alone (docs/serving.md), at `SHARES`
+PRIOR_WIDTHS: Mapping[str, tuple[float, ...]] = {
+    "tpot": (0.13, 0.16, 0.21, 0.28, 0.42, 0.58),
+    "ttft": (0.39, 0.48, 0.60, 0.79, 1.2, 1.6),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """Of one engine.
+
+    Args:
+        families: architectures it was fitted with. effects: by metric (tpot, ttft).
+        widths: standing -> metric -> half-widths at `SHARES`.
+    """
+
+    families: frozenset[str] = frozenset()
+    fitted: bool = False
+    effects: Mapping[str, Effects] = field(default_factory=dict)
+    widths: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+
+    def level(self, family: str, hardware: str) -> str:
+        """What a prediction for an architecture on a chip stands on."""
+        if not self.fitted:
+            return "datasheet"
+        return "device" if family in self.families else "family"
+
+    def half_width(self, standing: str, metric: str, share: float) -> float:
+        """Half-width in log time for a share of unseen cases; Gaussian between and beyond the shares kept.
+
+        >>> round(Knowledge().half_width("datasheet", "tpot", 0.8), 3)
+        0.28
+        """
+        kept = self.widths.get(standing, {}).get(metric) or PRIOR_WIDTHS[metric]
+        known = [half_normal_quantile(own) for own in SHARES]
+        z = half_normal_quantile(share)
+        inside = float(np.clip(z, known[0], known[-1]))
+        return float(np.interp(inside, known, kept)) * z / inside
+
+
+def knowledge_of(engine: str, *, specs: Specs = None) -> Knowledge:
+    """What the files at hand say of an engine.
+
+    Raises:
+        SpecError: a file with mistakes.
+    """
+    found = Knowledge()
+    for file in load_engine_files(specs=specs).values():
+        if engine in file.engines and "closed_loop" in file.effects:
+            found = _read(file, engine)
+    return found
+
+
+def _read(file: EngineFile, engine: str) -> Knowledge:
+    data: Mapping[str, Any] = file.effects["closed_loop"]
+    return Knowledge(
+        families=frozenset(data.get("families", {}).get(engine, ())),
+        fitted=True,
+        effects={metric: effects_from_json(own) for metric, own in data.get("metrics", {}).items()},
+        widths=file.widths,
+    )
