@@ -47,17 +47,23 @@ def kernel_seconds(classes: Sequence[str], parts: Array, bound: Array, c: Engine
     Args:
         parts: seconds (classes, RESOURCES, n). bound: the physical bound (n,). c: values are numbers or (n,).
     """
-    total = np.zeros(parts.shape[2])
+    return np.maximum(sum(class_seconds(classes, parts, c).values(), np.zeros(parts.shape[2])), bound)
+
+
+def class_seconds(classes: Sequence[str], parts: Array, c: EngineCoefficients) -> dict[str, Array]:
+    """Kernel time by class, (n,) each; arguments as `kernel_seconds`."""
+    found = {}
     for name, own in zip(classes, parts, strict=True):
         work = own[COMPUTE] + own[MEMORY]
         if name.startswith("collective"):
-            total += own[NETWORK] / c[f"network.{name}"] + (work + own[OVERHEAD]) * c["collective_latency"]
+            found[name] = own[NETWORK] / c[f"network.{name}"] + (work + own[OVERHEAD]) * c["collective_latency"]
         elif name.startswith(("gemm", "experts")):
             share = c["experts_launch_share" if name.startswith("experts") else "launch_share"]
-            total += own[COMPUTE] / c[f"compute.{name}"] + own[MEMORY] / c[f"memory.{name}"] + own[OVERHEAD] * share
+            scaled = own[COMPUTE] / c[f"compute.{name}"] + own[MEMORY] / c[f"memory.{name}"]
+            found[name] = scaled + own[OVERHEAD] * share
         else:
-            total += work / c[f"work.{name}"] + own[OVERHEAD] * c["launch_share"]
-    return np.maximum(total, bound)
+            found[name] = work / c[f"work.{name}"] + own[OVERHEAD] * c["launch_share"]
+    return found
 
 
 def host_seconds(host: Host, c: EngineCoefficients) -> Any:

@@ -25,8 +25,8 @@ from perfmodel.serving.engine_files import EngineFile, load_engine_files
 STANDINGS = ("datasheet", "family", "device", "anchored")
 # where no file has any: from servers predicted by tables and priors alone (docs/serving.md), at `SHARES`
 PRIOR_WIDTHS: Mapping[str, tuple[float, ...]] = {
-    "tpot": (0.13, 0.16, 0.21, 0.28, 0.42, 0.58),
-    "ttft": (0.39, 0.48, 0.60, 0.79, 1.2, 1.6),
+    "tpot": (0.12, 0.16, 0.20, 0.25, 0.34, 0.44),
+    "ttft": (0.38, 0.52, 0.67, 0.92, 1.26, 1.59),
 }
 
 
@@ -54,7 +54,7 @@ class Knowledge:
         """Half-width in log time for a share of unseen cases; Gaussian between and beyond the shares kept.
 
         >>> round(Knowledge().half_width("datasheet", "tpot", 0.8), 3)
-        0.28
+        0.25
         """
         kept = self.widths.get(standing, {}).get(metric) or PRIOR_WIDTHS[metric]
         known = [half_normal_quantile(own) for own in SHARES]
