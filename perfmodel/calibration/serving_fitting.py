@@ -66,6 +66,7 @@ def fit_serving(
         engine: sorted({f for f, e in zip(data.labels["family"], data.labels["engine"], strict=True) if e == engine})
         for engine in data.runs.engines
     }
+    chips = sorted(set(data.labels["hardware"]))
     return EngineFile(
         fitted=date.today().isoformat(),
         provenance=f"{len(data)} runs of {len(data.groups)} deployments ({source})",
@@ -73,7 +74,7 @@ def fit_serving(
         engines={name: _named(unknowns, z, place) for place, name in enumerate(data.runs.engines)},
         errors=errors,
         widths=widths,
-        effects={"closed_loop": {"families": families, "metrics": effects}},
+        effects={"closed_loop": {"families": families, "chips": chips, "metrics": effects}},
     )
 
 

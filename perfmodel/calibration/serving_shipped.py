@@ -35,7 +35,9 @@ def predict_shipped(
         known[engine].level(family, chip)
         for engine, family, chip in zip(data.runs.engine, data.labels["family"], data.labels["hardware"], strict=True)
     ]
-    seen = np.array([stand == "device" for stand in stands])
+    seen = np.array(
+        [f in known[engine].families for engine, f in zip(data.runs.engine, data.labels["family"], strict=True)]
+    )
     measured = {"tpot": np.log(data.tpot), "ttft": np.log(data.ttft)}
     given = (
         choose_anchors(data, np.ones(len(data), dtype=bool), anchors) if anchors else np.zeros(len(data), dtype=bool)

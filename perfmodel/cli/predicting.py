@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.options import json_option, request_options
+from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
 from perfmodel.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per combination.")
 @click.option("--max-batch", is_flag=True, help="Also tell the largest batch that fits at these lengths.")
 @click.option("--max-context", is_flag=True, help="Also tell the longest prompt and answer that fit for this batch.")
+@serving_options
 def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: bool, **options: Any) -> None:
     """Predict latency, throughput and memory of every combination of the given lists.
+
+    With --engine, and --concurrency or --rate, predict a server with many users: TTFT, TPOT, throughput.
 
     MODEL is a catalog name (`perfmodel models list`), a Hugging Face config.json or its folder, the folder of a
     diffusers pipeline, a .gguf, .safetensors or .onnx file, a graph or model .yaml, timm:NAME, or
@@ -37,6 +41,12 @@ def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: b
 
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other: give one")
+    served = {name: options.pop(name) for name in SERVING_OPTIONS}
+    if asks_server(served):
+        from perfmodel.cli.serving import print_served
+
+        print_served(options, served, as_json=as_json, as_csv=as_csv)
+        return
     grid = read_grid(options)
     answers = [answer(grid, cell, max_batch=max_batch, max_context=max_context) for cell in grid.combinations()]
     answers = list({each.request: each for each in answers}.values())  # a runtime or length may not apply to a model

@@ -174,7 +174,7 @@ def _standing(
     """Factors on TPOT and TTFT from what is known of like deployments, and the level they stand on."""
     family = model_family(deployment.subject)
     standing = known.level(family, deployment.hardware.id)
-    if standing != "device":
+    if family not in known.families:
         return {"tpot": 1.0, "ttft": 1.0}, standing
     labels = {
         "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,

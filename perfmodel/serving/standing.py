@@ -1,8 +1,8 @@
 """What is known of an engine from measured servers: effects, half-widths of intervals, and the level they stand on.
 
     datasheet   kernels and priors alone: the engine was not fitted
-    family      the engine was fitted, but not with this model's architecture
-    device      the engine was fitted with this architecture
+    family      the engine was fitted, but not with this model's architecture, or not on this chip
+    device      the engine was fitted with this architecture, and on this chip
     anchored    runs of this very deployment were given
 
 Half-widths are conformal: quantiles of |log measured − log predicted| of runs that were left out in the same way. May
@@ -35,11 +35,12 @@ class Knowledge:
     """Of one engine.
 
     Args:
-        families: architectures it was fitted with. effects: by metric (tpot, ttft).
+        families: architectures it was fitted with. chips: those that any engine was. effects: by metric (tpot, ttft).
         widths: standing -> metric -> half-widths at `SHARES`.
     """
 
     families: frozenset[str] = frozenset()
+    chips: frozenset[str] = frozenset()
     fitted: bool = False
     effects: Mapping[str, Effects] = field(default_factory=dict)
     widths: Mapping[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
@@ -48,7 +49,7 @@ class Knowledge:
         """What a prediction for an architecture on a chip stands on."""
         if not self.fitted:
             return "datasheet"
-        return "device" if family in self.families else "family"
+        return "device" if family in self.families and hardware in self.chips else "family"
 
     def half_width(self, standing: str, metric: str, share: float) -> float:
         """Half-width in log time for a share of unseen cases; Gaussian between and beyond the shares kept.
@@ -80,6 +81,7 @@ def _read(file: EngineFile, engine: str) -> Knowledge:
     data: Mapping[str, Any] = file.effects["closed_loop"]
     return Knowledge(
         families=frozenset(data.get("families", {}).get(engine, ())),
+        chips=frozenset(data.get("chips", ())),
         fitted=True,
         effects={metric: effects_from_json(own) for metric, own in data.get("metrics", {}).items()},
         widths=file.widths,

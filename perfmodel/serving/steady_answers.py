@@ -194,7 +194,7 @@ def _open_latencies(server: Server, users: Array, rate: Array, i: Array, o: Arra
     """(TPOT, TTFT) under Poisson arrivals, where that many users are in flight."""
     loop, _ = _loop(server, users, i, o)
     c = server.coefficients
-    batch = np.maximum(rate * o * _settled(server, users, i, o)[2], 1e-9)
+    batch = np.clip(rate * o * _settled(server, users, i, o)[2], 1e-9, loop.running)
     steps = loop_steps(server.table, loop, batch)
     alone = Loop(**{name: getattr(loop, name) for name in Loop.__dataclass_fields__} | {"running": 1.0})
     tpot, ttft = latencies(alone, steps, batch, c)  # of one user: no queue and no burst

@@ -1,0 +1,84 @@
+"""Servers' predictions as JSON and CSV. May import: serving.prediction and below."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.report.documents import layout_document
+
+if TYPE_CHECKING:
+    from perfmodel.serving.prediction import Latency, ServingPrediction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedAnswer:
+    """One combination: what was asked (by name), and the prediction or why there is none."""
+
+    asked: Mapping[str, Any]
+    prediction: ServingPrediction | None
+    error: str = ""
+
+
+def served_document(answer: ServedAnswer) -> dict[str, Any]:
+    """One answer as JSON; what is infinite (no steady state) is null."""
+    asked = {name: value for name, value in answer.asked.items() if name != "layout"}
+    document: dict[str, Any] = {**asked, "layout": layout_document(answer.asked["layout"])}
+    found = answer.prediction
+    if found is None:
+        return document | {"error": answer.error}
+    capacity = found.deployment.capacity
+    return document | {
+        "phases": {name: _latency(own) for name, own in found.latencies.items()},
+        "throughput": {name: finite(value) for name, value in found.throughput.items()},
+        "running": finite(found.running),
+        "waiting": finite(found.waiting),
+        "stable": found.stable,
+        "fits": found.fits,
+        "capacity_sequences": finite(found.capacity),
+        "highest_rate": finite(found.highest_rate),
+        "step_seconds": dict(found.step_seconds),
+        "memory_bytes": {name: float(value) for name, value in capacity.parts.items()},
+        "provenance": {
+            "level": found.standing,
+            "interval": found.level,
+            "engine": found.deployment.engine.name,
+            "fitted": found.provenance,
+            "notes": list(found.notes),
+        },
+        "unmodelled": [],
+    }
+
+
+def served_csv(answers: Sequence[ServedAnswer]) -> str:
+    """One line per answer."""
+    rows = []
+    for answer in answers:
+        row = {name: str(value) for name, value in answer.asked.items()}
+        found = answer.prediction
+        if found:
+            for name, own in found.latencies.items():
+                row |= {f"{name}_seconds": own.seconds, f"{name}_low": own.low, f"{name}_high": own.high}
+            row |= {f"{name}_per_second": value for name, value in found.throughput.items()}
+            row |= {"running": found.running, "waiting": found.waiting, "stable": found.stable, "fits": found.fits}
+            row |= {"capacity": found.capacity, "highest_rate": found.highest_rate, "level": found.standing}
+        rows.append(row | {"error": answer.error})
+    names = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _latency(latency: Latency) -> dict[str, float | None]:
+    return {"seconds": finite(latency.seconds), "low": finite(latency.low), "high": finite(latency.high)}
+
+
+def finite(value: float) -> float | None:
+    """A number that JSON can hold."""
+    return float(value) if math.isfinite(value) else None

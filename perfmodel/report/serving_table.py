@@ -1,0 +1,172 @@
+"""Servers' predictions and engines as tables. May import: serving, types, units, rich."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from perfmodel.report.formats import format_bytes, format_interval, format_number, format_seconds, format_share
+from perfmodel.report.prediction_table import make_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from perfmodel.report.serving_document import ServedAnswer
+    from perfmodel.serving.prediction import Latency, ServingPrediction
+
+_TITLES = {"ttft": "time to first token", "tpot": "time per output token", "e2e": "whole answer"}
+_STANDING = {
+    "datasheet": "tables of kernels and priors; no server of this engine was fitted",
+    "family": "the engine was fitted on other models or chips",
+    "device": "the engine was fitted with this model's architecture on this chip",
+    "anchored": "runs of this deployment were given",
+}
+_ASKED = {
+    "model": "{}", "hardware": "{}", "precision": "{}", "layout": "{}", "engine": "{}", "input_tokens": "{} tokens in",
+    "output_tokens": "{} out", "concurrency": "{:g} requests in flight", "rate": "{:g} requests/s",
+}  # fmt: skip
+_PARTS = {"gemm": "linear layers", "experts": "experts", "attention": "attention", "collective": "links",
+          "streaming": "norms and the like", "other": "other kernels", "host": "host"}  # fmt: skip
+
+
+def print_served_answers(console: Console, answers: Sequence[ServedAnswer]) -> None:
+    """One answer in detail, or a row for each."""
+    if len(answers) == 1 and answers[0].prediction:
+        _print_one(console, answers[0], answers[0].prediction)
+    else:
+        _print_rows(console, answers)
+    notes = dict.fromkeys(note for each in answers if each.prediction for note in each.prediction.notes)
+    for note in notes:
+        console.print(f"Note: {note}")
+
+
+def _print_one(console: Console, answer: ServedAnswer, found: ServingPrediction) -> None:
+    deployment = found.deployment
+    load = f"{found.concurrency:g} requests in flight" if found.concurrency else f"{found.rate:g} requests/s"
+    console.print(
+        f"{deployment.subject} on {_devices(answer)} {deployment.hardware.id}, {deployment.precision}, "
+        f"{deployment.engine.name}, {load}, {found.input_tokens} tokens in, {found.output_tokens} out",
+        style="bold",
+    )
+    console.print()
+    table = make_table(("", "left"), ("mean", "right"), (f"{100 * found.level:g} % interval", "right"))
+    for name, title in _TITLES.items():
+        table.add_row(title, *_cells(found.latencies[name]))
+    console.print(table)
+    console.print()
+    for sentence in _sentences(found):
+        console.print(sentence)
+
+
+def _sentences(found: ServingPrediction) -> list[str]:
+    rates, parts = found.throughput, found.deployment.capacity.parts
+    by_part = sorted(found.step_seconds.items(), key=lambda part: -part[1])
+    total = sum(found.step_seconds.values()) or 1.0
+    spent = ", ".join(f"{_PARTS[name]} {format_share(own / total)}" for name, own in by_part if own / total >= 0.005)
+    verdict = "stable" if found.stable else "NOT stable"
+    return [
+        f"Throughput: {format_number(rates['requests'])} requests/s, {format_number(rates['output_tokens'])} output "
+        f"tokens/s, {format_number(rates['output_tokens_per_gpu'])} per device. This load is {verdict}; at most "
+        f"{format_number(found.highest_rate)} requests/s are sustained.",
+        f"Requests: {_count(found.running)} run, {_count(found.waiting)} wait; the cache holds "
+        f"{_count(found.capacity)} of them.",
+        f"Memory of each device: {format_bytes(parts['weights'])} weights, "
+        f"{format_bytes(max(parts['cache'], 0.0))} for the cache, of {format_bytes(parts['memory'])}.",
+        f"A decoding step: {format_seconds(total)}: {spent}.",
+        f"Level: {found.standing} ({_STANDING[found.standing]}).",
+        *([f"Fitted on {found.provenance}."] if found.provenance else []),
+    ]
+
+
+def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
+    columns = (
+        "model",
+        "hardware",
+        "precision",
+        "layout",
+        "engine",
+        "input_tokens",
+        "output_tokens",
+        "concurrency",
+        "rate",
+    )
+    varying = [
+        name for name in columns if len({str(each.asked.get(name, "")) for each in answers}) > 1 or name == "hardware"
+    ]
+    first = answers[0].asked
+    shared = [_ASKED[name].format(first[name]) for name in columns if name not in varying and name in first]
+    console.print(", ".join(shared), style="bold")
+    titles = {"hardware": "chip", "input_tokens": "in", "output_tokens": "out", "concurrency": "users"}
+    table = make_table(
+        *((titles.get(name, name), "left") for name in varying),
+        ("TTFT", "right"), ("interval", "right"), ("TPOT", "right"), ("interval", "right"),
+        ("tokens/s", "right"), ("max req/s", "right"), ("stable", "left"), ("level", "left"),
+    )  # fmt: skip
+    for each in answers:
+        asked = [_plain(each.asked.get(name, "")) for name in varying]
+        found = each.prediction
+        if found is None:
+            table.add_row(*asked, each.error.split(": ")[-1][:60], *[""] * 7)
+            continue
+        table.add_row(
+            *asked,
+            *_cells(found.latencies["ttft"]),
+            *_cells(found.latencies["tpot"]),
+            format_number(found.throughput["output_tokens"]),
+            format_number(found.highest_rate),
+            "yes" if found.stable else "no",
+            found.standing,
+        )
+    console.print(table)
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _cells(latency: Latency) -> tuple[str, str]:
+    if not math.isfinite(latency.seconds):
+        return "endless", ""
+    return format_seconds(latency.seconds), format_interval(latency.low, latency.high, latency.seconds)
+
+
+def _count(value: float) -> str:
+    return "endlessly many" if not math.isfinite(value) else format_number(value)
+
+
+def _devices(answer: ServedAnswer) -> str:
+    layout, replicas = answer.asked["layout"], answer.asked["replicas"]
+    return f"{replicas} x {layout.devices}" if replicas > 1 else str(layout.devices)
+
+
+def engine_documents(specs: str | None) -> list[dict[str, Any]]:
+    """All engines: their profile, and what was fitted."""
+    from perfmodel.serving.engine_files import load_engine_coefficients
+    from perfmodel.serving.engines import EnginePolicy, list_engines
+
+    found = []
+    for engine in list_engines(specs=specs):
+        fitted = load_engine_coefficients(engine.id, specs=specs)
+        plain = {name: getattr(engine, name) for name in EnginePolicy.__dataclass_fields__}
+        found.append(plain | {"level": fitted.level, "fitted": fitted.provenance})
+    return found
+
+
+def print_engines(console: Console, engines: Sequence[dict[str, Any]]) -> None:
+    """A row for each engine."""
+    table = make_table(
+        ("engine", "left"), ("name", "left"), ("tokens a step", "right"), ("steps", "left"), ("sequences", "right"),
+        ("memory", "right"), ("fitted", "left"),
+    )  # fmt: skip
+    for engine in engines:
+        table.add_row(
+            engine["id"],
+            engine["name"],
+            str(engine["chunk_tokens"] or "whole prompts"),
+            "mixed" if engine["mixed"] else "prompts apart",
+            str(engine["max_sequences"]),
+            format_share(engine["memory_utilisation"]),
+            "yes" if engine["fitted"] else "no: priors",
+        )
+    console.print(table)
