@@ -16,12 +16,17 @@ from __future__ import annotations
 
 from perfmodel.serving.compiling import compiled
 from perfmodel.serving.replica_state import (
+    COMPLETING,
     DECODING,
+    FRESH,
+    HOLDERS,
     IDLE,
     NEWER,
     NONE,
     OLDER,
+    PHASES,
     PROMPTS,
+    TARGETS,
     USERS,
     Records,
     World,
@@ -36,7 +41,15 @@ from perfmodel.serving.replica_state import (
     tokens_after,
     unlink,
 )
-from perfmodel.serving.step_sums import StepTimes, line, plane, run_seconds
+from perfmodel.serving.step_sums import (
+    ALONE,
+    CONTEXT_KNOTS,
+    TOKEN_KNOTS,
+    TOKEN_SECONDS,
+    chunk_seconds,
+    line,
+    run_seconds,
+)
 
 # ------------------------------------------------------------------------------------------------- kept starts
 
@@ -48,35 +61,33 @@ def kept(world: World, r: int, group: int) -> bool:
 
 
 @compiled
-def _lay_aside(starts: Records, group: int) -> None:
+def _lay_aside(starts: Records, r: int, group: int) -> None:
     """At the recent end of the list of starts that nobody uses."""
-    end = len(starts) - 1
-    recent = starts[end, OLDER]
-    starts[group, OLDER] = recent
-    starts[group, NEWER] = end
-    starts[recent, NEWER] = group
-    starts[end, OLDER] = group
+    end = starts.shape[1] - 1
+    recent = starts[r, end, OLDER]
+    starts[r, group, OLDER] = recent
+    starts[r, group, NEWER] = end
+    starts[r, recent, NEWER] = group
+    starts[r, end, OLDER] = group
 
 
 @compiled
-def _pick_up(starts: Records, group: int) -> None:
-    older, newer = starts[group, OLDER], starts[group, NEWER]
-    starts[older, NEWER] = newer
-    starts[newer, OLDER] = older
+def _pick_up(starts: Records, r: int, group: int) -> None:
+    older, newer = starts[r, group, OLDER], starts[r, group, NEWER]
+    starts[r, older, NEWER] = newer
+    starts[r, newer, OLDER] = older
 
 
 @compiled
 def hold(world: World, r: int, blocks: int) -> None:
     """Take blocks; starts that nobody uses give way."""
-    replica = world.replicas[r]
+    replica, starts = world.replicas[r], world.starts
     replica["used"] += blocks
-    starts = world.starts[r]
-    end = len(starts) - 1
     while replica["unused"] > 0 and replica["used"] + replica["unused"] > replica["capacity"]:
-        group = starts[end, NEWER]
-        _pick_up(starts, group)
-        starts[group, USERS] = NONE
-        replica["unused"] -= world.rules.shared_blocks
+        group = starts[r, starts.shape[1] - 1, NEWER]
+        _pick_up(starts, r, group)
+        starts[r, group, USERS] = NONE
+        replica["unused"] -= world.settings[0]["shared_blocks"]
 
 
 @compiled
@@ -84,23 +95,23 @@ def _use_start(world: World, r: int, group: int) -> bool:
     """Whether a start is kept; it is used by one more request then."""
     if not kept(world, r, group):
         return False
-    starts, shared = world.starts[r], world.rules.shared_blocks
-    if starts[group, USERS] == 0:
-        _pick_up(starts, group)
-        world.replicas[r]["unused"] -= shared
-        world.replicas[r]["used"] += shared
-    starts[group, USERS] += 1
+    replica, starts, shared = world.replicas[r], world.starts, world.settings[0]["shared_blocks"]
+    if starts[r, group, USERS] == 0:
+        _pick_up(starts, r, group)
+        replica["unused"] -= shared
+        replica["used"] += shared
+    starts[r, group, USERS] += 1
     return True
 
 
 @compiled
 def _leave_start(world: World, r: int, group: int) -> None:
-    starts, shared = world.starts[r], world.rules.shared_blocks
-    starts[group, USERS] -= 1
-    if starts[group, USERS] == 0:
-        _lay_aside(starts, group)
-        world.replicas[r]["used"] -= shared
-        world.replicas[r]["unused"] += shared
+    replica, starts, shared = world.replicas[r], world.starts, world.settings[0]["shared_blocks"]
+    starts[r, group, USERS] -= 1
+    if starts[r, group, USERS] == 0:
+        _lay_aside(starts, r, group)
+        replica["used"] -= shared
+        replica["unused"] += shared
 
 
 # ------------------------------------------------------------------------------------------ joining and leaving
@@ -114,10 +125,10 @@ def join(world: World, r: int, i: int, context: int) -> None:
     request["offset"] = offset
     replica["offsets"] += offset
     target = replica["tokens"] + request["output"] - request["made"]
-    push_target(world.targets[r], world.holders[r], replica["decoding"], target, i)
+    push_target(world.lanes, r, replica["decoding"], target, i)
     replica["decoding"] += 1
-    world.phases[r, offset % world.rules.block] += 1
-    world.fresh[r, replica["fresh"]] = i
+    world.lanes[r, PHASES, offset % world.settings[0]["block"]] += 1
+    world.lanes[r, FRESH, replica["fresh"]] = i
     replica["fresh"] += 1
 
 
@@ -128,17 +139,17 @@ def leave_decoding(world: World, r: int, i: int) -> int:
     offset = request["offset"]
     replica["decoding"] -= 1
     replica["offsets"] -= offset
-    world.phases[r, offset % world.rules.block] -= 1
+    world.lanes[r, PHASES, offset % world.settings[0]["block"]] -= 1
     return offset + replica["tokens"]  # type: ignore[no-any-return]
 
 
 @compiled
 def leave(world: World, r: int, i: int, context: int) -> None:
     """A running request gives up its place and its blocks."""
-    blocks = ceil_blocks(context, world.rules.block)
+    blocks = ceil_blocks(context, world.settings[0]["block"])
     group = world.requests[i]["group"]
     if group >= 0:
-        blocks -= world.rules.shared_blocks
+        blocks -= world.settings[0]["shared_blocks"]
         _leave_start(world, r, group)
     world.replicas[r]["used"] -= blocks
     unlink(world.requests, world.replicas[r], i)
@@ -154,14 +165,14 @@ def _preempt_newest(world: World, r: int) -> None:
         replica["partial"] = NONE
         context = request["prompt"] + request["made"]
     else:
-        targets, holders = world.targets[r], world.holders[r]
         place = 0
-        while holders[place] != i:
+        while world.lanes[r, HOLDERS, place] != i:
             place += 1
-        request["made"] = request["output"] - (targets[place] - replica["tokens"])
-        drop_target(targets, holders, replica["decoding"], place)
+        request["made"] = request["output"] - (world.lanes[r, TARGETS, place] - replica["tokens"])
+        drop_target(world.lanes, r, replica["decoding"], place)
         context = leave_decoding(world, r, i)
         _settle_last(world, r, i)
+    request["computed"] = 0
     leave(world, r, i, context)
     enqueue_first(world.requests, replica, i)
     replica["preemptions"] += 1
@@ -170,11 +181,11 @@ def _preempt_newest(world: World, r: int) -> None:
 @compiled
 def _settle_last(world: World, r: int, i: int) -> None:
     """Note when a sequence that is about to lose its place had its newest token."""
-    replica, fresh = world.replicas[r], world.fresh[r]
+    replica = world.replicas[r]
     for place in range(replica["fresh"]):
-        if fresh[place] == i:  # then its own note holds
+        if world.lanes[r, FRESH, place] == i:  # then its own note holds
             replica["fresh"] -= 1
-            fresh[place] = fresh[replica["fresh"]]
+            world.lanes[r, FRESH, place] = world.lanes[r, FRESH, replica["fresh"]]
             return
     world.requests[i]["last"] = replica["last_decode"]
 
@@ -185,26 +196,27 @@ def _settle_last(world: World, r: int, i: int) -> None:
 @compiled
 def plan(world: World, r: int) -> None:
     """Decide what a replica does from its clock on, and until when."""
-    replica, rules = world.replicas[r], world.rules
+    replica, rules = world.replicas[r], world.settings[0]
     replica["completing"] = 0
     replica["steps"] = 0
     preempted = _make_room(world, r)
-    times = world.prompt_times if r < rules.prompt_replicas else world.times
+    times = world.times[1 if r < rules["prompt_replicas"] else 0]
     tokens, seconds = _take_prompts(world, times, r, preempted)
     decoding = replica["decoding"]
     if tokens > 0:
-        if not rules.mixed:
+        if not rules["mixed"]:
             decoding = 0
-        seconds += line(times.token_knots, times.token_seconds, decoding * rules.step_tokens + tokens)
-        seconds += line(times.context_knots, times.shared_seconds[decoding], mean_context(replica, rules.accepted))
+        seconds += line(times, TOKEN_KNOTS, TOKEN_SECONDS, decoding * rules["step_tokens"] + tokens)
+        context = mean_context(replica, rules["accepted"])
+        seconds += line(times, CONTEXT_KNOTS, rules["shared_row"] + decoding, context)
         replica["doing"] = PROMPTS
         replica["steps"] = min(decoding, 1)
         replica["end"] = replica["clock"] + seconds
     elif decoding > 0:
         replica["doing"] = DECODING
-        steps = steps_to(world.targets[r, 0], rules.accepted) - replica["decode_steps"]
+        steps = steps_to(world.lanes[r, TARGETS, 0], rules["accepted"]) - replica["decode_steps"]
         replica["steps"] = _steps_with_room(world, r, steps)
-        replica["end"] = replica["clock"] + decode_seconds(times, replica, rules.accepted, replica["steps"])
+        replica["end"] = replica["clock"] + decode_seconds(times, replica, rules["accepted"], replica["steps"])
     else:
         replica["doing"] = IDLE
         replica["end"] = float("inf")
@@ -219,18 +231,17 @@ def mean_context(replica: Records, accepted: float) -> float:
 
 
 @compiled
-def decode_seconds(times: StepTimes, replica: Records, accepted: float, steps: int) -> float:
+def decode_seconds(times: Records, replica: Records, accepted: float, steps: int) -> float:
     """Seconds of the next steps without prompts."""
-    values = times.alone_seconds[replica["decoding"]]
-    return run_seconds(times.context_knots, values, mean_context(replica, accepted), accepted, steps)
+    return run_seconds(times, ALONE + replica["decoding"], mean_context(replica, accepted), accepted, steps)
 
 
 @compiled
 def next_growth(world: World, r: int, steps: int) -> int:
     """Blocks that the next steps of the running sequences take."""
-    replica = world.replicas[r]
-    tokens = tokens_after(replica["decode_steps"] + steps, world.rules.accepted) - replica["tokens"]
-    return growth(world.phases[r], replica["decoding"], replica["tokens"], tokens)
+    replica, rules = world.replicas[r], world.settings[0]
+    tokens = tokens_after(replica["decode_steps"] + steps, rules["accepted"]) - replica["tokens"]
+    return growth(world.lanes, r, rules["block"], replica["decoding"], replica["tokens"], tokens)
 
 
 @compiled
@@ -262,39 +273,40 @@ def _steps_with_room(world: World, r: int, steps: int) -> int:
 
 
 @compiled
-def _take_prompts(world: World, times: StepTimes, r: int, preempted: bool) -> tuple[int, float]:
+def _take_prompts(world: World, times: Records, r: int, preempted: bool) -> tuple[int, float]:
     """Tokens of prompts in the next step, and the seconds of their attention; admits what there is room for."""
-    replica, rules = world.replicas[r], world.rules
+    replica, rules = world.replicas[r], world.settings[0]
     taken, seconds = 0, 0.0
-    budget = rules.chunk
-    if rules.mixed and not rules.whole:
-        budget -= replica["decoding"] * rules.step_tokens
+    budget = rules["chunk"]
+    own = rules["step_tokens"] if rules["mixed"] and not rules["whole"] else 0  # what a running sequence takes of it
+    budget -= replica["decoding"] * own
     if replica["partial"] >= 0:
         i = replica["partial"]
-        part = max(min(budget, world.requests[i]["prompt"] + world.requests[i]["made"] - world.requests[i]["computed"]), 0)
+        request = world.requests[i]
+        part = min(budget, request["prompt"] + request["made"] - request["computed"])
         if part > 0:
             seconds += _compute_part(world, times, r, i, part)
             taken += part
     while (
         not preempted and replica["partial"] < 0 and replica["head"] >= 0
-        and taken < budget and replica["running"] < rules.max_sequences
+        and taken < budget and replica["running"] < rules["max_sequences"]
     ):  # fmt: skip
         i = replica["head"]
         request = world.requests[i]
-        if request["moved"] == 1:
+        if request["computed"] > 0:
             if not _admit_moved(world, r, i):
                 break
-            budget -= rules.step_tokens if rules.mixed and not rules.whole else 0
+            budget -= own
             continue
         total = request["prompt"] + request["made"]
-        if (rules.whole and taken > 0 and taken + total > budget) or not _admit(world, r, i):
+        if (rules["whole"] and taken > 0 and taken + total > budget) or not _admit(world, r, i):
             break
         part = total - request["computed"]
-        if not rules.whole:
+        if not rules["whole"]:
             part = min(part, budget - taken)
         part_seconds = _compute_part(world, times, r, i, part)
         if taken > 0:
-            part_seconds -= times.chunk_seconds[0, 0]
+            part_seconds -= times[rules["chunk_row"], 0]
         seconds += part_seconds
         taken += part
     return taken, seconds
@@ -303,19 +315,18 @@ def _take_prompts(world: World, times: StepTimes, r: int, preempted: bool) -> tu
 @compiled
 def _admit(world: World, r: int, i: int) -> bool:
     """Give a request its place and the blocks of its prompt, if there are any."""
-    request, replica, rules = world.requests[i], world.replicas[r], world.rules
+    request, replica, rules = world.requests[i], world.replicas[r], world.settings[0]
     group = request["group"]
-    blocks = ceil_blocks(request["prompt"] + request["made"], rules.block)
+    blocks = ceil_blocks(request["prompt"] + request["made"], rules["block"])
     hit = _use_start(world, r, group)
     if hit:
-        blocks -= rules.shared_blocks
+        blocks -= rules["shared_blocks"]
     if blocks + next_growth(world, r, 1) > replica["capacity"] - replica["used"]:
         if hit:
             _leave_start(world, r, group)
         return False
-    request["computed"] = 0
     if hit:
-        request["computed"] = rules.shared_blocks * rules.block
+        request["computed"] = rules["shared_blocks"] * rules["block"]
         replica["hits"] += 1
     elif group >= 0:
         world.starts[r, group, USERS] = 1
@@ -326,15 +337,14 @@ def _admit(world: World, r: int, i: int) -> bool:
 @compiled
 def _admit_moved(world: World, r: int, i: int) -> bool:
     """As `_admit` for a request whose prompt was computed elsewhere: it decodes in this very step."""
-    request, replica, rules = world.requests[i], world.replicas[r], world.rules
-    blocks = ceil_blocks(request["prompt"], rules.block)
-    step = tokens_after(replica["decode_steps"] + 1, rules.accepted) - replica["tokens"]
-    needed = ceil_blocks(request["prompt"] + step, rules.block)
+    request, replica, rules = world.requests[i], world.replicas[r], world.settings[0]
+    context = request["prompt"] + request["made"] - 1  # its newest token is not in the cache
+    step = tokens_after(replica["decode_steps"] + 1, rules["accepted"]) - replica["tokens"]
+    needed = ceil_blocks(context + step, rules["block"])
     if needed + next_growth(world, r, 1) > replica["capacity"] - replica["used"]:
         return False
-    request["moved"] = 0
-    _start_running(world, r, i, blocks)
-    join(world, r, i, request["prompt"])
+    _start_running(world, r, i, ceil_blocks(context, rules["block"]))
+    join(world, r, i, context)
     return True
 
 
@@ -349,7 +359,7 @@ def _start_running(world: World, r: int, i: int, blocks: int) -> None:
 
 
 @compiled
-def _compute_part(world: World, times: StepTimes, r: int, i: int, part: int) -> float:
+def _compute_part(world: World, times: Records, r: int, i: int, part: int) -> float:
     """Put the next tokens of a prompt into the step; seconds of their attention."""
     request, replica = world.requests[i], world.replicas[r]
     request["computed"] += part
@@ -357,6 +367,6 @@ def _compute_part(world: World, times: StepTimes, r: int, i: int, part: int) -> 
         replica["partial"] = i
     else:
         replica["partial"] = NONE
-        world.completing[r, replica["completing"]] = i
+        world.lanes[r, COMPLETING, replica["completing"]] = i
         replica["completing"] += 1
-    return plane(times.chunk_knots, times.chunk_context_knots, times.chunk_seconds, part, request["computed"])
+    return chunk_seconds(times, world.settings[0]["chunk_row"], part, request["computed"])

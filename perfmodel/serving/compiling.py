@@ -31,7 +31,16 @@ def has_compiler() -> bool:
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function on its first call; a module that uses this is imported inside functions only."""
+    """Compile a function that only compiled ones call; a module that uses this is imported inside functions only."""
+    return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def compiled_entry(function: Function) -> Function:
+    """Compile a function that Python calls; every such way in takes time to compile, too."""
+    return _compile(function, no_cfunc_wrapper=True)
+
+
+def _compile(function: Function, **options: bool) -> Function:
     if not has_compiler():
         return function
     import numba
@@ -40,10 +49,10 @@ def compiled(function: Function) -> Function:
     with suppress(OSError, RuntimeError):  # no folder can be written: compile anew in each process
         numba.config.CACHE_DIR = before or str(_cache_folder())
         try:
-            return numba.njit(cache=True, error_model="numpy")(function)  # type: ignore[no-any-return]
+            return numba.njit(cache=True, error_model="numpy", **options)(function)  # type: ignore[no-any-return]
         finally:
             numba.config.CACHE_DIR = before
-    return numba.njit(error_model="numpy")(function)  # type: ignore[no-any-return]
+    return numba.njit(error_model="numpy", **options)(function)  # type: ignore[no-any-return]
 
 
 @lru_cache(1)

@@ -12,8 +12,8 @@ import math
 
 from perfmodel.serving.batching import mean_context
 from perfmodel.serving.compiling import compiled
-from perfmodel.serving.replica_state import EVENTS, PLACES, STRIDE, Records, World
-from perfmodel.serving.step_sums import StepTimes, line
+from perfmodel.serving.replica_state import FRESH, Records, World
+from perfmodel.serving.step_sums import ALONE, CONTEXT_KNOTS, line
 
 LEAST_GAP_SECONDS = 1e-7
 BIN_WIDTH = 0.005  # in the logarithm
@@ -22,44 +22,43 @@ MOST_PIECES = 64  # of a run, whose steps grow longer
 
 
 @compiled
-def count_gap(gaps: Records, seconds: float, weight: float) -> None:
+def count_gap(gaps: Records, seconds: float, weight: int) -> None:
     place = int(math.log(max(seconds, LEAST_GAP_SECONDS) / LEAST_GAP_SECONDS) / BIN_WIDTH)
     gaps[min(place, len(gaps) - 1)] += weight
 
 
 @compiled
-def count_gaps(world: World, times: StepTimes, r: int) -> None:
+def count_gaps(world: World, gaps: Records, r: int) -> None:
     """Gaps of the steps that just ended, of all sequences that decoded in them."""
     replica = world.replicas[r]
-    accepted = world.rules.accepted
+    accepted = world.settings[0]["accepted"]
     steps, decoding, fresh = replica["steps"], replica["decoding"], replica["fresh"]
     first_end = replica["end"]
     if steps > 1:
-        values = times.alone_seconds[decoding]
+        times, row = world.times[0], ALONE + decoding
         context = mean_context(replica, accepted)
-        first = line(times.context_knots, values, context)
-        first_end = replica["clock"] + first
-        _count_run(world.gaps, times, values, context, accepted, steps, float(decoding))
+        first_end = replica["clock"] + line(times, CONTEXT_KNOTS, row, context)
+        _count_run(gaps, times, row, context, accepted, steps, decoding)
     for place in range(fresh):
-        count_gap(world.gaps, first_end - world.requests[world.fresh[r, place]]["last"], 1.0)
+        count_gap(gaps, first_end - world.requests[world.lanes[r, FRESH, place]]["last"], 1)
     if decoding > fresh:
-        count_gap(world.gaps, first_end - replica["last_decode"], float(decoding - fresh))
+        count_gap(gaps, first_end - replica["last_decode"], decoding - fresh)
 
 
 @compiled
 def _count_run(
-    gaps: Records, times: StepTimes, values: Records, context: float, accepted: float, steps: int, weight: float
+    gaps: Records, times: Records, row: int, context: float, accepted: float, steps: int, weight: int
 ) -> None:
     """The steps of a run but its first, in pieces whose steps differ by less than a bin."""
-    second = line(times.context_knots, values, context + accepted)
-    last = line(times.context_knots, values, context + accepted * (steps - 1))
+    second = line(times, CONTEXT_KNOTS, row, context + accepted)
+    last = line(times, CONTEXT_KNOTS, row, context + accepted * (steps - 1))
     pieces = min(int(abs(math.log(last / second)) / BIN_WIDTH) + 1, steps - 1, MOST_PIECES)
     if pieces == 1:
         count_gap(gaps, 0.5 * (second + last), weight * (steps - 1))
         return
     for place in range(pieces):
         begin, end = 1 + (steps - 1) * place // pieces, 1 + (steps - 1) * (place + 1) // pieces
-        middle = line(times.context_knots, values, context + accepted * 0.5 * (begin + end - 1))
+        middle = line(times, CONTEXT_KNOTS, row, context + accepted * 0.5 * (begin + end - 1))
         count_gap(gaps, middle, weight * (end - begin))
 
 
@@ -77,19 +76,19 @@ def add_areas(replica: Records, taken: int) -> None:
 
 
 @compiled
-def record_event(world: World, now: float) -> None:
+def record_event(world: World, timeline: Records, now: float) -> None:
     """A line of the timeline: time, running, waiting, share of blocks in use; all replicas together."""
-    counts, timeline = world.counts, world.timeline
-    counts[EVENTS] += 1
-    if counts[EVENTS] % counts[STRIDE] != 0:
+    rules = world.settings[0]
+    rules["events"] += 1
+    if rules["events"] % rules["stride"] != 0:
         return
-    if counts[PLACES] == len(timeline):
+    if rules["places"] == len(timeline):
         for place in range(len(timeline) // 2):
             for column in range(4):
                 timeline[place, column] = timeline[2 * place + 1, column]
-        counts[PLACES] = len(timeline) // 2
-        counts[STRIDE] *= 2
-        if counts[EVENTS] % counts[STRIDE] != 0:
+        rules["places"] = len(timeline) // 2
+        rules["stride"] *= 2
+        if rules["events"] % rules["stride"] != 0:
             return
     running, waiting, used, capacity = 0, 0, 0, 0
     for r in range(len(world.replicas)):
@@ -98,11 +97,9 @@ def record_event(world: World, now: float) -> None:
         waiting += replica["waiting"]
         used += replica["used"]
         capacity += replica["capacity"]
-    place = counts[PLACES]
+    place = rules["places"]
     timeline[place, 0] = now
     timeline[place, 1] = running
     timeline[place, 2] = waiting
     timeline[place, 3] = used / capacity
-    counts[PLACES] += 1
-
-
+    rules["places"] += 1

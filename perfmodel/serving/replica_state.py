@@ -5,7 +5,7 @@ that joined at clock g with c tokens in its cache holds c − g + clock of them 
 offsets gives the mean context, the number of offsets by their remainder modulo the block size gives the blocks that any
 number of further tokens takes, and a heap of the clocks at which answers end gives the next finish.
 
-May import: step_sums, compiling.
+May import: compiling.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from perfmodel.serving.compiling import compiled
-from perfmodel.serving.step_sums import StepTimes
 
 Records: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -25,17 +24,17 @@ IDLE, WAKING, PROMPTS, DECODING = 0, 1, 2, 3  # what a replica is doing
 
 REQUEST = np.dtype(
     [
-        ("arrival", "f8"), ("start", "f8"), ("first", "f8"), ("finish", "f8"),
+        ("arrival", "f8"),  # in a closed loop, until it is sent: how long its user thinks
+        ("start", "f8"), ("first", "f8"), ("finish", "f8"),
         ("delay", "f8"),  # outside of the engine: load generator, tokeniser, network
         ("last", "f8"),  # when its newest token came, where that is not its replica's last decode step
         ("offset", "i8"),  # tokens in its cache, less its replica's clock of tokens
         ("prompt", "i4"), ("output", "i4"), ("made", "i4"),  # tokens; `made` is kept up only while it does not decode
-        ("computed", "i4"),  # tokens of its prompt in the cache, while it is being computed
+        ("computed", "i4"),  # tokens of its prompt in the cache, while it is computed or moves; 0 where none are
         ("group", "i4"),  # of requests whose prompts start alike; NONE for none
         ("next", "i4"),  # behind it in the queue
         ("older", "i4"), ("newer", "i4"),  # running requests in the order of their admission
-        ("replica", "i4"),
-        ("moved", "i4"),  # 1: its cache came from a replica that computes prompts, and was not yet lost
+        ("choice", "i4"), ("replica", "i4"),  # its number in the router's list, and where it came to
     ],
     align=True,
 )  # fmt: skip
@@ -58,63 +57,48 @@ REPLICA = np.dtype(
 )  # fmt: skip
 
 
-class Rules(NamedTuple):
-    """A scheduler's settings; `EnginePolicy` and the settings of `simulate` say what they mean."""
+# a scheduler's settings, and what the loop counts; `EnginePolicy` and the settings of `simulate` say what they mean
+RULES = np.dtype(
+    [
+        ("mixed", "i8"), ("whole", "i8"), ("chunk", "i8"), ("max_sequences", "i8"), ("block", "i8"),
+        ("step_tokens", "i8"),  # of each running sequence: one, and those drafted
+        ("accepted", "f8"), ("shared_blocks", "i8"), ("prompt_replicas", "i8"), ("router", "i8"), ("users", "i8"),
+        ("shared_row", "i8"), ("chunk_row", "i8"),  # of the step table's layout
+        ("transfer_seconds", "f8"),  # for each token of a cache
+        ("delay_seconds", "f8"), ("delay_token_seconds", "f8"), ("delay_flight_seconds", "f8"), ("delay_steps", "f8"),
+        ("pending", "i8"), ("issued", "i8"), ("flight", "i8"),  # requests: to arrive later, sent so far, unanswered
+        ("places", "i8"), ("stride", "i8"), ("events", "i8"),  # of the timeline
+    ],
+    align=True,
+)  # fmt: skip
 
-    mixed: bool
-    whole: bool
-    chunk: int
-    max_sequences: int
-    block: int
-    step_tokens: int  # of each running sequence: one, and those drafted
-    accepted: float
-    shared_blocks: int
-    prompt_replicas: int
-    router: int
-    transfer_seconds: float  # for each token of a cache
-    delay_seconds: float
-    delay_token_seconds: float
-    delay_flight_seconds: float
-    delay_steps: float
-    users: int
+# rows of World.lanes, of one replica each: a heap of the clocks at which answers end, and whose they are; prompts that
+# end with the step under way; sequences that have not decoded since they joined; sequences by the remainder of their
+# offset modulo the block
+TARGETS, HOLDERS, COMPLETING, FRESH, PHASES = range(5)
+LANES = 5
+# columns of World.starts: users (NONE: not kept), and neighbours in the list of those nobody uses
+USERS, OLDER, NEWER = range(3)
 
 
 class World(NamedTuple):
-    """Everything that a simulation holds; rows are replicas.
+    """Everything that a simulation holds, in few arrays: compiled functions hand it on field by field.
 
     Args:
-        choices: the replica of each request, counted in its pool, where the router leaves it to a list.
-        targets, holders: heaps of the clocks at which answers end, and whose they are. completing: prompts that end
-            with the step under way. fresh: sequences that have not decoded since they joined. phases: sequences by
-            the remainder of their offset modulo the block.
-        starts: of groups of prompts: users (NONE: not kept), and neighbours in the list of those nobody uses, least
-            recent first; its last column is the list's two ends.
-        pending_seconds, pending: a heap of requests that arrive later. think_seconds: of users between requests.
-        counts: pending, issued, waiting places in the timeline, its stride, events.
+        requests: of `REQUEST`, (n,). replicas: of `REPLICA`, (replicas,). lanes: (replicas, `LANES`, places).
+        starts: of groups of prompts, (replicas, groups + 1, 3); the last group is the two ends of the list.
+        times: step tables laid out: of replicas that decode, and of those that compute prompts only (2, rows, knots).
+        later_seconds, later: a heap of requests that arrive later. settings: of `RULES`, (1,).
     """
 
     requests: Records
     replicas: Records
-    choices: Records
-    targets: Records
-    holders: Records
-    completing: Records
-    fresh: Records
-    phases: Records
+    lanes: Records
     starts: Records
-    pending_seconds: Records
-    pending: Records
-    think_seconds: Records
-    gaps: Records
-    timeline: Records
-    counts: Records
-    times: StepTimes
-    prompt_times: StepTimes
-    rules: Rules
-
-
-PENDING, ISSUED, PLACES, STRIDE, EVENTS, FLIGHT = range(6)  # of World.counts
-USERS, OLDER, NEWER = range(3)  # of World.starts
+    times: Records
+    later_seconds: Records
+    later: Records
+    settings: Records
 
 
 @compiled
@@ -122,7 +106,7 @@ def tokens_after(steps: int, accepted: float) -> int:
     """Tokens of a sequence after that many steps; a fraction of a token waits for a later step."""
     if accepted == 1.0:
         return steps
-    return int(math.floor(steps * accepted + 1e-9))
+    return math.floor(steps * accepted + 1e-9)
 
 
 @compiled
@@ -142,67 +126,92 @@ def ceil_blocks(tokens: int, block: int) -> int:
 
 
 @compiled
-def growth(phases: Records, decoding: int, clock: int, tokens: int) -> int:
-    """Blocks that the next `tokens` tokens of every decoding sequence take; phases of one replica."""
-    block = len(phases)
+def growth(lanes: Records, r: int, block: int, decoding: int, clock: int, tokens: int) -> int:
+    """Blocks that the next `tokens` tokens of every decoding sequence take."""
     blocks = tokens // block * decoding
-    for t in range(tokens % block):
-        blocks += phases[(-(clock + t)) % block]
+    left = tokens % block
+    phase = (-clock) % block
+    while left > 0:  # the sequences that now fill their last block
+        blocks += lanes[r, PHASES, phase]
+        phase = phase - 1 if phase > 0 else block - 1
+        left -= 1
     return blocks
 
 
 @compiled
-def push_target(targets: Records, holders: Records, size: int, target: int, holder: int) -> None:
+def push_target(lanes: Records, r: int, size: int, target: int, holder: int) -> None:
     """Onto a heap of `size`."""
     child = size
     while child > 0:
         parent = (child - 1) >> 1
-        if targets[parent] <= target:
+        if lanes[r, TARGETS, parent] <= target:
             break
-        targets[child] = targets[parent]
-        holders[child] = holders[parent]
+        lanes[r, TARGETS, child] = lanes[r, TARGETS, parent]
+        lanes[r, HOLDERS, child] = lanes[r, HOLDERS, parent]
         child = parent
-    targets[child] = target
-    holders[child] = holder
+    lanes[r, TARGETS, child] = target
+    lanes[r, HOLDERS, child] = holder
 
 
 @compiled
-def pop_target(targets: Records, holders: Records, size: int) -> None:
-    """The least off a heap of `size`."""
-    _refill(targets, holders, size - 1, 0)
-
-
-@compiled
-def drop_target(targets: Records, holders: Records, size: int, place: int) -> None:
-    """An entry off a heap of `size`: up to the top, and off."""
-    target, holder = targets[place], holders[place]
+def drop_target(lanes: Records, r: int, size: int, place: int) -> None:
+    """An entry off a heap of `size`: up to the top, and the last one down from there."""
     while place > 0:
         parent = (place - 1) >> 1
-        targets[place] = targets[parent]
-        holders[place] = holders[parent]
+        lanes[r, TARGETS, place] = lanes[r, TARGETS, parent]
+        lanes[r, HOLDERS, place] = lanes[r, HOLDERS, parent]
         place = parent
-    targets[0] = target
-    holders[0] = holder
-    _refill(targets, holders, size - 1, 0)
+    size -= 1
+    target, holder = lanes[r, TARGETS, size], lanes[r, HOLDERS, size]
+    while True:
+        child = 2 * place + 1
+        if child >= size:
+            break
+        if child + 1 < size and lanes[r, TARGETS, child + 1] < lanes[r, TARGETS, child]:
+            child += 1
+        if lanes[r, TARGETS, child] >= target:
+            break
+        lanes[r, TARGETS, place] = lanes[r, TARGETS, child]
+        lanes[r, HOLDERS, place] = lanes[r, HOLDERS, child]
+        place = child
+    lanes[r, TARGETS, place] = target
+    lanes[r, HOLDERS, place] = holder
 
 
 @compiled
-def _refill(targets: Records, holders: Records, size: int, hole: int) -> None:
-    """The last entry into a hole near the top, and down to its place; `size` counts what remains."""
-    target, holder = targets[size], holders[size]
+def push_later(seconds: Records, later: Records, size: int, when: float, i: int) -> None:
+    """Onto the heap of requests that arrive later."""
+    child = size
+    while child > 0:
+        parent = (child - 1) >> 1
+        if seconds[parent] <= when:
+            break
+        seconds[child] = seconds[parent]
+        later[child] = later[parent]
+        child = parent
+    seconds[child] = when
+    later[child] = i
+
+
+@compiled
+def pop_later(seconds: Records, later: Records, size: int) -> None:
+    """The earliest off the heap of requests that arrive later."""
+    size -= 1
+    when, i = seconds[size], later[size]
+    place = 0
     while True:
-        child = 2 * hole + 1
+        child = 2 * place + 1
         if child >= size:
             break
-        if child + 1 < size and targets[child + 1] < targets[child]:
+        if child + 1 < size and seconds[child + 1] < seconds[child]:
             child += 1
-        if targets[child] >= target:
+        if seconds[child] >= when:
             break
-        targets[hole] = targets[child]
-        holders[hole] = holders[child]
-        hole = child
-    targets[hole] = target
-    holders[hole] = holder
+        seconds[place] = seconds[child]
+        later[place] = later[child]
+        place = child
+    seconds[place] = when
+    later[place] = i
 
 
 @compiled

@@ -139,8 +139,12 @@ def check_settings(
         if limit is not None:
             positive[f"{name} objective"] = limit
     problems = [f"{name} must be a whole number of at least 1, not {n}" for name, n in counts.items() if n < 1]
-    problems += [f"{name} must be above 0, not {value:g}" for name, value in positive.items() if not 0 < value < math.inf]
-    problems += [f"{name} must be 0 or more, not {value:g}" for name, value in natural.items() if not 0 <= value < math.inf]
+    problems += [
+        f"{name} must be above 0, not {value:g}" for name, value in positive.items() if not 0 < value < math.inf
+    ]
+    problems += [
+        f"{name} must be 0 or more, not {value:g}" for name, value in natural.items() if not 0 <= value < math.inf
+    ]
     total = max(replicas, 1)
     if disaggregation is not None:
         total = disaggregation.prompt_replicas + disaggregation.decode_replicas

@@ -32,10 +32,10 @@ from perfmodel.serving.simulation_settings import (
     check_table,
 )
 from perfmodel.serving.step_table import StepTable
-from perfmodel.serving.workload import Array, Counts, Workload, check_workload
+from perfmodel.serving.workload import Array, Workload, check_workload
 
 if TYPE_CHECKING:
-    from perfmodel.serving.replica_state import Rules, World
+    from perfmodel.serving.replica_state import World
 
 WHOLE_PROMPT_TOKENS = 8192  # of a step where an engine does not cut prompts; a longer one has a step of its own
 PLACES = 2048  # of the timeline
@@ -131,9 +131,9 @@ def simulate(
         front_end=front_end,
     )  # fmt: skip
     served, rejected, cut = _servable(deployment, workload)
-    world = _run(deployment, served)
+    run = _run(deployment, served)
     saturated = _saturated_rate(deployment, served)
-    return _result(deployment, served, world, saturated, rejected, cut, objective)
+    return _result(deployment, served, run, saturated, rejected, cut, objective)
 
 
 # ------------------------------------------------------------------------------------------------ what is served
@@ -173,85 +173,99 @@ def _servable(deployment: _Deployment, workload: Workload) -> tuple[Workload, di
 # ------------------------------------------------------------------------------------------------------- running
 
 
-def _run(deployment: _Deployment, workload: Workload) -> World:
-    from perfmodel.serving.event_loop import run_events
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A simulation that has come to its end: all requests and replicas, gaps between tokens, the timeline."""
 
-    world = _world(deployment, workload)
+    world: World
+    gaps: Array
+    timeline: Array
+
+
+def _run(deployment: _Deployment, workload: Workload) -> _Run:
+    from perfmodel.serving.event_loop import run_events
+    from perfmodel.serving.event_records import BINS
+
+    run = _Run(_world(deployment, workload), np.zeros(BINS), np.zeros((PLACES, 4)))
     opened = min(workload.users, len(workload)) if workload.users else len(workload)
-    run_events(world, opened)
-    return world
+    run_events(run.world, run.gaps, run.timeline, opened)
+    return run
 
 
 def _world(deployment: _Deployment, workload: Workload) -> World:
     """Everything before the first arrival."""
-    from perfmodel.serving.event_records import BINS
-    from perfmodel.serving.replica_state import FLIGHT, ISSUED, STRIDE, World
-    from perfmodel.serving.step_sums import step_times
+    from perfmodel.serving.replica_state import LANES, World
 
     policy, count, requests = deployment.policy, deployment.replicas, len(workload)
-    places = policy.max_sequences
-    split, speculation = deployment.disaggregation, deployment.speculation
-    settings = {
-        "max_sequences": places,
-        "capture_sizes": policy.capture_sizes,
-        "drafts": speculation.drafts if speculation else 0,
-        "draft_cost": speculation.draft_cost if speculation else 0.0,
-    }
-    times = step_times(deployment.table, **settings)
-    own = split.prompt_table if split else None
-    pending = workload.users + (requests if split else 0) + 1
-    counts = np.zeros(8, dtype=np.int64)
-    counts[STRIDE] = 1
-    counts[ISSUED] = min(workload.users, requests)
-    counts[FLIGHT] = 0
-    think = workload.think_seconds
+    later = workload.users + (requests if deployment.disaggregation else 0) + 1
     return World(
         requests=_request_records(deployment, workload),
         replicas=_replica_records(deployment),
-        choices=_choices(deployment, requests),
-        targets=np.zeros((count, places + 1), dtype=np.int64),
-        holders=np.zeros((count, places + 1), dtype=np.int32),
-        completing=np.zeros((count, places + 1), dtype=np.int32),
-        fresh=np.zeros((count, places + 1), dtype=np.int32),
-        phases=np.zeros((count, policy.block_tokens), dtype=np.int64),
+        lanes=np.zeros((count, LANES, max(policy.max_sequences + 1, policy.block_tokens)), dtype=np.int64),
         starts=_starts(deployment),
-        pending_seconds=np.zeros(pending),
-        pending=np.zeros(pending, dtype=np.int32),
-        think_seconds=think if len(think) else np.zeros(requests if workload.users else 1),
-        gaps=np.zeros(BINS),
-        timeline=np.zeros((PLACES, 4)),
-        counts=counts,
-        times=times,
-        prompt_times=step_times(own, **settings) if own else times,
-        rules=_rules(deployment, workload),
+        times=_times(deployment),
+        later_seconds=np.zeros(later),
+        later=np.zeros(later, dtype=np.int64),
+        settings=_rules(deployment, workload),
     )
 
 
-def _rules(deployment: _Deployment, workload: Workload) -> Rules:
+def _times(deployment: _Deployment) -> Array:
+    from perfmodel.serving.step_sums import lay_out
+
+    policy, split, speculation = deployment.policy, deployment.disaggregation, deployment.speculation
+    tables = (
+        [deployment.table] + [split.prompt_table or deployment.table] * (split is not None)
+        if split
+        else [deployment.table]
+    )
+    width = 0
+    for _ in range(2):  # once to find the widest
+        laid_out = [
+            lay_out(
+                table, max_sequences=policy.max_sequences, capture_sizes=policy.capture_sizes, width=width,
+                drafts=speculation.drafts if speculation else 0,
+                draft_cost=speculation.draft_cost if speculation else 0.0,
+            )
+            for table in tables
+        ]  # fmt: skip
+        width = max(each.shape[1] for each in laid_out)
+    return np.array(laid_out)
+
+
+def _rules(deployment: _Deployment, workload: Workload) -> np.ndarray[Any, Any]:
     from perfmodel.serving.event_loop import LEAST_LOADED, LISTED, PREFIX_AWARE
-    from perfmodel.serving.replica_state import Rules
+    from perfmodel.serving.replica_state import RULES
+    from perfmodel.serving.step_sums import chunk_row, shared_row
 
     policy, split, front = deployment.policy, deployment.disaggregation, deployment.front_end
     speculation = deployment.speculation
-    routers = {"least-loaded": LEAST_LOADED, "prefix-aware": PREFIX_AWARE}
-    return Rules(
-        mixed=policy.mixed and deployment.table.mixed,
-        whole=policy.chunk_tokens == 0,
-        chunk=policy.chunk_tokens or WHOLE_PROMPT_TOKENS,
-        max_sequences=policy.max_sequences,
-        block=policy.block_tokens,
-        step_tokens=1 + (speculation.drafts if speculation else 0),
-        accepted=float(deployment.accepted),
-        shared_blocks=deployment.shared_blocks,
-        prompt_replicas=deployment.prompt_replicas,
-        router=routers.get(deployment.router, LISTED),
-        transfer_seconds=float(split.cache_bytes_per_token / split.link_bytes_per_second) if split else 0.0,
-        delay_seconds=float(front.request_seconds),
-        delay_token_seconds=float(front.input_token_seconds),
-        delay_flight_seconds=float(front.in_flight_seconds),
-        delay_steps=float(front.waiting_steps),
-        users=workload.users,
-    )
+    values = {
+        "mixed": policy.mixed and deployment.table.mixed,
+        "whole": policy.chunk_tokens == 0,
+        "chunk": policy.chunk_tokens or WHOLE_PROMPT_TOKENS,
+        "max_sequences": policy.max_sequences,
+        "block": policy.block_tokens,
+        "step_tokens": 1 + (speculation.drafts if speculation else 0),
+        "accepted": deployment.accepted,
+        "shared_blocks": deployment.shared_blocks,
+        "prompt_replicas": deployment.prompt_replicas,
+        "router": {"least-loaded": LEAST_LOADED, "prefix-aware": PREFIX_AWARE}.get(deployment.router, LISTED),
+        "users": workload.users,
+        "shared_row": shared_row(policy.max_sequences),
+        "chunk_row": chunk_row(policy.max_sequences),
+        "transfer_seconds": split.cache_bytes_per_token / split.link_bytes_per_second if split else 0.0,
+        "delay_seconds": front.request_seconds,
+        "delay_token_seconds": front.input_token_seconds,
+        "delay_flight_seconds": front.in_flight_seconds,
+        "delay_steps": front.waiting_steps,
+        "issued": min(workload.users, len(workload)),
+        "stride": 1,
+    }
+    rules = np.zeros(1, dtype=RULES)
+    for name, value in values.items():
+        rules[name] = value
+    return rules
 
 
 def _request_records(deployment: _Deployment, workload: Workload) -> np.ndarray[Any, Any]:
@@ -259,9 +273,14 @@ def _request_records(deployment: _Deployment, workload: Workload) -> np.ndarray[
 
     records = np.zeros(len(workload), dtype=REQUEST)
     records["arrival"] = workload.arrival_seconds
+    if len(workload.think_seconds):
+        records["arrival"][workload.users :] = workload.think_seconds[workload.users :]
     records["prompt"] = workload.input_tokens
     records["output"] = workload.output_tokens
     records["start"] = records["finish"] = -1.0
+    records["choice"] = np.arange(len(workload))
+    if deployment.router == "random":
+        records["choice"] = np.random.default_rng([deployment.seed, 6]).integers(0, 1 << 30, len(workload))
     records["group"] = NONE
     shared = deployment.shared_blocks * deployment.policy.block_tokens
     if shared and deployment.prefix is not None:
@@ -282,19 +301,11 @@ def _replica_records(deployment: _Deployment) -> np.ndarray[Any, Any]:
     return records
 
 
-def _choices(deployment: _Deployment, requests: int) -> Counts:
-    """The replica of each request, where the router follows a list."""
-    if deployment.router == "random":
-        random = np.random.default_rng([deployment.seed, 6])
-        return random.integers(0, 1 << 30, requests).astype(np.int32)
-    return np.arange(requests, dtype=np.int32)
-
-
 def _starts(deployment: _Deployment) -> np.ndarray[Any, Any]:
     from perfmodel.serving.replica_state import NONE, USERS
 
     groups = deployment.prefix.groups if deployment.shared_blocks and deployment.prefix else 0
-    starts = np.full((deployment.replicas, groups + 1, 3), groups, dtype=np.int32)
+    starts = np.full((deployment.replicas, groups + 1, 3), groups, dtype=np.int64)
     starts[:, :, USERS] = NONE
     return starts
 
@@ -314,7 +325,7 @@ def _saturated_rate(deployment: _Deployment, workload: Workload) -> float:
         input_tokens=workload.input_tokens[chosen],
         output_tokens=workload.output_tokens[chosen],
     )
-    finish = np.sort(_run(replace(deployment, front_end=FrontEnd()), crowd).requests["finish"])
+    finish = np.sort(_run(replace(deployment, front_end=FrontEnd()), crowd).world.requests["finish"])
     begin, end = (float(finish[int(share * (needed - 1))]) for share in SETTLED)
     if end <= begin:  # all of that part ends in one step
         return needed / float(finish[-1])
@@ -332,13 +343,12 @@ def _queue_grows(arrival: Array, start: Array, finish: Array) -> bool:
 
 
 def _result(
-    deployment: _Deployment, workload: Workload, world: World, saturated: float, rejected: Mapping[str, int], cut: int,
+    deployment: _Deployment, workload: Workload, run: _Run, saturated: float, rejected: Mapping[str, int], cut: int,
     objective: Objective,
 ) -> SimulationResult:  # fmt: skip
     from perfmodel.serving.event_records import BIN_WIDTH, LEAST_GAP_SECONDS
-    from perfmodel.serving.replica_state import PLACES as USED_PLACES
 
-    requests, replicas = world.requests, world.replicas
+    requests, replicas = run.world.requests, run.world.replicas
     order: Any = np.argsort(requests["arrival"], kind="stable") if workload.users else slice(None)
     found = requests[order] if workload.users else requests
     arrival, start = found["arrival"].copy(), found["start"].copy()
@@ -346,7 +356,7 @@ def _result(
     seconds = float(finish.max() - arrival[0])
     utilisation = 1.0 if workload.users else workload.rate / saturated
     stable = bool(workload.users) or (utilisation < 1 and not _queue_grows(arrival, start, finish))
-    lines = world.timeline[: world.counts[USED_PLACES]]
+    lines = run.timeline[: run.world.settings[0]["places"]]
     decoders = replicas[deployment.prompt_replicas :]
     return SimulationResult(
         arrival_seconds=arrival,
@@ -367,8 +377,8 @@ def _result(
         cache_mean=float(decoders["blocks_area"].sum()) / (seconds * float(decoders["capacity"].sum())),
         cache_max=float((decoders["most_used"] / decoders["capacity"]).max()),
         busy=float(replicas["busy"].sum()) / (seconds * len(replicas)),
-        gap_seconds=LEAST_GAP_SECONDS * np.exp(BIN_WIDTH * (np.arange(len(world.gaps)) + 0.5)),
-        gap_counts=world.gaps,
+        gap_seconds=LEAST_GAP_SECONDS * np.exp(BIN_WIDTH * (np.arange(len(run.gaps)) + 0.5)),
+        gap_counts=run.gaps,
         timeline=Timeline(
             seconds=lines[:, 0].copy(),
             running=lines[:, 1].copy(),
@@ -390,7 +400,9 @@ def _notes(
     if math.isinf(utilisation):
         notes.append("all requests arrive at once: how long they wait says nothing of a steady load")
     elif utilisation >= 1:
-        notes.append(f"requests arrive {utilisation:.2f} times as fast as they can be answered: the longer the run, the longer the waits")
+        notes.append(
+            f"requests arrive {utilisation:.2f} times as fast as they can be answered: the longer the run, the longer the waits"
+        )
     elif not stable:
         notes.append("waits grow from the first requests to the last")
     if deployment.prefix is not None and not deployment.shared_blocks:

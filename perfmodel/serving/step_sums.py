@@ -1,4 +1,4 @@
-"""Step tables laid out for a loop over events, and the time of many steps at once.
+"""A step table laid out for the loop over events, and the time of many steps at once.
 
 A run of k decode steps of B sequences sees the mean contexts T + a, T + 2a, …, T + k·a; between two knots the table is
 linear there, so that the steps of a piece add up as an arithmetic series,
@@ -11,52 +11,46 @@ and how many of them fill a given time is the root of a quadratic. May import: s
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from perfmodel.serving.compiling import compiled
+from perfmodel.serving.compiling import compiled, compiled_entry
 from perfmodel.serving.step_table import Array, StepTable, bilinear, interpolate
 
-
-class StepTimes(NamedTuple):
-    """A step table for one scheduler; every row of knots begins at 0, and values hold below the first own knot.
-
-    Args:
-        token_knots, token_seconds: of everything but attention and logits.
-        context_knots: mean keys of running sequences. alone_seconds: of a step of B of them without prompts
-            (B, knots), padded to captured sizes, drafts included. shared_seconds: what they and the host add to a step
-            that computes prompts, beside its tokens (B, knots).
-        chunk_knots, chunk_context_knots, chunk_seconds: attention of a chunk of a prompt.
-    """
-
-    token_knots: Array
-    token_seconds: Array
-    context_knots: Array
-    alone_seconds: Array
-    shared_seconds: Array
-    chunk_knots: Array
-    chunk_context_knots: Array
-    chunk_seconds: Array
+# rows of the layout; each begins with a knot at 0 and all are equally long
+TOKEN_KNOTS, TOKEN_SECONDS = 0, 1  # of everything but attention and logits
+CONTEXT_KNOTS = 2  # mean keys of running sequences
+CHUNK_KNOTS, CHUNK_CONTEXTS = 3, 4  # tokens of a chunk, and keys that its last one sees
+ALONE = 5  # + B: steps of B sequences without prompts
 
 
-def step_times(
+def shared_row(max_sequences: int) -> int:
+    """+ B: what B sequences and the host add to a step that computes prompts, beside its tokens."""
+    return ALONE + max_sequences + 1
+
+
+def chunk_row(max_sequences: int) -> int:
+    """+ knot: attention of a chunk of so many tokens, by context."""
+    return shared_row(max_sequences) + max_sequences + 1
+
+
+def lay_out(
     table: StepTable,
     *,
     max_sequences: int,
     capture_sizes: tuple[int, ...] = (),
     drafts: int = 0,
     draft_cost: float = 0.0,
-) -> StepTimes:
-    """A step table as the loop reads it.
+    width: int = 0,
+) -> Array:
+    """A step table as the loop reads it: rows as named above, (rows, knots).
 
     Args:
         max_sequences: that run at once. capture_sizes: batches that steps without prompts are padded to.
         drafts: tokens drafted for each sequence in a step, which are computed with it. draft_cost: of one drafted
-            token, as a share of a step without prompts.
+            token, as a share of a step without prompts. width: knots at least.
     """
-    tokens, token_seconds = _from_zero(table.tokens, table.token_seconds)
-    contexts, _ = _from_zero(table.decode_context, table.decode_context)
+    contexts = _from_zero(table.decode_context)
     batch = np.arange(max_sequences + 1, dtype=float)
     attention = bilinear(
         table.decode_batch, table.decode_context, table.decode_seconds, batch[:, None], contexts[None, :]
@@ -66,39 +60,40 @@ def step_times(
     place = np.searchsorted(sizes, batch)
     padded = np.where(place < len(sizes), np.append(sizes, 0.0)[place], batch)
     work = interpolate(table.tokens, table.token_seconds, padded * (1 + drafts))
-    alone = (own + (work + table.fixed_seconds)[:, None]) * (1 + drafts * draft_cost)
-    drafting = alone * (drafts * draft_cost / (1 + drafts * draft_cost))
-    shared = own + drafting + table.fixed_seconds
+    undrafted = own + (work + table.fixed_seconds)[:, None]
+    shared = own + undrafted * (drafts * draft_cost) + table.fixed_seconds
     shared[0] = table.fixed_seconds
-    chunks, chunk_seconds = _from_zero(table.prefill_tokens, table.prefill_seconds)
-    chunk_contexts, by_context = _from_zero(table.prefill_context, chunk_seconds.T)
-    return StepTimes(
-        token_knots=tokens,
-        token_seconds=token_seconds,
-        context_knots=contexts,
-        alone_seconds=np.ascontiguousarray(alone),
-        shared_seconds=np.ascontiguousarray(shared),
-        chunk_knots=chunks,
-        chunk_context_knots=chunk_contexts,
-        chunk_seconds=np.ascontiguousarray(by_context.T),
+    tokens, chunks, chunk_contexts = map(_from_zero, (table.tokens, table.prefill_tokens, table.prefill_context))
+    by_chunk = bilinear(
+        table.prefill_tokens, table.prefill_context, table.prefill_seconds, chunks[:, None], chunk_contexts[None, :]
     )
+    width = max(width, *map(len, (tokens, contexts, chunks, chunk_contexts)))
+    rows = [
+        tokens[None, :], interpolate(table.tokens, table.token_seconds, tokens)[None, :], contexts[None, :],
+        chunks[None, :], chunk_contexts[None, :], undrafted * (1 + drafts * draft_cost), shared,
+        _lengthened(by_chunk.T, width).T,
+    ]  # fmt: skip
+    return np.concatenate([_lengthened(row, width) for row in rows])
 
 
-def _from_zero(knots: Array, values: Array) -> tuple[Array, Array]:
-    """The same table with a first knot at 0, where the first value holds."""
-    knots, values = np.asarray(knots, dtype=float), np.asarray(values, dtype=float)
-    if knots[0] <= 0:
-        return np.ascontiguousarray(knots), np.ascontiguousarray(values)
-    return np.concatenate([[0.0], knots]), np.concatenate([values[:1], values])
+def _from_zero(knots: Array) -> Array:
+    """With a first knot at 0; the first value holds up to the first own knot."""
+    return np.asarray(knots, dtype=float) if knots[0] <= 0 else np.concatenate([[0.0], knots])
+
+
+def _lengthened(rows: Array, width: int) -> Array:
+    """Longer rows of knots or values, on along the last piece."""
+    beyond = np.arange(1, width - rows.shape[1] + 1)
+    return np.concatenate([rows, rows[:, -1:] + beyond * (rows[:, -1:] - rows[:, -2:-1])], axis=1)
 
 
 @compiled
-def piece(knots: Array, x: float) -> int:
-    """The piece that x lies on: the last knot not above it, but never the very last one."""
-    low, high = 0, len(knots) - 2
+def piece(times: Array, row: int, x: float) -> int:
+    """The piece of a row of knots that x lies on: the last knot not above it, but never the very last one."""
+    low, high = 0, times.shape[1] - 2
     while low < high:
         middle = (low + high + 1) >> 1
-        if knots[middle] <= x:
+        if times[row, middle] <= x:
             low = middle
         else:
             high = middle - 1
@@ -106,37 +101,39 @@ def piece(knots: Array, x: float) -> int:
 
 
 @compiled
-def line(knots: Array, values: Array, x: float) -> float:
-    """Linear between knots, and on along the last piece."""
-    i = piece(knots, x)
-    return values[i] + (values[i + 1] - values[i]) / (knots[i + 1] - knots[i]) * (x - knots[i])  # type: ignore[no-any-return]
+def line(times: Array, knots: int, row: int, x: float) -> float:
+    """Linear between the knots of one row, values of another, and on along the last piece."""
+    i = piece(times, knots, x)
+    share = (x - times[knots, i]) / (times[knots, i + 1] - times[knots, i])
+    return times[row, i] * (1.0 - share) + times[row, i + 1] * share  # type: ignore[no-any-return]
 
 
 @compiled
-def plane(rows: Array, columns: Array, values: Array, x: float, y: float) -> float:
-    """As `line` over two sizes."""
-    i, j = piece(rows, x), piece(columns, y)
-    u = (x - rows[i]) / (rows[i + 1] - rows[i])
-    v = (y - columns[j]) / (columns[j + 1] - columns[j])
-    low = values[i, j] * (1 - v) + values[i, j + 1] * v
-    high = values[i + 1, j] * (1 - v) + values[i + 1, j + 1] * v
-    return low * (1 - u) + high * u  # type: ignore[no-any-return]
+def chunk_seconds(times: Array, row: int, tokens: float, context: float) -> float:
+    """Attention of a chunk; its table begins at a row."""
+    i, j = piece(times, CHUNK_KNOTS, tokens), piece(times, CHUNK_CONTEXTS, context)
+    u = (tokens - times[CHUNK_KNOTS, i]) / (times[CHUNK_KNOTS, i + 1] - times[CHUNK_KNOTS, i])
+    v = (context - times[CHUNK_CONTEXTS, j]) / (times[CHUNK_CONTEXTS, j + 1] - times[CHUNK_CONTEXTS, j])
+    low = times[row + i, j] * (1.0 - v) + times[row + i, j + 1] * v
+    high = times[row + i + 1, j] * (1.0 - v) + times[row + i + 1, j + 1] * v
+    return low * (1.0 - u) + high * u  # type: ignore[no-any-return]
 
 
-@compiled
-def run_seconds(knots: Array, values: Array, context: float, growth: float, steps: int) -> float:
+@compiled_entry
+def run_seconds(times: Array, row: int, context: float, growth: float, steps: int) -> float:
     """Seconds of that many steps: the first sees `context` keys, each further one `growth` more."""
     total = 0.0
-    i = piece(knots, context)
-    last = len(knots) - 2
+    i = piece(times, CONTEXT_KNOTS, context)
+    last = times.shape[1] - 2
     while True:
-        while i < last and knots[i + 1] < context:
+        while i < last and times[CONTEXT_KNOTS, i + 1] < context:
             i += 1
-        slope = (values[i + 1] - values[i]) / (knots[i + 1] - knots[i])
+        knot, following = times[CONTEXT_KNOTS, i], times[CONTEXT_KNOTS, i + 1]
+        slope = (times[row, i + 1] - times[row, i]) / (following - knot)
         here = steps
         if i < last:
-            here = min(steps, int((knots[i + 1] - context) / growth) + 1)
-        first = values[i] + slope * (context - knots[i])
+            here = min(steps, int((following - context) / growth) + 1)
+        first = times[row, i] + slope * (context - knot)
         total += here * (first + 0.5 * slope * growth * (here - 1))
         steps -= here
         if steps <= 0:
@@ -144,20 +141,21 @@ def run_seconds(knots: Array, values: Array, context: float, growth: float, step
         context += here * growth
 
 
-@compiled
-def steps_until(knots: Array, values: Array, context: float, growth: float, most: int, seconds: float) -> int:
+@compiled_entry
+def steps_until(times: Array, row: int, context: float, growth: float, most: int, seconds: float) -> int:
     """How many of such steps, one at least and `most` at most, it takes until `seconds` have passed."""
     done = 0
-    i = piece(knots, context)
-    last = len(knots) - 2
+    i = piece(times, CONTEXT_KNOTS, context)
+    last = times.shape[1] - 2
     while True:
-        while i < last and knots[i + 1] < context:
+        while i < last and times[CONTEXT_KNOTS, i + 1] < context:
             i += 1
-        slope = (values[i + 1] - values[i]) / (knots[i + 1] - knots[i])
+        knot, following = times[CONTEXT_KNOTS, i], times[CONTEXT_KNOTS, i + 1]
+        slope = (times[row, i + 1] - times[row, i]) / (following - knot)
         here = most - done
         if i < last:
-            here = min(here, int((knots[i + 1] - context) / growth) + 1)
-        first = values[i] + slope * (context - knots[i])
+            here = min(here, int((following - context) / growth) + 1)
+        first = times[row, i] + slope * (context - knot)
         longer = 0.5 * slope * growth
         whole = here * (first + longer * (here - 1))
         if whole >= seconds:

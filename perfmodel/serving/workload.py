@@ -68,7 +68,9 @@ def check_workload(workload: Workload) -> None:
     if not 1 <= len(workload) <= MAX_REQUESTS:
         problems.append(f"needs between 1 and {MAX_REQUESTS:,} requests, not {len(workload):,}")
     if any(len(counts) != len(workload) for counts in lengths.values()):
-        problems.append(f"{len(workload):,} arrivals, but {' and '.join(f'{len(c):,}' for c in lengths.values())} lengths")
+        problems.append(
+            f"{len(workload):,} arrivals, but {' and '.join(f'{len(c):,}' for c in lengths.values())} lengths"
+        )
     if not np.all(np.isfinite(arrivals)) or np.any(arrivals < 0):
         problems.append("arrivals must be finite and not negative")
     elif np.any(np.diff(arrivals) < 0):
