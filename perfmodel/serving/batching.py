@@ -14,6 +14,8 @@ May import: replica_state, step_sums, compiling.
 
 from __future__ import annotations
 
+import math
+
 from perfmodel.serving.compiling import compiled
 from perfmodel.serving.replica_state import (
     COMPLETING,
@@ -215,7 +217,8 @@ def plan(world: World, r: int) -> None:
     elif decoding > 0:
         replica["doing"] = DECODING
         steps = steps_to(world.lanes[r, TARGETS, 0], rules["accepted"]) - replica["decode_steps"]
-        replica["steps"] = _steps_with_room(world, r, steps)
+        # nobody is admitted in the step of a preemption, but perhaps in the next one
+        replica["steps"] = 1 if preempted else _steps_with_room(world, r, steps)
         replica["end"] = replica["clock"] + decode_seconds(times, replica, rules["accepted"], replica["steps"])
     else:
         replica["doing"] = IDLE
@@ -339,8 +342,7 @@ def _admit_moved(world: World, r: int, i: int) -> bool:
     """As `_admit` for a request whose prompt was computed elsewhere: it decodes in this very step."""
     request, replica, rules = world.requests[i], world.replicas[r], world.settings[0]
     context = request["prompt"] + request["made"] - 1  # its newest token is not in the cache
-    step = tokens_after(replica["decode_steps"] + 1, rules["accepted"]) - replica["tokens"]
-    needed = ceil_blocks(context + step, rules["block"])
+    needed = ceil_blocks(context + math.ceil(rules["accepted"]), rules["block"])
     if needed + next_growth(world, r, 1) > replica["capacity"] - replica["used"]:
         return False
     _start_running(world, r, i, ceil_blocks(context, rules["block"]))

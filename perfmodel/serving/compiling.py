@@ -32,15 +32,17 @@ def has_compiler() -> bool:
 
 def compiled(function: Function) -> Function:
     """Compile a function that only compiled ones call; a module that uses this is imported inside functions only."""
-    return _compile(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    if not has_compiler():
+        return function
+    import numba
+
+    # ways in from Python take a third of the time that compiling takes
+    options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(error_model="numpy", **options)(function)  # type: ignore[no-any-return]
 
 
 def compiled_entry(function: Function) -> Function:
-    """Compile a function that Python calls; every such way in takes time to compile, too."""
-    return _compile(function, no_cfunc_wrapper=True)
-
-
-def _compile(function: Function, **options: bool) -> Function:
+    """Compile a function that Python calls, and keep it on disk with all that it calls."""
     if not has_compiler():
         return function
     import numba
@@ -49,10 +51,10 @@ def _compile(function: Function, **options: bool) -> Function:
     with suppress(OSError, RuntimeError):  # no folder can be written: compile anew in each process
         numba.config.CACHE_DIR = before or str(_cache_folder())
         try:
-            return numba.njit(cache=True, error_model="numpy", **options)(function)  # type: ignore[no-any-return]
+            return numba.njit(error_model="numpy", cache=True)(function)  # type: ignore[no-any-return]
         finally:
             numba.config.CACHE_DIR = before
-    return numba.njit(error_model="numpy", **options)(function)  # type: ignore[no-any-return]
+    return numba.njit(error_model="numpy")(function)  # type: ignore[no-any-return]
 
 
 @lru_cache(1)
