@@ -9,7 +9,7 @@ run out, are one run. Starts of prompts that nobody uses are kept while there is
 
 Several chunks share the launches of one step: the time of the table's smallest chunk counts once.
 
-May import: replica_state, step_sums, compiling.
+May import: kept_starts, replica_state, step_sums, compiling.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from __future__ import annotations
 import math
 
 from perfmodel.serving.compiling import compiled
+from perfmodel.serving.kept_starts import hold, leave_start, use_start
 from perfmodel.serving.replica_state import (
     COMPLETING,
     DECODING,
     FRESH,
     HOLDERS,
     IDLE,
-    NEWER,
     NONE,
-    OLDER,
     PHASES,
     PROMPTS,
     TARGETS,
     USERS,
+    Record,
     Records,
     World,
     ceil_blocks,
@@ -52,69 +52,6 @@ from perfmodel.serving.step_sums import (
     line,
     run_seconds,
 )
-
-# ------------------------------------------------------------------------------------------------- kept starts
-
-
-@compiled
-def kept(world: World, r: int, group: int) -> bool:
-    """Whether a replica holds the common start of a group of prompts."""
-    return group >= 0 and world.starts[r, group, USERS] >= 0  # type: ignore[no-any-return]
-
-
-@compiled
-def _lay_aside(starts: Records, r: int, group: int) -> None:
-    """At the recent end of the list of starts that nobody uses."""
-    end = starts.shape[1] - 1
-    recent = starts[r, end, OLDER]
-    starts[r, group, OLDER] = recent
-    starts[r, group, NEWER] = end
-    starts[r, recent, NEWER] = group
-    starts[r, end, OLDER] = group
-
-
-@compiled
-def _pick_up(starts: Records, r: int, group: int) -> None:
-    older, newer = starts[r, group, OLDER], starts[r, group, NEWER]
-    starts[r, older, NEWER] = newer
-    starts[r, newer, OLDER] = older
-
-
-@compiled
-def hold(world: World, r: int, blocks: int) -> None:
-    """Take blocks; starts that nobody uses give way."""
-    replica, starts = world.replicas[r], world.starts
-    replica["used"] += blocks
-    while replica["unused"] > 0 and replica["used"] + replica["unused"] > replica["capacity"]:
-        group = starts[r, starts.shape[1] - 1, NEWER]
-        _pick_up(starts, r, group)
-        starts[r, group, USERS] = NONE
-        replica["unused"] -= world.settings[0]["shared_blocks"]
-
-
-@compiled
-def _use_start(world: World, r: int, group: int) -> bool:
-    """Whether a start is kept; it is used by one more request then."""
-    if not kept(world, r, group):
-        return False
-    replica, starts, shared = world.replicas[r], world.starts, world.settings[0]["shared_blocks"]
-    if starts[r, group, USERS] == 0:
-        _pick_up(starts, r, group)
-        replica["unused"] -= shared
-        replica["used"] += shared
-    starts[r, group, USERS] += 1
-    return True
-
-
-@compiled
-def _leave_start(world: World, r: int, group: int) -> None:
-    replica, starts, shared = world.replicas[r], world.starts, world.settings[0]["shared_blocks"]
-    starts[r, group, USERS] -= 1
-    if starts[r, group, USERS] == 0:
-        _lay_aside(starts, r, group)
-        replica["used"] -= shared
-        replica["unused"] += shared
-
 
 # ------------------------------------------------------------------------------------------ joining and leaving
 
@@ -152,7 +89,7 @@ def leave(world: World, r: int, i: int, context: int) -> None:
     group = world.requests[i]["group"]
     if group >= 0:
         blocks -= world.settings[0]["shared_blocks"]
-        _leave_start(world, r, group)
+        leave_start(world, r, group)
     world.replicas[r]["used"] -= blocks
     unlink(world.requests, world.replicas[r], i)
 
@@ -226,7 +163,7 @@ def plan(world: World, r: int) -> None:
 
 
 @compiled
-def mean_context(replica: Records, accepted: float) -> float:
+def mean_context(replica: Record, accepted: float) -> float:
     """Mean keys that running sequences see in their next step, the token they compute included."""
     if replica["decoding"] == 0:
         return 0.0
@@ -234,7 +171,7 @@ def mean_context(replica: Records, accepted: float) -> float:
 
 
 @compiled
-def decode_seconds(times: Records, replica: Records, accepted: float, steps: int) -> float:
+def decode_seconds(times: Records, replica: Record, accepted: float, steps: int) -> float:
     """Seconds of the next steps without prompts."""
     return run_seconds(times, ALONE + replica["decoding"], mean_context(replica, accepted), accepted, steps)
 
@@ -321,12 +258,12 @@ def _admit(world: World, r: int, i: int) -> bool:
     request, replica, rules = world.requests[i], world.replicas[r], world.settings[0]
     group = request["group"]
     blocks = ceil_blocks(request["prompt"] + request["made"], rules["block"])
-    hit = _use_start(world, r, group)
+    hit = use_start(world, r, group)
     if hit:
         blocks -= rules["shared_blocks"]
     if blocks + next_growth(world, r, 1) > replica["capacity"] - replica["used"]:
         if hit:
-            _leave_start(world, r, group)
+            leave_start(world, r, group)
         return False
     if hit:
         request["computed"] = rules["shared_blocks"] * rules["block"]

@@ -17,7 +17,14 @@ from typing import Any, TypeVar
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-COMPILED_FILES = ("step_sums.py", "replica_state.py", "batching.py", "event_records.py", "event_loop.py")
+COMPILED_FILES = (
+    "step_sums.py",
+    "replica_state.py",
+    "kept_starts.py",
+    "batching.py",
+    "event_records.py",
+    "event_loop.py",
+)
 
 
 @lru_cache(1)

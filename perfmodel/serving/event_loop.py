@@ -6,17 +6,15 @@ may find a place. Nothing a replica has begun depends on later arrivals, so that
 With disaggregation the first replicas compute prompts only: a request that has its first token moves over the link of
 its replica, one cache after the other, and arrives at the other replicas when its cache does.
 
-May import: batching, event_records, replica_state, step_sums, compiling. To add a router: a number here, its rule in
-`_route`, its name in simulation_settings.py.
+May import: batching, kept_starts, event_records, replica_state, step_sums, compiling. To add a router: a number here,
+its rule in `_route`, its name in simulation_settings.py.
 """
 
 from __future__ import annotations
 
 from perfmodel.serving.batching import (
     decode_seconds,
-    hold,
     join,
-    kept,
     leave,
     leave_decoding,
     mean_context,
@@ -25,6 +23,7 @@ from perfmodel.serving.batching import (
 )
 from perfmodel.serving.compiling import compiled, compiled_entry
 from perfmodel.serving.event_records import add_areas, count_gap, count_gaps, record_event
+from perfmodel.serving.kept_starts import hold, kept
 from perfmodel.serving.replica_state import (
     COMPLETING,
     DECODING,
@@ -33,6 +32,7 @@ from perfmodel.serving.replica_state import (
     NONE,
     TARGETS,
     WAKING,
+    Record,
     Records,
     World,
     drop_target,
@@ -151,7 +151,7 @@ def _route(world: World, i: int) -> int:
 
 
 @compiled
-def _load(replica: Records) -> int:
+def _load(replica: Record) -> int:
     return replica["running"] + replica["waiting"]  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,7 @@ import math
 
 from perfmodel.serving.batching import mean_context
 from perfmodel.serving.compiling import compiled
-from perfmodel.serving.replica_state import FRESH, Records, World
+from perfmodel.serving.replica_state import FRESH, Record, Records, World
 from perfmodel.serving.step_sums import ALONE, CONTEXT_KNOTS, line
 
 LEAST_GAP_SECONDS = 1e-7
@@ -63,7 +63,7 @@ def _count_run(
 
 
 @compiled
-def add_areas(replica: Records, taken: int) -> None:
+def add_areas(replica: Record, taken: int) -> None:
     """Seconds times places and blocks of the steps that just ended, in which running sequences took `taken` blocks."""
     seconds = replica["end"] - replica["clock"]
     steps = max(replica["steps"], 1)

@@ -18,6 +18,7 @@ import numpy as np
 from perfmodel.serving.compiling import compiled
 
 Records: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+Record: TypeAlias = Any  # one of them, written through
 
 NONE = -1
 IDLE, WAKING, PROMPTS, DECODING = 0, 1, 2, 3  # what a replica is doing
@@ -215,7 +216,7 @@ def pop_later(seconds: Records, later: Records, size: int) -> None:
 
 
 @compiled
-def enqueue(requests: Records, replica: Records, i: int) -> None:
+def enqueue(requests: Records, replica: Record, i: int) -> None:
     """Behind the last in the queue."""
     requests[i]["next"] = NONE
     if replica["tail"] >= 0:
@@ -227,7 +228,7 @@ def enqueue(requests: Records, replica: Records, i: int) -> None:
 
 
 @compiled
-def enqueue_first(requests: Records, replica: Records, i: int) -> None:
+def enqueue_first(requests: Records, replica: Record, i: int) -> None:
     requests[i]["next"] = replica["head"]
     replica["head"] = i
     if replica["tail"] < 0:
@@ -236,7 +237,7 @@ def enqueue_first(requests: Records, replica: Records, i: int) -> None:
 
 
 @compiled
-def dequeue(requests: Records, replica: Records) -> None:
+def dequeue(requests: Records, replica: Record) -> None:
     """The head leaves the queue."""
     replica["head"] = requests[replica["head"]]["next"]
     if replica["head"] < 0:
@@ -245,7 +246,7 @@ def dequeue(requests: Records, replica: Records) -> None:
 
 
 @compiled
-def link_newest(requests: Records, replica: Records, i: int) -> None:
+def link_newest(requests: Records, replica: Record, i: int) -> None:
     """Among the running."""
     requests[i]["older"] = replica["newest"]
     requests[i]["newer"] = NONE
@@ -256,7 +257,7 @@ def link_newest(requests: Records, replica: Records, i: int) -> None:
 
 
 @compiled
-def unlink(requests: Records, replica: Records, i: int) -> None:
+def unlink(requests: Records, replica: Record, i: int) -> None:
     older, newer = requests[i]["older"], requests[i]["newer"]
     if older >= 0:
         requests[older]["newer"] = newer

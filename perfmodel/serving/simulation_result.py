@@ -46,7 +46,8 @@ class SimulationResult:
         rejected: reason -> requests that could not be served at all. cut: answers shortened to the context.
         preemptions: caches lost for want of blocks. prefix_hits: prompts whose beginning was found in a cache.
         capacity_per_second: requests/s that the deployment answers when there are always some waiting.
-        utilisation: arrivals over that rate; 1 in a closed loop. stable: the queue does not grow without end.
+        utilisation: arrivals, in a closed loop answers, per second over that rate.
+        stable: the queue does not grow without end.
         running_mean: requests that run, on the mean. cache_mean, cache_max: shares of the KV blocks of all replicas.
         busy: share of time that replicas compute.
         gap_seconds, gap_counts: distribution of gaps: middle of each bin, and how many fell into it.
@@ -147,7 +148,7 @@ def good_requests(result: SimulationResult) -> np.ndarray[Any, np.dtype[np.bool_
 
 
 def goodput(result: SimulationResult) -> dict[str, float] | None:
-    """Requests/s that keep the objective, and their share of all, those rejected included; None without an objective."""
+    """Requests/s that keep the objective, and their share of all, rejected ones included; None without an objective."""
     if result.objective == Objective():
         return None
     good = int(good_requests(result).sum())

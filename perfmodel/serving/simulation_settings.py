@@ -48,7 +48,7 @@ class SharedPrefix:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disaggregation:
-    """Replicas that compute prompts, and others that decode; caches move over a link of each prompt replica, one by one.
+    """Replicas that compute prompts, and others that decode; caches move over each prompt replica's link, one by one.
 
     Args:
         prompt_replicas, decode_replicas: how many of each.
@@ -156,7 +156,7 @@ def check_settings(
         problems.append(f"{prefix.groups:,} prefix groups on {total:,} replicas are too many to follow")
     if speculation is not None and not 1 <= speculation.accepted <= 1 + speculation.drafts:
         problems.append(
-            f"{speculation.accepted:g} tokens a step do not lie between 1 and {1 + speculation.drafts}, one more than drafted"
+            f"{speculation.accepted:g} tokens a step do not lie between 1 and {1 + speculation.drafts}, drafts and one"
         )
     if kv_capacity_tokens > 0 and kv_capacity_tokens < policy.block_tokens:
         problems.append(f"a cache of {kv_capacity_tokens:g} tokens has no whole block of {policy.block_tokens}")

@@ -6,15 +6,15 @@ decisions are one event, their times added up in closed form. A few hundred thou
     result = simulate(table, policy, workload, kv_capacity_tokens=400_000, max_context=8192)
     percentiles(result, "ttft")["p99"]
 
-May import: errors, engines, step_table, workload, simulation_settings, simulation_result; the loop inside functions.
+May import: errors, engines, step_table, workload, simulation_settings, simulation_result, simulation_run.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from perfmodel.errors import InputError
 from perfmodel.serving.compiling import has_compiler
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.simulation_result import SimulationResult, Timeline
+from perfmodel.serving.simulation_run import Deployment, Run, run_workload
 from perfmodel.serving.simulation_settings import (
     Disaggregation,
     FrontEnd,
@@ -34,55 +35,10 @@ from perfmodel.serving.simulation_settings import (
 from perfmodel.serving.step_table import StepTable
 from perfmodel.serving.workload import Array, Workload, check_workload
 
-if TYPE_CHECKING:
-    from perfmodel.serving.replica_state import World
-
-WHOLE_PROMPT_TOKENS = 8192  # of a step where an engine does not cut prompts; a longer one has a step of its own
-PLACES = 2048  # of the timeline
 SATURATED_ROUNDS = 16  # of requests that run at once, in the run that finds the highest rate
 LEAST_SATURATED = 2000
 SETTLED = (0.25, 0.75)  # the part of its answers that is looked at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Deployment:
-    """Everything about a simulation but its requests."""
-
-    table: StepTable
-    policy: EnginePolicy
-    capacity_tokens: float
-    max_context: int
-    replicas: int
-    router: str
-    seed: int
-    speculation: Speculation | None
-    prefix: SharedPrefix | None
-    disaggregation: Disaggregation | None
-    front_end: FrontEnd
-
-    @property
-    def prompt_replicas(self) -> int:
-        return self.disaggregation.prompt_replicas if self.disaggregation else 0
-
-    @property
-    def blocks(self) -> int:
-        return int(self.capacity_tokens // self.policy.block_tokens)
-
-    @property
-    def prompt_blocks(self) -> int:
-        split = self.disaggregation
-        tokens = split.prompt_capacity_tokens if split else 0
-        return int(tokens // self.policy.block_tokens) or self.blocks
-
-    @property
-    def accepted(self) -> float:
-        return self.speculation.accepted if self.speculation else 1.0
-
-    @property
-    def shared_blocks(self) -> int:
-        """Of the common beginning of a group of prompts; 0 where none is kept."""
-        kept = self.prefix is not None and self.policy.prefix_cache
-        return self.prefix.tokens // self.policy.block_tokens if kept and self.prefix else 0
+NEAR = 0.95  # of the highest rate, from which waits depend on how long the run is
 
 
 def simulate(
@@ -124,14 +80,14 @@ def simulate(
         policy, kv_capacity_tokens=kv_capacity_tokens, max_context=max_context, replicas=replicas, router=router,
         speculation=speculation, prefix=prefix, disaggregation=disaggregation, front_end=front_end, objective=objective,
     )  # fmt: skip
-    deployment = _Deployment(
+    deployment = Deployment(
         table=table, policy=policy, capacity_tokens=kv_capacity_tokens, max_context=max_context,
         replicas=disaggregation.prompt_replicas + disaggregation.decode_replicas if disaggregation else replicas,
         router=router, seed=seed, speculation=speculation, prefix=prefix, disaggregation=disaggregation,
         front_end=front_end,
     )  # fmt: skip
     served, rejected, cut = _servable(deployment, workload)
-    run = _run(deployment, served)
+    run = run_workload(deployment, served)
     saturated = _saturated_rate(deployment, served)
     return _result(deployment, served, run, saturated, rejected, cut, objective)
 
@@ -139,7 +95,7 @@ def simulate(
 # ------------------------------------------------------------------------------------------------ what is served
 
 
-def _servable(deployment: _Deployment, workload: Workload) -> tuple[Workload, dict[str, int], int]:
+def _servable(deployment: Deployment, workload: Workload) -> tuple[Workload, dict[str, int], int]:
     """(the requests that can be served, reason -> requests that cannot, answers that were cut)."""
     prompts = workload.input_tokens
     room = deployment.max_context - prompts
@@ -147,7 +103,7 @@ def _servable(deployment: _Deployment, workload: Workload) -> tuple[Workload, di
     block = deployment.policy.block_tokens
     longest = prompts.astype(np.int64) + answers + math.ceil(deployment.accepted)
     too_long = room < 1
-    too_large = (-(-longest // block) > deployment.blocks) | (-(-(prompts + 1) // block) > deployment.prompt_blocks)
+    too_large = (-(-longest // block) > deployment.blocks) | (-(-prompts // block) > deployment.prompt_blocks)
     reasons = {
         f"prompts of {deployment.max_context:,} tokens or more, the longest context": too_long,
         f"prompt and answer larger than the KV cache of {deployment.blocks * block:,} tokens": too_large & ~too_long,
@@ -170,150 +126,10 @@ def _servable(deployment: _Deployment, workload: Workload) -> tuple[Workload, di
     )  # fmt: skip
 
 
-# ------------------------------------------------------------------------------------------------------- running
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """A simulation that has come to its end: all requests and replicas, gaps between tokens, the timeline."""
-
-    world: World
-    gaps: Array
-    timeline: Array
-
-
-def _run(deployment: _Deployment, workload: Workload) -> _Run:
-    from perfmodel.serving.event_loop import run_events
-    from perfmodel.serving.event_records import BINS
-
-    run = _Run(_world(deployment, workload), np.zeros(BINS), np.zeros((PLACES, 4)))
-    opened = min(workload.users, len(workload)) if workload.users else len(workload)
-    run_events(run.world, run.gaps, run.timeline, opened)
-    return run
-
-
-def _world(deployment: _Deployment, workload: Workload) -> World:
-    """Everything before the first arrival."""
-    from perfmodel.serving.replica_state import LANES, World
-
-    policy, count, requests = deployment.policy, deployment.replicas, len(workload)
-    later = workload.users + (requests if deployment.disaggregation else 0) + 1
-    return World(
-        requests=_request_records(deployment, workload),
-        replicas=_replica_records(deployment),
-        lanes=np.zeros((count, LANES, max(policy.max_sequences + 1, policy.block_tokens)), dtype=np.int64),
-        starts=_starts(deployment),
-        times=_times(deployment),
-        later_seconds=np.zeros(later),
-        later=np.zeros(later, dtype=np.int64),
-        settings=_rules(deployment, workload),
-    )
-
-
-def _times(deployment: _Deployment) -> Array:
-    from perfmodel.serving.step_sums import lay_out
-
-    policy, split, speculation = deployment.policy, deployment.disaggregation, deployment.speculation
-    tables = (
-        [deployment.table] + [split.prompt_table or deployment.table] * (split is not None)
-        if split
-        else [deployment.table]
-    )
-    width = 0
-    for _ in range(2):  # once to find the widest
-        laid_out = [
-            lay_out(
-                table, max_sequences=policy.max_sequences, capture_sizes=policy.capture_sizes, width=width,
-                drafts=speculation.drafts if speculation else 0,
-                draft_cost=speculation.draft_cost if speculation else 0.0,
-            )
-            for table in tables
-        ]  # fmt: skip
-        width = max(each.shape[1] for each in laid_out)
-    return np.array(laid_out)
-
-
-def _rules(deployment: _Deployment, workload: Workload) -> np.ndarray[Any, Any]:
-    from perfmodel.serving.event_loop import LEAST_LOADED, LISTED, PREFIX_AWARE
-    from perfmodel.serving.replica_state import RULES
-    from perfmodel.serving.step_sums import chunk_row, shared_row
-
-    policy, split, front = deployment.policy, deployment.disaggregation, deployment.front_end
-    speculation = deployment.speculation
-    values = {
-        "mixed": policy.mixed and deployment.table.mixed,
-        "whole": policy.chunk_tokens == 0,
-        "chunk": policy.chunk_tokens or WHOLE_PROMPT_TOKENS,
-        "max_sequences": policy.max_sequences,
-        "block": policy.block_tokens,
-        "step_tokens": 1 + (speculation.drafts if speculation else 0),
-        "accepted": deployment.accepted,
-        "shared_blocks": deployment.shared_blocks,
-        "prompt_replicas": deployment.prompt_replicas,
-        "router": {"least-loaded": LEAST_LOADED, "prefix-aware": PREFIX_AWARE}.get(deployment.router, LISTED),
-        "users": workload.users,
-        "shared_row": shared_row(policy.max_sequences),
-        "chunk_row": chunk_row(policy.max_sequences),
-        "transfer_seconds": split.cache_bytes_per_token / split.link_bytes_per_second if split else 0.0,
-        "delay_seconds": front.request_seconds,
-        "delay_token_seconds": front.input_token_seconds,
-        "delay_flight_seconds": front.in_flight_seconds,
-        "delay_steps": front.waiting_steps,
-        "issued": min(workload.users, len(workload)),
-        "stride": 1,
-    }
-    rules = np.zeros(1, dtype=RULES)
-    for name, value in values.items():
-        rules[name] = value
-    return rules
-
-
-def _request_records(deployment: _Deployment, workload: Workload) -> np.ndarray[Any, Any]:
-    from perfmodel.serving.replica_state import NONE, REQUEST
-
-    records = np.zeros(len(workload), dtype=REQUEST)
-    records["arrival"] = workload.arrival_seconds
-    if len(workload.think_seconds):
-        records["arrival"][workload.users :] = workload.think_seconds[workload.users :]
-    records["prompt"] = workload.input_tokens
-    records["output"] = workload.output_tokens
-    records["start"] = records["finish"] = -1.0
-    records["choice"] = np.arange(len(workload))
-    if deployment.router == "random":
-        records["choice"] = np.random.default_rng([deployment.seed, 6]).integers(0, 1 << 30, len(workload))
-    records["group"] = NONE
-    shared = deployment.shared_blocks * deployment.policy.block_tokens
-    if shared and deployment.prefix is not None:
-        groups = np.random.default_rng([deployment.seed, 5]).integers(0, deployment.prefix.groups, len(workload))
-        records["group"] = np.where(workload.input_tokens > shared, groups, NONE)
-    return records
-
-
-def _replica_records(deployment: _Deployment) -> np.ndarray[Any, Any]:
-    from perfmodel.serving.replica_state import NONE, REPLICA
-
-    records = np.zeros(deployment.replicas, dtype=REPLICA)
-    records["end"] = math.inf
-    records["capacity"] = deployment.blocks
-    records["capacity"][: deployment.prompt_replicas] = deployment.prompt_blocks
-    for name in ("head", "tail", "newest", "partial"):
-        records[name] = NONE
-    return records
-
-
-def _starts(deployment: _Deployment) -> np.ndarray[Any, Any]:
-    from perfmodel.serving.replica_state import NONE, USERS
-
-    groups = deployment.prefix.groups if deployment.shared_blocks and deployment.prefix else 0
-    starts = np.full((deployment.replicas, groups + 1, 3), groups, dtype=np.int64)
-    starts[:, :, USERS] = NONE
-    return starts
-
-
 # ----------------------------------------------------------------------------------------------------- the verdict
 
 
-def _saturated_rate(deployment: _Deployment, workload: Workload) -> float:
+def _saturated_rate(deployment: Deployment, workload: Workload) -> float:
     """Requests/s answered while there are always some waiting: the workload's lengths, over and over, all at once."""
     mean = float(np.mean(workload.input_tokens + workload.output_tokens / 2.0))
     decoding = deployment.replicas - deployment.prompt_replicas
@@ -325,7 +141,7 @@ def _saturated_rate(deployment: _Deployment, workload: Workload) -> float:
         input_tokens=workload.input_tokens[chosen],
         output_tokens=workload.output_tokens[chosen],
     )
-    finish = np.sort(_run(replace(deployment, front_end=FrontEnd()), crowd).world.requests["finish"])
+    finish = np.sort(run_workload(replace(deployment, front_end=FrontEnd()), crowd).world.requests["finish"])
     begin, end = (float(finish[int(share * (needed - 1))]) for share in SETTLED)
     if end <= begin:  # all of that part ends in one step
         return needed / float(finish[-1])
@@ -343,7 +159,7 @@ def _queue_grows(arrival: Array, start: Array, finish: Array) -> bool:
 
 
 def _result(
-    deployment: _Deployment, workload: Workload, run: _Run, saturated: float, rejected: Mapping[str, int], cut: int,
+    deployment: Deployment, workload: Workload, run: Run, saturated: float, rejected: Mapping[str, int], cut: int,
     objective: Objective,
 ) -> SimulationResult:  # fmt: skip
     from perfmodel.serving.event_records import BIN_WIDTH, LEAST_GAP_SECONDS
@@ -354,7 +170,8 @@ def _result(
     arrival, start = found["arrival"].copy(), found["start"].copy()
     first, finish = found["first"] + found["delay"], found["finish"] + found["delay"]
     seconds = float(finish.max() - arrival[0])
-    utilisation = 1.0 if workload.users else workload.rate / saturated
+    rate = len(found) / seconds if workload.users else workload.rate
+    utilisation = rate / saturated
     stable = bool(workload.users) or (utilisation < 1 and not _queue_grows(arrival, start, finish))
     lines = run.timeline[: run.world.settings[0]["places"]]
     decoders = replicas[deployment.prompt_replicas :]
@@ -387,27 +204,34 @@ def _result(
         ),
         objective=objective,
         workload=workload.name,
-        notes=(*workload.notes, *_notes(deployment, utilisation, stable, bool(workload.users), cut, rejected)),
+        notes=(*workload.notes, *_notes(deployment, rejected, cut), *_verdict(workload, utilisation, stable)),
     )
 
 
-def _notes(
-    deployment: _Deployment, utilisation: float, stable: bool, closed: bool, cut: int, rejected: Mapping[str, int]
-) -> tuple[str, ...]:
+def _notes(deployment: Deployment, rejected: Mapping[str, int], cut: int) -> list[str]:
     notes = [f"rejected: {count:,} {reason}" for reason, count in rejected.items()]
     if cut:
         notes.append(f"{cut:,} answers were cut to the context of {deployment.max_context:,} tokens")
-    if math.isinf(utilisation):
-        notes.append("all requests arrive at once: how long they wait says nothing of a steady load")
-    elif utilisation >= 1:
-        notes.append(
-            f"requests arrive {utilisation:.2f} times as fast as they can be answered: the longer the run, the longer the waits"
-        )
-    elif not stable:
-        notes.append("waits grow from the first requests to the last")
     if deployment.prefix is not None and not deployment.shared_blocks:
         why = "the engine keeps no prefixes" if not deployment.policy.prefix_cache else "it is shorter than a block"
         notes.append(f"the shared prefix saves nothing: {why}")
     if not has_compiler():
         notes.append("numba is missing or cannot be used here: the loop ran as plain Python, a hundred times slower")
-    return tuple(notes)
+    return notes
+
+
+def _verdict(workload: Workload, utilisation: float, stable: bool) -> list[str]:
+    if workload.users:
+        return []
+    if math.isinf(utilisation):
+        return ["all requests arrive at once: their waits say nothing of a steady load"]
+    if utilisation >= 1:
+        return [
+            f"requests arrive {utilisation:.2f} times as fast as they can be answered: the longer this goes on, "
+            "the longer they wait"
+        ]
+    if not stable:
+        return ["waits grow from the first requests to the last"]
+    if utilisation > NEAR:
+        return [f"at {utilisation:.2f} of the highest rate waits depend on how long the run is"]
+    return []

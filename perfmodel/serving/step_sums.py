@@ -137,7 +137,7 @@ def run_seconds(times: Array, row: int, context: float, growth: float, steps: in
         total += here * (first + 0.5 * slope * growth * (here - 1))
         steps -= here
         if steps <= 0:
-            return total
+            return total  # type: ignore[no-any-return]
         context += here * growth
 
 

@@ -199,8 +199,10 @@ def _arrivals(cells: list[Any], names: list[str], lines: list[int], problems: li
     for place in np.flatnonzero(wrong):
         message = f"must be a time in seconds or a date, not '{str(cells[place])[:40]}'"
         problems.append(Problem(message=message, key=name, line=lines[place]))
-    for place in np.flatnonzero(values < 0):
-        problems.append(Problem(message=f"must not be negative, {cells[place]}", key=name, line=lines[place]))
+    problems += [
+        Problem(message=f"must not be negative, {cells[place]}", key=name, line=lines[place])
+        for place in np.flatnonzero(values < 0)
+    ]
     for place in np.flatnonzero(np.diff(values) < 0) + 1:
         message = f"{cells[place]} comes before the request above it, {cells[place - 1]}; sort the trace by time"
         problems.append(Problem(message=message, key=name, line=lines[place]))
