@@ -180,12 +180,18 @@ def drop_target(lanes: Records, r: int, size: int, place: int) -> None:
 
 
 @compiled
+def _earlier(when: float, i: int, other_when: float, other: int) -> bool:
+    """Of two requests at the same time the one with the lower number."""
+    return when < other_when or (when == other_when and i < other)
+
+
+@compiled
 def push_later(seconds: Records, later: Records, size: int, when: float, i: int) -> None:
     """Onto the heap of requests that arrive later."""
     child = size
     while child > 0:
         parent = (child - 1) >> 1
-        if seconds[parent] <= when:
+        if not _earlier(when, i, seconds[parent], later[parent]):
             break
         seconds[child] = seconds[parent]
         later[child] = later[parent]
@@ -204,9 +210,9 @@ def pop_later(seconds: Records, later: Records, size: int) -> None:
         child = 2 * place + 1
         if child >= size:
             break
-        if child + 1 < size and seconds[child + 1] < seconds[child]:
+        if child + 1 < size and _earlier(seconds[child + 1], later[child + 1], seconds[child], later[child]):
             child += 1
-        if seconds[child] >= when:
+        if not _earlier(seconds[child], later[child], when, i):
             break
         seconds[place] = seconds[child]
         later[place] = later[child]

@@ -51,7 +51,7 @@ settings_drawn = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(
     drawn=settings_drawn, seed=st.integers(0, 10**6), load=st.sampled_from([0.1, 0.5, 2.0, 50.0]),
     capacity=st.sampled_from([100, 160, 4000]), drafts=st.sampled_from([0, 1, 3]),
@@ -64,7 +64,7 @@ def test_open_loop(drawn: dict, seed: int, load: float, capacity: int, drafts: i
     assert_same(found, Naive(table, own, requests, kv_capacity_tokens=capacity, speculation=speculation))
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     drawn=settings_drawn, seed=st.integers(0, 10**6), users=st.sampled_from([1, 5, 30]), thinking=st.booleans(),
     replicas=st.sampled_from([1, 3]),
@@ -77,7 +77,7 @@ def test_closed_loop(drawn: dict, seed: int, users: int, thinking: bool, replica
     assert_same(found, Naive(table, own, requests, kv_capacity_tokens=160, **more))
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     drawn=settings_drawn, seed=st.integers(0, 10**6), load=st.sampled_from([0.5, 5.0]),
     router=st.sampled_from(["round-robin", "least-loaded", "prefix-aware"]), replicas=st.sampled_from([1, 2, 4]),
@@ -96,7 +96,7 @@ def test_shared_prefixes(
     assert_same(found, Naive(table, own, requests, kv_capacity_tokens=capacity, groups=of_request, **more))
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     drawn=settings_drawn, seed=st.integers(0, 10**6), load=st.sampled_from([0.5, 5.0]),
     router=st.sampled_from(["round-robin", "least-loaded"]), pools=st.sampled_from([(1, 1), (2, 1), (1, 3)]),
