@@ -8,7 +8,6 @@ May import: errors, workload, simulation_settings.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -154,28 +153,3 @@ def goodput(result: SimulationResult) -> dict[str, float] | None:
     good = int(good_requests(result).sum())
     asked = len(result) + sum(result.rejected.values())
     return {"requests": good / result.wall_seconds, "share": good / asked}
-
-
-def simulation_document(result: SimulationResult) -> dict[str, Any]:
-    """The result for `--json`; seconds, shares and counts, null where there is nothing to tell."""
-    objective = result.objective
-    return {
-        "workload": result.workload,
-        "requests": len(result),
-        "rejected": dict(result.rejected),
-        "cut": result.cut,
-        "wall_seconds": result.wall_seconds,
-        **{name: percentiles(result, name) for name in LATENCIES},
-        "throughput": throughput(result),
-        "objective": {"ttft_seconds": objective.ttft_seconds, "tpot_seconds": objective.tpot_seconds},
-        "goodput": goodput(result),
-        "stable": result.stable,
-        "utilisation": result.utilisation if math.isfinite(result.utilisation) else None,
-        "capacity_requests_per_second": result.capacity_per_second,
-        "kv_utilisation": {"mean": result.cache_mean, "max": result.cache_max},
-        "running": result.running_mean,
-        "busy": result.busy,
-        "preemptions": result.preemptions,
-        "prefix_hits": result.prefix_hits,
-        "notes": list(result.notes),
-    }

@@ -38,6 +38,10 @@ from perfmodel.serving.workload import Array, Workload, check_workload
 SATURATED_ROUNDS = 16  # of requests that run at once, in the run that finds the highest rate
 LEAST_SATURATED = 2000
 SETTLED = (0.25, 0.75)  # the part of its answers that is looked at
+_IN_STEP = (
+    "all requests are alike: users who start together stay together, and their prompts wait for each other; "
+    "spread the lengths, or let users think"
+)
 NEAR = 0.95  # of the highest rate, from which waits depend on how long the run is
 
 
@@ -222,7 +226,9 @@ def _notes(deployment: Deployment, rejected: Mapping[str, int], cut: int) -> lis
 
 def _verdict(workload: Workload, utilisation: float, stable: bool) -> list[str]:
     if workload.users:
-        return []
+        together = workload.users > 1 and not len(workload.think_seconds)
+        alike = np.ptp(workload.input_tokens) == 0 and np.ptp(workload.output_tokens) == 0
+        return [_IN_STEP] if together and alike else []
     if math.isinf(utilisation):
         return ["all requests arrive at once: their waits say nothing of a steady load"]
     if utilisation >= 1:
