@@ -1,0 +1,52 @@
+"""The JSON document of a simulation; `schemas/simulate.schema.json` publishes its form.
+
+All figures are SI; null where there is nothing to tell. May import: serving. To add a key: a line here and one in the
+schema, which refuses keys it does not know.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+from perfmodel.serving.simulation_result import LATENCIES, SimulationResult, goodput, percentiles, throughput
+
+
+def simulate_schema() -> dict[str, Any]:
+    """The JSON schema of `perfmodel simulate --json`."""
+    text = files("perfmodel.report").joinpath("schemas/simulate.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def simulation_document(result: SimulationResult, subject: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What was simulated, and what came of it.
+
+    Args:
+        subject: what was asked: model, hardware, engine, precision, layout, replicas, router, seed.
+    """
+    objective = result.objective
+    return {
+        **(subject or {}),
+        "workload": result.workload,
+        "requests": len(result),
+        "rejected": sum(result.rejected.values()),
+        "cut": result.cut,
+        "wall_seconds": result.wall_seconds,
+        **{name: percentiles(result, name) for name in LATENCIES},
+        "throughput": throughput(result),
+        "objective": {"ttft_seconds": objective.ttft_seconds, "tpot_seconds": objective.tpot_seconds},
+        "goodput": goodput(result),
+        "stable": result.stable,
+        "utilisation": result.utilisation if math.isfinite(result.utilisation) else None,
+        "capacity_requests_per_second": result.capacity_per_second,
+        "kv_utilisation": {"mean": result.cache_mean, "max": result.cache_max},
+        "running": result.running_mean,
+        "busy": result.busy,
+        "preemptions": result.preemptions,
+        "prefix_hits": result.prefix_hits,
+        "notes": list(result.notes),
+    }
