@@ -18,6 +18,7 @@ import numpy as np
 from perfmodel.errors import InputError
 from perfmodel.serving.deployments import Deployment
 from perfmodel.serving.engine_coefficients import EngineCoefficients
+from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import tabulate
 from perfmodel.serving.simulation_result import SimulationResult
 from perfmodel.serving.simulation_settings import Disaggregation, FrontEnd, Objective, SharedPrefix, Speculation
@@ -69,7 +70,7 @@ def simulate_deployment(
     """Serve a workload by replicas of a deployment.
 
     Args:
-        coefficients: of the engine; None for their priors.
+        coefficients: of the engine; None for what was fitted for it, else its priors.
         replicas, router, seed, prefix, objective: as `simulate`.
         cache_tokens: tokens that the KV cache of a rank holds; 0 for what its memory leaves.
         drafts: tokens drafted in a step; accepted: that a step makes of a sequence on the mean, 0 for the engine's.
@@ -78,7 +79,7 @@ def simulate_deployment(
     Raises:
         InputError: the model leaves no room for a cache, or a setting makes no sense.
     """
-    c = coefficients or EngineCoefficients()
+    c = coefficients or load_engine_coefficients(deployed.engine.id)
     context = float(np.mean(workload.input_tokens)) + float(np.mean(workload.output_tokens)) / 2
     if not cache_tokens and not deployed.capacity.fits:
         raise InputError(f"{deployed.subject} on {deployed.hardware.id}: {'; '.join(deployed.notes)}")
