@@ -402,6 +402,11 @@ def test_all_mistakes_at_once() -> None:
         assert part in str(caught.value)
 
 
+def test_more_sequences_than_any_engine_runs() -> None:
+    with pytest.raises(InputError, match="between 1 and 65,536 sequences can run at once, not 10,000,000"):
+        simulate(flat_table(STEP), policy(max_sequences=10_000_000), workload([0], 1, 1), **ROOM)
+
+
 def test_unknown_router() -> None:
     with pytest.raises(UnknownNameError, match="nearest: round-robin"):
         simulate(flat_table(STEP), policy(), workload([0], 1, 1), router="round-robbin", **ROOM)
