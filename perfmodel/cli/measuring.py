@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from perfmodel.cli.measuring_collectives import DEVICES, check_collectives, run_collectives
 from perfmodel.cli.options import json_option, read_counts, split_list
 from perfmodel.cli.progress import progress_bar, resumable
 from perfmodel.errors import InputError
@@ -57,6 +58,15 @@ _OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
     metavar="N",
     help="Measure nothing: show the N runs that would narrow the interval of MODEL's time on this machine most.",
 )
+@click.option(
+    "--collectives",
+    is_flag=False,
+    flag_value=DEVICES,
+    metavar="[N[,N]]",
+    help="Collectives between N processes instead: gloo on the CPU, NCCL on CUDA devices. [default: 2, or all devices]",
+)
+@click.option("--operations", metavar="O[,O]", help="Of --collectives: all_reduce, all_gather, ... [default: all six]")
+@click.option("--sizes", metavar="S[,S]", help="Of --collectives: of the whole buffer. [default: 1KiB,4KiB,...,64MiB]")
 @click.option("--hardware", metavar="ID", help="With --suggest: a CPU. [default: local, else what is detected]")
 @json_option
 def measure_command(
@@ -70,18 +80,28 @@ def measure_command(
     out: str | None,
     force: bool,
     suggest: int | None,
+    collectives: str | None,
+    operations: str | None,
+    sizes: str | None,
     hardware: str | None,
     as_json: bool,
-    **sizes: str | None,
+    **of_model: str | None,
 ) -> None:
-    """Time torch on this machine: a suite of small programs, or MODEL as a whole with random weights.
+    """Time torch on this machine: a suite of small programs, collectives, or MODEL as a whole with random weights.
 
     MODEL is a catalog name, a config.json or its folder, timm:NAME, or torch:file.py:factory. Every point is on disk as
     soon as it is measured; the same command goes on where it was stopped.
     """
+    if collectives or operations or sizes:
+        other = {"MODEL": model, "--suite": suite, "--threads": threads, "--programs": pattern, "--runtime": runtime,
+                 "--suggest": suggest, "--hardware": hardware}  # fmt: skip
+        other |= {f"--{name.replace('_', '-')}": value for name, value in of_model.items()}
+        check_collectives(collectives, [name for name, value in other.items() if value])
+        run_collectives(collectives or "", device, operations, sizes, dtype, out, force=force, as_json=as_json)
+        return
     if suggest:
         options = {"--precision": dtype, "--threads": threads, "--runtime": runtime}
-        _suggest(suggest, model, hardware, device, suite, pattern, options, sizes, bool(out or force), as_json)
+        _suggest(suggest, model, hardware, device, suite, pattern, options, of_model, bool(out or force), as_json)
         return
     if hardware:
         raise InputError("--hardware goes with --suggest; what is measured is this machine: leave it out")
@@ -89,7 +109,7 @@ def measure_command(
     from perfmodel.measuring.run_files import open_runs
     from perfmodel.measuring.suite_runner import check_device, check_threads, check_torch, new_header
 
-    _check_options(model, suite, pattern, runtime, sizes)
+    _check_options(model, suite, pattern, runtime, of_model)
     counts = read_counts(threads, _MOST) if threads else (available_cores(),)
     dtypes = split_list(dtype or ("fp32" if model else "fp32,bf16"))
     check_torch()
@@ -99,7 +119,7 @@ def measure_command(
     path = out or f"runs-{device}-{what}.jsonl"
     header = new_header(device, what)
     if model or what in ("validation", "anchors"):
-        cases = _cases(model, what, dtypes, counts, split_list(runtime or "eager"), sizes)
+        cases = _cases(model, what, dtypes, counts, split_list(runtime or "eager"), of_model)
         total = sum(len(case.phases) for case in cases)
         from perfmodel.measuring.whole_models import measure_models
 

@@ -21,9 +21,10 @@ from typing import Any, TypeAlias
 from perfmodel.errors import InputError, Problem, SpecError
 
 SCHEMA = "perfmodel-runs/1"
-# what tells points apart; of a suite's points the model and its sizes are missing, of a model's the program
+# what tells points apart: of a suite's points the program, of a model's its name and sizes, of a collective's the rest
 KEYS = (
     "program", "model", "phase", "dtype", "threads", "runtime", "batch", "input_tokens", "output_tokens", "image_size",
+    "operation", "bytes", "devices", "library",
 )  # fmt: skip
 # header entries that must agree before points of two sessions go into one file; of one machine's CPU the id says it all
 _SAME = ("device", "suite", "machine", "versions")

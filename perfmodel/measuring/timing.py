@@ -19,7 +19,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,9 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class Sample:
+    """One sample: seconds of a call, and how much longer that was than it would have been with its cores."""
+
     seconds: float
     wall_over_cpu: float
 
@@ -90,18 +92,25 @@ def time_calls(call: Call, protocol: Protocol, threads: int, before: Call | None
     """
     first = _warm_up(call, protocol.warm_up, before)
     calls = 1 if before else max(1, int(_SHORTEST_SAMPLE_SECONDS / max(first, 1e-7)))
-    kept: list[_Sample] = []
-    rejected: list[_Sample] = []
+    kept: list[Sample] = []
+    rejected: list[Sample] = []
     with collector_paused():
-        faults = _page_faults()
+        faults = page_faults()
         start = time.perf_counter()
-        while _wants_more(kept, rejected, time.perf_counter() - start, protocol):
+        while wants_more(kept, rejected, time.perf_counter() - start, protocol):
             if before:
                 before()
             sample = _sample(call, calls, threads)
             (kept if sample.wall_over_cpu <= protocol.most_wall_over_cpu else rejected).append(sample)
-        faults = _page_faults() - faults
-    everything = kept + rejected
+        faults = page_faults() - faults
+    return timing_of(kept, rejected, faults / ((len(kept) + len(rejected)) * calls), protocol)
+
+
+def timing_of(
+    kept: Sequence[Sample], rejected: Sequence[Sample], faults_of_a_call: float, protocol: Protocol
+) -> Timing:
+    """What samples say of a program."""
+    everything = [*kept, *rejected]
     contaminated = len(kept) < protocol.least_samples
     counted = [sample.seconds for sample in (everything if contaminated else kept)]
     return Timing(
@@ -110,12 +119,13 @@ def time_calls(call: Call, protocol: Protocol, threads: int, before: Call | None
         repeats=len(counted),
         rejected=len(everything) - len(kept),
         wall_over_cpu=statistics.median(sample.wall_over_cpu for sample in everything),
-        page_faults=faults / (len(everything) * calls),
+        page_faults=faults_of_a_call,
         contaminated=contaminated,
     )
 
 
-def _wants_more(kept: list[_Sample], rejected: list[_Sample], elapsed: float, protocol: Protocol) -> bool:
+def wants_more(kept: Sequence[Sample], rejected: Sequence[Sample], elapsed: float, protocol: Protocol) -> bool:
+    """Whether a point needs further samples after so many seconds."""
     if len(kept) >= protocol.most_samples:
         return False
     if len(kept) >= protocol.least_samples:
@@ -136,23 +146,23 @@ def _warm_up(call: Call, calls: int, before: Call | None) -> float:
     return elapsed
 
 
-def _sample(call: Call, calls: int, threads: int) -> _Sample:
-    waits, cpu = _waits(), time.thread_time()
+def _sample(call: Call, calls: int, threads: int) -> Sample:
+    waits, cpu = thread_waits(), time.thread_time()
     start = time.perf_counter()
     for _ in range(calls):
         call()
     wall = time.perf_counter() - start
     cpu = time.thread_time() - cpu
-    after = _waits()
+    after = thread_waits()
     if waits:
         wait = max(after[thread] - waits.get(thread, 0) for thread in after) * 1e-9
         ratio = wall / max(wall - wait, 1e-9)
     else:
         ratio = wall / max(cpu, 1e-9) if threads == 1 else 1.0
-    return _Sample(wall / calls, max(1.0, ratio))
+    return Sample(wall / calls, max(1.0, ratio))
 
 
-def _waits() -> dict[str, int]:
+def thread_waits() -> dict[str, int]:
     """Nanoseconds that each thread of the process has waited for a core so far; empty where nobody counts them."""
     found: dict[str, int] = {}
     try:
@@ -166,7 +176,8 @@ def _waits() -> dict[str, int]:
     return found
 
 
-def _page_faults() -> int:
+def page_faults() -> int:
+    """Minor ones of this process so far."""
     if sys.platform == "win32":
         return 0
     import resource
