@@ -118,20 +118,15 @@ def started_peers(count: int, library: str, timeout_seconds: float = TIMEOUT_SEC
     Raises:
         PeerError: they cannot be started, or do not find each other.
     """
-    context = multiprocessing.get_context("spawn")  # torch has threads, which a fork would lose
     processes, pipes = list[SpawnProcess](), list[Connection]()
-    with tempfile.TemporaryDirectory(prefix="perfmodel-peers-", ignore_cleanup_errors=True) as folder:
+    with _meeting_place() as folder:
         try:
-            with _ctrl_c_ignored():
-                for rank in range(count):
-                    here, there = context.Pipe()
-                    peer = Peer(rank=rank, processes=count, library=library, folder=folder,
-                                timeout_seconds=timeout_seconds)  # fmt: skip
-                    process = context.Process(target=work, args=(peer, there), daemon=True)
-                    process.start()
-                    there.close()  # so that the end of the process shows here
-                    processes.append(process)
-                    pipes.append(here)
+            for rank in range(count):
+                peer = Peer(rank=rank, processes=count, library=library, folder=folder,
+                            timeout_seconds=timeout_seconds)  # fmt: skip
+                process, pipe = _start(peer)
+                processes.append(process)
+                pipes.append(pipe)
             peers = Peers(processes, pipes, Path(folder), 2 * timeout_seconds)
             peers.gather("the start", _START_SECONDS)
             yield peers
@@ -142,6 +137,30 @@ def started_peers(count: int, library: str, timeout_seconds: float = TIMEOUT_SEC
                 process.join()
             for pipe in pipes:
                 pipe.close()
+
+
+def _start(peer: Peer) -> tuple[SpawnProcess, Connection]:
+    context = multiprocessing.get_context("spawn")  # torch has threads, which a fork would lose
+    try:
+        here, there = context.Pipe()
+        process = context.Process(target=work, args=(peer, there), daemon=True)
+        with _ctrl_c_ignored():
+            process.start()
+    except OSError as error:
+        raise PeerError(f"process {peer.rank + 1} of {peer.processes} cannot be started: {error.strerror}") from None
+    there.close()  # so that the end of the process shows here
+    return process, here
+
+
+@contextmanager
+def _meeting_place() -> Iterator[str]:
+    """A folder for the processes, gone at the end."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="perfmodel-peers-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise PeerError(f"the processes have no folder to meet in: {error.strerror or error}; set TMPDIR") from None
+    with folder as path:
+        yield path
 
 
 @contextmanager

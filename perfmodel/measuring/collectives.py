@@ -215,7 +215,7 @@ def _measure_all(
         waiting = disturbed
         if not waiting:
             return points
-    raise busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs)
+    raise busy(f"{len(waiting)} of {total} points were disturbed {_ATTEMPTS} times", runs, "")
 
 
 def _measure(

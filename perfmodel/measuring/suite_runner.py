@@ -292,11 +292,15 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def busy(what: str, runs: RunFile) -> MachineBusyError:
-    """The error for points that could not be measured, with what to do."""
+def busy(what: str, runs: RunFile, fewer: str = ", or use fewer --threads,") -> MachineBusyError:
+    """The error for points that could not be measured, with what to do.
+
+    Args:
+        fewer: what else helps than stopping other programs; "" for nothing.
+    """
     return MachineBusyError(
         f"other programs keep what is measured off the cores: {what} (threads waited more than a sixth of the time; "
-        f"load average {load_average():.1f} on {available_cores()} cores). Stop them, or use fewer --threads, and "
+        f"load average {load_average():.1f} on {available_cores()} cores). Stop them{fewer} and "
         f"run the same command again: {len(runs.done)} points are in {runs.path}. --force keeps disturbed points, "
         "marked as such."
     )

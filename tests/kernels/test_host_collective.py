@@ -184,7 +184,7 @@ def test_a_table_can_name_gloo(tmp_path: Path) -> None:
 def test_a_fit_finds_the_coefficients_that_made_the_times() -> None:
     priors = [parameter.prior for parameter in parameters_of("collective.gloo")]
     assert priors == [START_SECONDS, STEP_SECONDS, COPY_BYTES, OWN_SHARE]
-    truth = {own.name: factor * own.value for own, factor in zip(priors, (0.6, 1.5, 0.7, 1.4), strict=True)}
+    truth = {own.name: factor * own.value for own, factor in zip(priors, (4.0, 0.6, 0.7, 1.4), strict=True)}
     made = {name: Coefficient(name, value, 0.0, "test", "") for name, value in truth.items()}
     measured = [rows(operation, made) for operation in OPERATIONS]
     fitted = fit_scope("collective.gloo", measured, {CHIP.id: CHIP}, priors)
