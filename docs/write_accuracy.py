@@ -280,7 +280,7 @@ def _calibrated(poor: list[Poor]) -> str:
         "with what perfmodel ships for other chips. They are 15 runs for each line, so a coverage of .80 is known to "
         "about .10.",
     ]
-    for folder in sorted(path for path in RECORDED.iterdir() if path.is_dir()):
+    for folder in sorted(path.parent for path in RECORDED.glob("*/quick.jsonl")):
         suite, models = (read_runs(folder / name) for name in ("quick.jsonl", "models.jsonl"))
         versions = ", ".join(f"{name} {version}" for name, version in suite.header["versions"].items())
         loads = [float(point["load"]) for point in (*suite.points, *models.points)]

@@ -68,7 +68,7 @@ _COLLECTIVE = (
 _DIRECT_ALL_REDUCE = ("direct_all_reduce.start_seconds", "direct_all_reduce.link_efficiency")
 _HOST_COLLECTIVE = (
     "host_collective.start_seconds", "host_collective.step_seconds", "host_collective.bytes_per_cycle",
-    "host_collective.own_share",
+    "host_collective.own_share", "host_collective.fresh_share",
 )  # fmt: skip
 # the longest prefix of a scope's name counts
 FITTED: dict[str, tuple[str, ...]] = {
