@@ -13,9 +13,9 @@ of its own of 32 MiB or more, that is `new` at each call: the system hands it ou
     broadcast        a tree: ⌈log₂ n⌉ steps of S each, in which a process sends or receives
     send-receive     one step, S sent and S received
 
-Sizes left out of a fit are 13 % wrong (median), the two measurements differ by 12 %. Left out because they did not lower
-that error: a cost of adding up, another rate where a process only sends or only receives; a start without steps doubles
-it.
+Sizes left out of a fit are 13 % wrong (median), two measurements differ by 12 %. Left out since they did not lower
+that error: a cost of adding up, another rate where a process only sends or only receives. A start without steps raises
+it by half and more.
 
 Letters: n processes, S bytes. Form and priors: gloo of torch 2.13 on two cores of an AMD EPYC (Zen 4), where two
 processes and gloo's own threads take turns on the cores: t1 is mostly waiting for a turn, and should be shorter where
