@@ -16,10 +16,10 @@ from perfmodel.calibration.framework_rows import stack, stack_seconds
 from perfmodel.calibration.local import (
     calibrate_runs,
     coefficient_files,
-    profile_of,
     run_file_entries,
     with_scopes_before,
 )
+from perfmodel.calibration.run_profiles import profile_of
 from perfmodel.calibration.run_rows import model_rows, program_rows
 from perfmodel.coefficient_files import write_coefficients
 from perfmodel.coefficients import Coefficient
