@@ -20,18 +20,17 @@ from typing import Any
 import numpy as np
 
 from perfmodel.calibration.framework_fits import score_rows
-from perfmodel.calibration.local_fit import (
-    COMPILED,
-    compiled_start,
-    fit_anchors,
-    fit_runs,
-    log_ratios,
-    with_anchor_intervals,
-    with_intervals,
-)
+from perfmodel.calibration.local_fit import fit_anchors, fit_runs, log_ratios, with_anchor_intervals, with_intervals
 from perfmodel.calibration.run_rows import RunRow, model_rows, program_rows
 from perfmodel.calibration.scoring import Scored, metrics_of
-from perfmodel.calibration.starting import own_scope, shipped_fits, shipped_scores, starting_device
+from perfmodel.calibration.starting import (
+    COMPILED,
+    compiled_start,
+    own_scope,
+    shipped_fits,
+    shipped_scores,
+    starting_device,
+)
 from perfmodel.catalog import load_hardware
 from perfmodel.coefficient_files import CoefficientFile, read_coefficients
 from perfmodel.errors import InputError, PerfmodelError
@@ -173,7 +172,7 @@ def _compiled(eager: ScopeCalibration, points: Sequence[Point], disturbed: bool)
     """Compiled code from its anchors; nothing where there are none."""
     chip = eager.chip
     scope = own_scope(chip, COMPILED, eager.dtype)
-    start = compiled_start(eager.fitted, scope, chip)
+    start = compiled_start(eager.fitted, chip, eager.dtype)
     measured = _models(points, start, disturbed)
     if not measured.anchors:
         return []

@@ -9,8 +9,7 @@ for ops, 2 % for deep programs and 3 % for anchors before); the choice was made 
 region from the start (starting.py), with derivatives from the forms' sensitivities: with Gauss-Newton the same data end
 in a minimum twice as bad.
 
-Compiled code is fitted to anchors alone, since compiling every program would take an hour: its coefficients start from
-those of eager code on the same machine, moved from the priors of compiled code as far as those were from theirs.
+Compiled code is fitted to anchors alone, since compiling every program would take an hour.
 
 May import: run_rows, framework_rows, fitted_scopes, kernels and below; scipy inside functions.
 """
@@ -42,9 +41,6 @@ _LIKE_MODELS = ("block", "deep", "model")
 UNSEEN = 1.15
 LEAST_ROWS = 20
 MOST_STEPS = 300
-COMPILED = "compiled"
-# spread between eager and compiled code over the prior's: what the fits of one GPU in both (timm tables) differ by
-TRANSFERRED = 0.5
 KINK = 6.0  # σ beyond which a run counts less: only what the form does not describe at all is so far off
 
 
@@ -65,17 +61,6 @@ def fit_runs(scope: str, rows: Sequence[RunRow], chip: Hardware, start: Device |
 def fit_anchors(scope: str, anchors: Sequence[RunRow], start: Device) -> FittedScope:
     """Move the coefficients that a scope starts from towards runs of whole models, as far as their spreads let them."""
     return _fit(scope, anchors, start, {MODEL: UNSEEN_NOISE})
-
-
-def compiled_start(eager: FittedScope, scope: str, chip: Hardware) -> Device:
-    """The chip with the coefficients that a scope of compiled code starts from, where eager code was fitted on it."""
-    coefficients = {}
-    for prior, moved, log_sd in zip(fitted_priors(scope), eager.pooled, eager.log_sd, strict=True):
-        own = prior.resolve(chip, COMPILED)
-        spread = min(own.log_sd, float(np.hypot(log_sd, own.log_sd * TRANSFERRED)))
-        name = f"{scope}:{prior.name}"
-        coefficients[name] = replace(own, name=name, value=own.value * float(np.exp(moved)), log_sd=spread)
-    return Device(chip, COMPILED, coefficients)
 
 
 def _fit(scope: str, rows: Sequence[RunRow], begin: Device, noise_of: Mapping[str, float]) -> FittedScope:

@@ -158,11 +158,13 @@ def measure_suite(
     device: str = "cpu",
     force: bool = False,
     progress: Progress = lambda done, total, label: None,
+    tolerate: Callable[[str], None] | None = None,
 ) -> int:
     """Measure what is not in the file yet.
 
     Args:
         force: keep disturbed points as they are, marked contaminated.
+        tolerate: is told of programs that torch cannot run, which are an error otherwise.
 
     Returns:
         How many points were measured.
@@ -210,7 +212,10 @@ def measure_suite(
     progress(done, total, "")
     if failed:
         shown = "; ".join(failed[:_SHOWN]) + ("; ..." if len(failed) > _SHOWN else "")
-        raise UnsupportedError(f"torch cannot run {len(failed)} programs here, all others are in {runs.path}: {shown}")
+        message = f"torch cannot run {len(failed)} programs here, all others are in {runs.path}: {shown}"
+        if tolerate is None:
+            raise UnsupportedError(message)
+        tolerate(message)
     return done - there
 
 
