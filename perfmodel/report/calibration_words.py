@@ -71,7 +71,7 @@ def is_held(measured: float, interval: tuple[float, float, float]) -> bool:
 def result_sentences(own: ScopeCalibration) -> Iterator[str]:
     """What the check on whole models came to, and what in it to beware of."""
     if not own.scores:
-        yield f"{scope_words(own)}: not checked on whole models; its intervals come from programs left out of fits."
+        yield f"{scope_words(own)}: not checked on whole models; its intervals come from runs left out of fits."
         return
     before, after = own.before["median_ape"], own.after["median_ape"]
     held = sum(is_held(score.measured_seconds, score.after) for score in own.scores)
