@@ -264,6 +264,7 @@ def draw_roofline(own: ScopeCalibration) -> Any:
     axes.set(xlabel="FLOP per byte from memory", ylabel="FLOP/s reached")
     beside.set(xlabel="measured")
     axes.legend(handles=_group_handles(points), loc="lower right", frameon=True)
+    beside.set_visible(bool(cached))
     axes.set_title("programs that read from memory", fontsize=9, loc="left")
     beside.set_title("all in caches, by time", fontsize=9, loc="left")
     figure.suptitle(f"What measured programs reach on {own.chip.name}, {scope_words(own)}", fontsize=12)
