@@ -7,7 +7,7 @@
 
 What cannot be captured has the first only: calls that wait for the host, that put something back before each sample, or
 that allocate in ways a graph does not allow. Waiting is found before anything is captured, since a capture that fails
-leaves its stream current and, in versions of torch up to 2.13, its memory taken.
+leaves its stream current and, in some versions of torch, its memory taken.
 
 May import: timing, collector; torch inside functions.
 """
