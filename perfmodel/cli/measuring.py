@@ -37,8 +37,8 @@ _OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
     "--precision",
     "dtype",
     metavar="D[,D]",
-    help="fp32 bf16 fp16 int8; of models also amp-bf16 amp-fp16, of collectives fp8. [default: fp32,bf16; of MODEL and "
-    "collectives fp32]",
+    help="fp32 bf16 fp16 int8; of a GPU tf32 and no int8; of models also amp-bf16 amp-fp16, of collectives fp8. [default: "
+    "fp32,bf16; of MODEL and collectives fp32]",
 )
 @click.option("--threads", metavar="N[,N]", help="Cores that work. [default: all]")
 @click.option("--programs", "pattern", metavar="REGEX", help="Only programs whose group and name match.")
@@ -120,7 +120,7 @@ def measure_command(
     path = out or f"runs-{device}-{what}.jsonl"
     header = new_header(device, what)
     if model or what in ("validation", "anchors"):
-        cases = _cases(model, what, dtypes, counts, split_list(runtime or "eager"), of_model)
+        cases = _cases(model, what, dtypes, counts, split_list(runtime or "eager"), of_model, device)
         total = sum(len(case.phases) for case in cases)
         from perfmodel.measuring.whole_models import measure_models
 
@@ -129,7 +129,7 @@ def measure_command(
     else:
         from perfmodel.measuring.suite_runner import PROTOCOLS, measure_suite, suite_tasks
 
-        tasks = suite_tasks(what, dtypes, counts, header["machine"]["llc_bytes"], pattern or "")
+        tasks = suite_tasks(what, dtypes, counts, header["machine"]["llc_bytes"], pattern or "", device)
         total = len(tasks)
         with resumable(path), open_runs(path, header) as runs, progress_bar() as progress:
             points = measure_suite(tasks, runs, PROTOCOLS[what], device=device, force=force, progress=progress)
@@ -182,6 +182,7 @@ def _cases(
     threads: Sequence[int],
     runtimes: Sequence[str],
     sizes: dict[str, str | None],
+    device: str = "cpu",
 ) -> list[Case]:
     """The whole models that are wanted, in all combinations."""
     from itertools import product
@@ -194,7 +195,9 @@ def _cases(
         return [
             case
             for runtime in runtimes
-            for case in validation_cases(precisions, threads, anchors_only=suite == "anchors", runtime=runtime)
+            for case in validation_cases(
+                precisions, threads, anchors_only=suite == "anchors", runtime=runtime, device=device
+            )
         ]
     batches, inputs, outputs, sides = (
         read_counts(value, _MOST) if (value := sizes[name]) else (1 if name == "batch" else 0,) for name in _OF_MODELS

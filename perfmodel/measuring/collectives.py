@@ -20,7 +20,7 @@ from perfmodel.measuring.collective_worker import Task
 from perfmodel.measuring.conditions import available_cores, free_memory_bytes
 from perfmodel.measuring.run_files import Point, RunFile, key_of
 from perfmodel.measuring.suite_runner import Clock, Progress, busy, new_header, point_of
-from perfmodel.measuring.timing import Protocol
+from perfmodel.measuring.timing import Protocol, Timing
 
 SUITE = "collectives"
 SIZES = tuple(4**power << 10 for power in range(9))  # 1 KiB to 64 MiB
@@ -226,4 +226,5 @@ def _measure(
     if kind == "unsupported":
         skipped[case.kind] = f"{case.library}: {answer}"
         return None
-    return point_of(case.label, answer, drift)
+    timing: Timing = answer
+    return point_of(case.label, timing, drift)
