@@ -37,8 +37,8 @@ _OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
     "--precision",
     "dtype",
     metavar="D[,D]",
-    help="fp32 bf16 fp16 int8; of a GPU tf32 and no int8; of models also amp-bf16 amp-fp16, of collectives fp8. [default: "
-    "fp32,bf16; of MODEL and collectives fp32]",
+    help="fp32 bf16 fp16 int8; of a GPU tf32 and no int8; of models also amp-bf16 amp-fp16, of collectives fp8. "
+    "[default: fp32,bf16; of MODEL and collectives fp32]",
 )
 @click.option("--threads", metavar="N[,N]", help="Cores that work. [default: all]")
 @click.option("--programs", "pattern", metavar="REGEX", help="Only programs whose group and name match.")
