@@ -67,8 +67,7 @@ def differences(deployed: Deployment, server: Server, load: Load) -> list[float]
     found = simulate_deployment(deployed, make_workload(Arrival(process="closed", users=load.users), *lengths))
     means = [(percentiles(found, metric) or {})["mean"] for metric in METRICS]
     return [
-        mean / float(getattr(expected, f"{metric}_seconds")[0]) - 1
-        for mean, metric in zip(means, METRICS, strict=True)
+        mean / float(getattr(expected, f"{metric}_seconds")[0]) - 1 for mean, metric in zip(means, METRICS, strict=True)
     ]
 
 
@@ -76,7 +75,11 @@ def row(title: str, found: np.ndarray) -> str:
     cells = [title, str(len(found))]
     for column in found.T:
         size = np.abs(column)
-        cells += [f"{100 * np.median(size):.1f}", f"{100 * np.quantile(size, 0.9):.0f}", f"{100 * np.median(column):+.1f}"]
+        cells += [
+            f"{100 * np.median(size):.1f}",
+            f"{100 * np.quantile(size, 0.9):.0f}",
+            f"{100 * np.median(column):+.1f}",
+        ]
     return f"| {' | '.join(cells)} |"
 
 

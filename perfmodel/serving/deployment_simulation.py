@@ -4,9 +4,10 @@
 
 Groups of attention data parallelism have sequences of their own: each is simulated as a replica. A server's waits
 before a prompt is picked up that the closed form counts on the mean are, but for the half step that a simulation shows
-by itself, steps of `FrontEnd.waiting_steps`; what a prompt takes beyond the sum of its chunks is spread over its tokens.
+by itself, steps of `FrontEnd.waiting_steps`; what a prompt takes beyond the sum of its chunks is spread over its
+tokens. How far both then agree: benchmarks/simulator_against_closed_form.py, docs/serving.md.
 
-Against the closed form: benchmarks/simulator_against_closed_form.py. May import: deployments, engine_time, engine_coefficients, steady_answers, simulator and what they import.
+May import: deployments, engine_time, engine_coefficients, steady_answers, simulator and what they import.
 """
 
 from __future__ import annotations
