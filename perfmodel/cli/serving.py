@@ -47,14 +47,16 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
     loads = [dict[str, float]()] if objective else _read_loads(served, mistakes)
     grid = read_grid(dict(options))
     engines = _read_engines(served, grid.specs, mistakes)
-    drafts, replicas = (_count(served, name, least, mistakes) for name, least in (("draft_tokens", 0), ("replicas", 1)))
+    drafts, replicas = _counts(served, "draft_tokens", 0, mistakes), _counts(served, "replicas", 1, mistakes)
+    if len(replicas) > 1:
+        mistakes.append("--replicas: give one number")
     if mistakes:
         raise InputError(mistakes[0] if len(mistakes) == 1 else "\n".join(f"- {text}" for text in mistakes))
     version = served["engine_version"]
     answers = [
-        _answer(grid, cell, engine, load, objective, drafts=drafts, replicas=replicas, version=version or UNSTATED)
+        _answer(grid, cell, engine, load, objective, drafts=count, replicas=replicas[0], version=version or UNSTATED)
         for cell in grid.combinations()
-        for engine, load in product(engines, loads)
+        for engine, load, count in product(engines, loads, drafts)
     ]
     if as_json:
         from perfmodel.report.documents import dump_json
@@ -95,6 +97,7 @@ def _answer(
         "precision": cell.precision or cell.model.precision,
         "layout": cell.layout,
         "replicas": served["replicas"],
+        "draft_tokens": served["drafts"],
         **sizes,
         **load,
     }
@@ -177,14 +180,18 @@ def _read_engines(served: Mapping[str, Any], specs: str | None, mistakes: list[s
         return []
 
 
-def _count(served: Mapping[str, Any], name: str, least: int, mistakes: list[str]) -> int:
+def _counts(served: Mapping[str, Any], name: str, least: int, mistakes: list[str]) -> list[int]:
+    """Whole numbers of an option, or the least where it was not given."""
     text = served[name]
     if text is None:
-        return least
-    if not text.isdecimal() or not least <= int(text) <= LARGEST_COUNT:
-        mistakes.append(f"--{name.replace('_', '-')}: '{text}' is not one whole number of at least {least}")
-        return least
-    return int(text)
+        return [least]
+    found = []
+    for item in split_list(text):
+        if item.isdecimal() and least <= int(item) <= LARGEST_COUNT:
+            found.append(int(item))
+        else:
+            mistakes.append(f"--{name.replace('_', '-')}: '{item}' is not a whole number of at least {least}")
+    return list(dict.fromkeys(found))
 
 
 @click.group("engines")

@@ -32,7 +32,8 @@ _STANDING = {
 }
 _ASKED = {
     "model": "{}", "hardware": "{}", "precision": "{}", "layout": "{}", "engine": "{}", "input_tokens": "{} tokens in",
-    "output_tokens": "{} out", "concurrency": "{:g} requests in flight", "rate": "{:g} requests/s",
+    "output_tokens": "{} out", "draft_tokens": "{} drafted", "concurrency": "{:g} requests in flight",
+    "rate": "{:g} requests/s",
 }  # fmt: skip
 _PARTS = {"gemm": "linear layers", "experts": "experts", "attention": "attention", "collective": "links",
           "streaming": "norms and the like", "other": "other kernels", "host": "host"}  # fmt: skip
@@ -109,6 +110,7 @@ def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
         "precision",
         "layout",
         "engine",
+        "draft_tokens",
         "input_tokens",
         "output_tokens",
         "concurrency",
@@ -118,9 +120,16 @@ def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
         name for name in columns if len({str(each.asked.get(name, "")) for each in answers}) > 1 or name == "hardware"
     ]
     first = answers[0].asked
-    shared = [_ASKED[name].format(first[name]) for name in columns if name not in varying and name in first]
+    said = [name for name in columns if name not in varying and name in first and first[name] != 0]
+    shared = [_ASKED[name].format(first[name]) for name in said]
     console.print(", ".join(shared), style="bold")
-    titles = {"hardware": "chip", "input_tokens": "in", "output_tokens": "out", "concurrency": "users"}
+    titles = {
+        "hardware": "chip",
+        "input_tokens": "in",
+        "output_tokens": "out",
+        "concurrency": "users",
+        "draft_tokens": "drafts",
+    }
     table = make_table(
         *((titles.get(name, name), "left") for name in varying),
         ("TTFT", "right"), ("interval", "right"), ("TPOT", "right"), ("interval", "right"),
