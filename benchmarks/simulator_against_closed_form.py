@@ -45,11 +45,6 @@ class Load:
     input_tokens: int
     output_tokens: int
 
-    @property
-    def prompts_fill_steps(self) -> bool:
-        """More prompts come than answers leave: users x prompt over answer is more than a chunk of 8192."""
-        return self.users * self.input_tokens > 8192 * self.output_tokens
-
 
 def random_loads(count: int, seed: int) -> list[Load]:
     """Evenly in the logarithms."""
@@ -89,17 +84,13 @@ def main() -> None:
     titles = [f"{metric.upper()} {figure} %" for metric in METRICS for figure in ("median", "P90", "bias")]
     print(f"| deployment | loads | {' | '.join(titles)} |")
     print("|" + "---|" * (len(titles) + 2))
-    parts, full = [], []
+    parts = []
     for seed, (model, chip, engine, tensor) in enumerate(DEPLOYMENTS):
         deployed = deploy(model, chip, engine=engine, layout=Layout(tensor=tensor))
         server = server_of(deployed)
-        drawn = random_loads(loads, seed)
-        parts.append(np.array([differences(deployed, server, load) for load in drawn]))
-        full += [load.prompts_fill_steps for load in drawn]
+        parts.append(np.array([differences(deployed, server, load) for load in random_loads(loads, seed)]))
         print(row(f"{model}, {tensor} {chip}, {engine}", parts[-1]), flush=True)
-    every, filled = np.concatenate(parts), np.array(full)
-    print(row("all", every))
-    print(row("all, but where prompts fill every step", every[~filled]))
+    print(row("all", np.concatenate(parts)))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
     python docs/write_answers.py            # writes the pages
     python docs/write_answers.py --check    # fails where a page is not what its commands print
 
-A command is a block of Markdown that begins with ```console and `$ perfmodel`. Blocks of other languages stay as they are.
+A command is a block of Markdown that begins with ```console and `$ perfmodel`; other blocks stay as they are.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from perfmodel.cli import main as perfmodel
 from perfmodel.whole_files import write_whole
 
 FOLDER = Path(__file__).parent
-PAGES = (FOLDER / "serving.md",)
+PAGES = (FOLDER / "serving.md", FOLDER.parent / "README.md")
 BLOCK = re.compile(r"```console\n\$ perfmodel (.*)\n[\s\S]*?```")
 
 

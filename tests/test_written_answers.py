@@ -18,5 +18,5 @@ _SPEC.loader.exec_module(write_answers)
 @pytest.mark.parametrize("page", write_answers.PAGES, ids=lambda page: page.name)
 def test_pages_show_what_their_commands_print(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert len(write_answers.BLOCK.findall(text)) > 3
+    assert write_answers.BLOCK.search(text)
     assert write_answers.refreshed(text) == text

@@ -153,7 +153,7 @@ def predict_serving(
         standing=standing,
         step_seconds=_step_parts(deployment, server.coefficients, state, sizes, replicas),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, state, standing, version)),
+        notes=tuple(_notes(deployment, server.coefficients, state, standing, version)),
         **sizes,
     )
 
@@ -182,6 +182,10 @@ def effects_of(
     count = np.atleast_1d(np.asarray(users, dtype=float))
     family = model_family(deployment.subject)
     standing = known.level(family, deployment.hardware.id)
+    if standing == "device" and unfitted_classes(
+        deployment, load_engine_coefficients(deployment.engine.id, specs=specs)
+    ):
+        standing = "family"
     factors = {metric: np.ones(len(count)) for metric in ("tpot", "ttft")}
     if family not in known.families:
         return factors, standing, known
@@ -197,6 +201,13 @@ def effects_of(
         standing,
         known,
     )
+
+
+def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]:
+    """Classes of contractions that no fitted server of the engine ran."""
+    work = deployment.work
+    classes = dict.fromkeys((*work.token.classes, *work.decode.classes))
+    return [name for name in classes if name.startswith(("gemm", "experts")) and f"compute.{name}" not in c.values]
 
 
 def _latencies(
@@ -257,7 +268,7 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
-def _notes(deployment: Deployment, state: SteadyState, standing: str, version: str) -> list[str]:
+def _notes(deployment: Deployment, c: EngineCoefficients, state: SteadyState, standing: str, version: str) -> list[str]:
     notes = list(deployment.notes)
     if not state.fits[0]:
         notes.append("not one sequence fits into the cache: more devices, a narrower precision or shorter requests")
@@ -267,6 +278,8 @@ def _notes(deployment: Deployment, state: SteadyState, standing: str, version: s
         notes.append("more users than the cache holds: requests wait for a place")
     if standing == "datasheet":
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
+    elif unfitted := unfitted_classes(deployment, c):
+        notes.append(f"no server with kernels of {', '.join(unfitted)} was fitted: intervals may be too narrow")
     if standing != "device" and version != UNSTATED:
         notes.append("the engine's version makes no difference here: none was fitted for this model")
     return notes
