@@ -43,11 +43,24 @@ def test_what_is_impossible_says_what_the_best_is() -> None:
     assert "TPOT 0.02" in result.stderr
 
 
+def test_lists_of_drafts() -> None:
+    found = succeed_json(*SERVER, "--concurrency", "8", "--draft-tokens", "0,1,3")
+    assert [each["draft_tokens"] for each in found] == [0, 1, 3]
+    tpot = [each["phases"]["tpot"]["seconds"] for each in found]
+    assert tpot[0] > tpot[1] > tpot[2]
+    rows = succeed(*SERVER, "--concurrency", "8", "--draft-tokens", "0,3", columns=200)
+    assert [line.split()[1] for line in rows.splitlines() if line.startswith("l40s")] == ["0", "3"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "messages"),
     [
         (("--slo-ttft", "fast", "--slo-tpot", "-1"), ["--slo-ttft: cannot read 'fast'", "--slo-tpot: '-1' is no time"]),
         (("--slo-tpot", "50 ms", "--rate", "2"), ["--rate is a load, and --slo-ttft and --slo-tpot ask for"]),
+        (
+            ("--concurrency", "8", "--draft-tokens", "1,x", "--replicas", "1,2"),
+            ["--draft-tokens: 'x' is not a whole number of at least 0", "--replicas: give one number"],
+        ),
         ((), ["or limits whose largest load is asked for"]),
     ],
 )
