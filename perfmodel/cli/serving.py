@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perfmodel.cli.grid import Grid
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.engines import EnginePolicy
+    from perfmodel.serving.simulation_settings import Objective
 
 _UNUSED = {
     "batch": ("1", "--batch is of static batches: a server's users are --concurrency or --rate"),
@@ -39,19 +40,23 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
     from perfmodel.cli.grid import read_grid
     from perfmodel.report.serving_document import served_csv, served_document
     from perfmodel.report.serving_table import print_served_answers
+    from perfmodel.serving.prediction import UNSTATED
 
     mistakes = [text for name, (usual, text) in _UNUSED.items() if options.get(name) != usual]
-    loads = _read_loads(served, mistakes)
+    objective = _read_objective(served, mistakes)
+    loads = [dict[str, float]()] if objective else _read_loads(served, mistakes)
     grid = read_grid(dict(options))
     engines = _read_engines(served, grid.specs, mistakes)
-    drafts, replicas = (_count(served, name, least, mistakes) for name, least in (("draft_tokens", 0), ("replicas", 1)))
+    drafts, replicas = _counts(served, "draft_tokens", 0, mistakes), _counts(served, "replicas", 1, mistakes)
+    if len(replicas) > 1:
+        mistakes.append("--replicas: give one number")
     if mistakes:
         raise InputError(mistakes[0] if len(mistakes) == 1 else "\n".join(f"- {text}" for text in mistakes))
     version = served["engine_version"]
     answers = [
-        _answer(grid, cell, engine, load, drafts, replicas, version)
+        _answer(grid, cell, engine, load, objective, drafts=count, replicas=replicas[0], version=version or UNSTATED)
         for cell in grid.combinations()
-        for engine, load in product(engines, loads)
+        for engine, load, count in product(engines, loads, drafts)
     ]
     if as_json:
         from perfmodel.report.documents import dump_json
@@ -70,41 +75,80 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
 
 
 def _answer(
-    grid: Grid, cell: Any, engine: EnginePolicy, load: Mapping[str, float], drafts: int, replicas: int, version: Any
+    grid: Grid,
+    cell: Any,
+    engine: EnginePolicy,
+    load: Mapping[str, float],
+    objective: Objective | None,
+    **served: Any,
 ) -> ServedAnswer:
     from perfmodel.report.serving_document import ServedAnswer
-    from perfmodel.serving.prediction import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, UNSTATED, predict_serving
+    from perfmodel.serving.largest_load import LargestLoad, predict_largest_load
+    from perfmodel.serving.prediction import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, predict_serving
 
     sizes = {
         "input_tokens": cell.input_tokens or DEFAULT_INPUT_TOKENS,
         "output_tokens": cell.output_tokens or DEFAULT_OUTPUT_TOKENS,
     }
-    asked = {
+    asked: dict[str, Any] = {
         "model": cell.model.name,
         "hardware": cell.hardware.id,
         "engine": engine.id,
         "precision": cell.precision or cell.model.precision,
         "layout": cell.layout,
-        "replicas": replicas,
+        "replicas": served["replicas"],
+        "draft_tokens": served["drafts"],
         **sizes,
         **load,
     }
+    wanted: dict[str, Any] = {
+        "engine": engine, "precision": cell.precision, "layout": cell.layout, "cache_precision": grid.cache_precision,
+        "level": grid.level, "specs": grid.specs, **served, **sizes,
+    }  # fmt: skip
+    largest: LargestLoad | None = None
     try:
-        found = predict_serving(
-            cell.model, cell.hardware, engine=engine, precision=cell.precision, layout=cell.layout, drafts=drafts,
-            cache_precision=grid.cache_precision, replicas=replicas, version=version or UNSTATED, level=grid.level,
-            specs=grid.specs, **sizes, **load,
-        )  # fmt: skip
+        if objective:
+            largest, found = predict_largest_load(cell.model, cell.hardware, objective, **wanted)
+            asked["concurrency"] = float(largest.users)
+        else:
+            found = predict_serving(cell.model, cell.hardware, **(wanted | dict(load)))
     except PerfmodelError as error:
         return ServedAnswer(asked=asked, prediction=None, error=str(error))
-    return ServedAnswer(asked=asked, prediction=found)
+    return ServedAnswer(asked=asked, prediction=found, largest=largest)
+
+
+def _read_objective(served: Mapping[str, Any], mistakes: list[str]) -> Objective | None:
+    """The limits whose largest load is asked for; none where a load is given."""
+    from perfmodel.serving.simulation_settings import Objective
+    from perfmodel.units import parse_quantity
+
+    limits: dict[str, float] = {}
+    for name in ("slo_ttft", "slo_tpot"):
+        if served[name] is None:
+            continue
+        option = f"--{name.replace('_', '-')}"
+        try:
+            limits[name] = parse_quantity(served[name], "seconds")
+        except PerfmodelError as error:
+            mistakes.append(f"{option}: {error}")
+            continue
+        if not 0 < limits[name] < float("inf"):
+            mistakes.append(f"{option}: '{served[name]}' is no time above 0, like '50 ms'")
+    given = [name for name in ("concurrency", "rate") if served[name] is not None]
+    if any(served[name] is not None for name in ("slo_ttft", "slo_tpot")):
+        mistakes += [f"--{name} is a load, and --slo-ttft and --slo-tpot ask for the largest one" for name in given]
+        return Objective(ttft_seconds=limits.get("slo_ttft"), tpot_seconds=limits.get("slo_tpot"))
+    return None
 
 
 def _read_loads(served: Mapping[str, Any], mistakes: list[str]) -> list[dict[str, float]]:
     """Every concurrency or rate, as the keyword it is given by."""
     users, rates = served["concurrency"], served["rate"]
     if (users is None) == (rates is None):
-        mistakes.append("a server needs either --concurrency (requests in flight) or --rate (requests per second)")
+        mistakes.append(
+            "a server needs either --concurrency (requests in flight) or --rate (requests per second), "
+            "or limits whose largest load is asked for (--slo-ttft, --slo-tpot)"
+        )
         return []
     try:
         if users is not None:
@@ -136,14 +180,18 @@ def _read_engines(served: Mapping[str, Any], specs: str | None, mistakes: list[s
         return []
 
 
-def _count(served: Mapping[str, Any], name: str, least: int, mistakes: list[str]) -> int:
+def _counts(served: Mapping[str, Any], name: str, least: int, mistakes: list[str]) -> list[int]:
+    """Whole numbers of an option, or the least where it was not given."""
     text = served[name]
     if text is None:
-        return least
-    if not text.isdecimal() or not least <= int(text) <= LARGEST_COUNT:
-        mistakes.append(f"--{name.replace('_', '-')}: '{text}' is not one whole number of at least {least}")
-        return least
-    return int(text)
+        return [least]
+    found = []
+    for item in split_list(text):
+        if item.isdecimal() and least <= int(item) <= LARGEST_COUNT:
+            found.append(int(item))
+        else:
+            mistakes.append(f"--{name.replace('_', '-')}: '{item}' is not a whole number of at least {least}")
+    return list(dict.fromkeys(found))
 
 
 @click.group("engines")

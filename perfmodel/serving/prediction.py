@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.standing import Knowledge, knowledge_of
 from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
+from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
 from perfmodel.types import Hardware, Model
 
@@ -131,9 +133,9 @@ def predict_serving(
         state = fixed_concurrency(server, concurrency=concurrency, **sizes)
     else:
         state = at_rate(server, rate=rate, **sizes)
-    known = knowledge_of(deployment.engine.id, specs=specs)
     users = float(concurrency if concurrency is not None else max(state.running[0], 1.0))
-    moved, standing = _standing(deployment, known, users, sizes, version, bool(drafts))
+    factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
+    moved = {metric: float(own[0]) for metric, own in factors.items()}
     top = float(highest_rate(server, **sizes)[0])
     return ServingPrediction(
         deployment=deployment,
@@ -151,7 +153,7 @@ def predict_serving(
         standing=standing,
         step_seconds=_step_parts(deployment, server.coefficients, state, sizes, replicas),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, state, standing, version)),
+        notes=tuple(_notes(deployment, server.coefficients, state, standing, version)),
         **sizes,
     )
 
@@ -168,23 +170,44 @@ def check_context(deployment: Deployment, input_tokens: int, output_tokens: int)
         )
 
 
-def _standing(
-    deployment: Deployment, known: Knowledge, users: float, sizes: Mapping[str, int], version: str, speculative: bool
-) -> tuple[dict[str, float], str]:
-    """Factors on TPOT and TTFT from what is known of like deployments, and the level they stand on."""
+def effects_of(
+    deployment: Deployment, users: Any, sizes: Mapping[str, int], version: str, speculative: bool, *, specs: str | None
+) -> tuple[dict[str, Array], str, Knowledge]:
+    """(factors on TPOT and TTFT from what is known of like deployments, the level they stand on, that knowledge).
+
+    Args:
+        users: requests in flight, (n,).
+    """
+    known = knowledge_of(deployment.engine.id, specs=specs)
+    count = np.atleast_1d(np.asarray(users, dtype=float))
     family = model_family(deployment.subject)
     standing = known.level(family, deployment.hardware.id)
+    if standing == "device" and unfitted_classes(
+        deployment, load_engine_coefficients(deployment.engine.id, specs=specs)
+    ):
+        standing = "family"
+    factors = {metric: np.ones(len(count)) for metric in ("tpot", "ttft")}
     if family not in known.families:
-        return {"tpot": 1.0, "ttft": 1.0}, standing
+        return factors, standing, known
     labels = {
         "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,
         "precision": deployment.precision, "speculative": str(int(speculative)), "layout": str(deployment.layout),
         "lengths": f"{sizes['input_tokens']:g}x{sizes['output_tokens']:g}",
     }  # fmt: skip
-    columns = {name: [text] for name, text in labels.items()}
-    x = slopes_of([users], [sizes["input_tokens"]], [sizes["output_tokens"]])
-    moved = {metric: float(np.exp(expected(own, columns, x)[0])) for metric, own in known.effects.items()}
-    return {"tpot": 1.0, "ttft": 1.0} | moved, standing
+    columns = {name: [text] * len(count) for name, text in labels.items()}
+    x = slopes_of(count, sizes["input_tokens"], sizes["output_tokens"])
+    return (
+        factors | {metric: np.exp(expected(own, columns, x)) for metric, own in known.effects.items()},
+        standing,
+        known,
+    )
+
+
+def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]:
+    """Classes of contractions that no fitted server of the engine ran."""
+    work = deployment.work
+    classes = dict.fromkeys((*work.token.classes, *work.decode.classes))
+    return [name for name in classes if name.startswith(("gemm", "experts")) and f"compute.{name}" not in c.values]
 
 
 def _latencies(
@@ -245,7 +268,7 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
-def _notes(deployment: Deployment, state: SteadyState, standing: str, version: str) -> list[str]:
+def _notes(deployment: Deployment, c: EngineCoefficients, state: SteadyState, standing: str, version: str) -> list[str]:
     notes = list(deployment.notes)
     if not state.fits[0]:
         notes.append("not one sequence fits into the cache: more devices, a narrower precision or shorter requests")
@@ -255,6 +278,8 @@ def _notes(deployment: Deployment, state: SteadyState, standing: str, version: s
         notes.append("more users than the cache holds: requests wait for a place")
     if standing == "datasheet":
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
+    elif unfitted := unfitted_classes(deployment, c):
+        notes.append(f"no server with kernels of {', '.join(unfitted)} was fitted: intervals may be too narrow")
     if standing != "device" and version != UNSTATED:
         notes.append("the engine's version makes no difference here: none was fitted for this model")
     return notes
