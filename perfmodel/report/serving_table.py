@@ -69,8 +69,8 @@ def _sentences(found: ServingPrediction) -> list[str]:
         f"Throughput: {format_number(rates['requests'])} requests/s, {format_number(rates['output_tokens'])} output "
         f"tokens/s, {format_number(rates['output_tokens_per_gpu'])} per device. This load is {verdict}; at most "
         f"{format_number(found.highest_rate)} requests/s are sustained.",
-        f"Requests: {_count(found.running)} run, {_count(found.waiting)} wait; the cache holds "
-        f"{_count(found.capacity)} of them.",
+        f"Requests: {_count(found.running)} run, {_count(found.waiting)} wait; at most {_count(found.capacity)} run at "
+        "once.",
         f"Memory of each device: {format_bytes(parts['weights'])} weights, "
         f"{format_bytes(max(parts['cache'], 0.0))} for the cache, of {format_bytes(parts['memory'])}.",
         f"A decoding step: {format_seconds(total)}: {spent}.",

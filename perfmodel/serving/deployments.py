@@ -117,7 +117,10 @@ def _deploy(
 def _memory_notes(capacity: Capacity, chip: Hardware) -> Iterator[str]:
     if not capacity.fits:
         need = (capacity.parts["weights"] + capacity.parts["activations"]) / 2**30
-        yield f"does not fit: weights and one step take {need:.1f} GiB of each {chip.id}, before any cache"
+        yield (
+            f"does not fit: weights and one step take {need:.1f} of the {chip.memory_bytes / 2**30:.0f} GiB of each "
+            f"{chip.id}, before any cache"
+        )
 
 
 def served_model(

@@ -127,25 +127,29 @@ def predict_serving(
     check_context(deployment, input_tokens, output_tokens)
     server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-    if concurrency is not None:
-        state = fixed_concurrency(server, concurrency=concurrency, **sizes)
-    else:
-        state = at_rate(server, rate=rate, **sizes)
     known = knowledge_of(deployment.engine.id, specs=specs)
-    users = float(concurrency if concurrency is not None else max(state.running[0], 1.0))
-    moved, standing = _standing(deployment, known, users, sizes, version, bool(drafts))
     top = float(highest_rate(server, **sizes)[0])
+    state = _state(server, concurrency, rate, sizes)
+    users = _in_flight(state) / replicas  # effects were fitted on the users of one replica
+    moved, standing = _standing(deployment, known, users, sizes, version, bool(drafts))
+    slower = _slowdown(server, moved, sizes) if top else 1.0
+    if rate is not None and slower != 1.0:
+        # what is known of the server moves its highest rate: the load stands at the same share of it
+        state = _state(server, None, rate * slower, sizes)
+    ttft, tpot = _seconds(state, moved, output_tokens)
+    answering = max(output_tokens - 1, 0) * tpot
+    requests = min(float(rate), top / slower) if rate is not None else float(concurrency or 0) / (ttft + answering)
     return ServingPrediction(
         deployment=deployment,
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
-        latencies=_latencies(state, moved, known, standing, level, output_tokens),
-        throughput=_throughput(state, moved, server, deployment, concurrency, output_tokens),
-        running=float(state.running[0]),
-        waiting=float(state.waiting[0]),
+        latencies=_latencies(ttft, tpot, known, standing, level, output_tokens),
+        throughput=_throughput(requests, deployment.layout.devices * replicas, output_tokens),
+        running=requests * answering if requests else 0.0,
+        waiting=requests * ttft if requests else float(concurrency or np.inf),
         capacity=float(state.capacity[0]),
-        highest_rate=top,
+        highest_rate=top / slower,
         stable=bool(state.stable[0]),
         fits=bool(state.fits[0]),
         standing=standing,
@@ -188,10 +192,8 @@ def _standing(
 
 
 def _latencies(
-    state: SteadyState, moved: Mapping[str, float], known: Knowledge, standing: str, level: float, output_tokens: int
+    ttft: float, tpot: float, known: Knowledge, standing: str, level: float, output_tokens: int
 ) -> dict[str, Latency]:
-    tpot = float(state.tpot_seconds[0]) * moved["tpot"]
-    ttft = float(state.ttft_seconds[0]) * moved["ttft"]
     wide = {metric: float(np.exp(known.half_width(standing, metric, level))) for metric in ("tpot", "ttft")}
     found = {
         "ttft": Latency(seconds=ttft, low=ttft / wide["ttft"], high=ttft * wide["ttft"]),
@@ -205,23 +207,39 @@ def _latencies(
     return found | {"e2e": Latency(seconds=e2e, low=float(low), high=float(high))}
 
 
-def _throughput(
-    state: SteadyState,
-    moved: Mapping[str, float],
-    server: Server,
-    deployment: Deployment,
-    concurrency: float | None,
-    output_tokens: int,
-) -> dict[str, float]:
-    requests = float(state.requests_per_second[0])
-    if concurrency is not None and state.stable[0]:
-        later = max(output_tokens - 1, 0)
-        requests = concurrency / float(
-            state.ttft_seconds[0] * moved["ttft"] + later * state.tpot_seconds[0] * moved["tpot"]
-        )
-    gpus = deployment.layout.devices * server.replicas
+def _state(server: Server, concurrency: float | None, rate: float | None, sizes: Mapping[str, int]) -> SteadyState:
+    if concurrency is not None:
+        return fixed_concurrency(server, concurrency=concurrency, **sizes)
+    return at_rate(server, rate=rate, **sizes)
+
+
+def _in_flight(state: SteadyState) -> float:
+    """Requests in flight that have a place."""
+    return float(np.clip(state.running[0] + state.waiting[0], 1.0, max(float(state.capacity[0]), 1.0)))
+
+
+def _slowdown(server: Server, moved: Mapping[str, float], sizes: Mapping[str, int]) -> float:
+    """Time of an answer with the effects on its parts, against that without, where every place is taken."""
+    places = server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)
+    full = fixed_concurrency(server, concurrency=places * server.attention_data * server.replicas, **sizes)
+    ttft, tpot = _seconds(full, moved, sizes["output_tokens"])
+    return (ttft + max(sizes["output_tokens"] - 1, 0) * tpot) / float(full.e2e_seconds[0])
+
+
+def _seconds(state: SteadyState, moved: Mapping[str, float], output_tokens: int) -> tuple[float, float]:
+    """TTFT and TPOT with the effects on them; a wait for a place is a number of whole answers of others."""
+    place, tpot = float(state.place_seconds[0]), float(state.tpot_seconds[0])
+    own = float(state.ttft_seconds[0]) - place
+    if not np.isfinite(own):
+        return own, tpot
+    answers_ahead = place / (own + output_tokens * tpot) if place else 0.0
+    own, tpot = own * moved["ttft"], tpot * moved["tpot"]
+    return own + answers_ahead * (own + output_tokens * tpot), tpot
+
+
+def _throughput(requests: float, devices: int, output_tokens: int) -> dict[str, float]:
     tokens = requests * output_tokens
-    return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / gpus}
+    return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / devices}
 
 
 def _step_parts(
@@ -251,8 +269,8 @@ def _notes(deployment: Deployment, state: SteadyState, standing: str, version: s
         notes.append("not one sequence fits into the cache: more devices, a narrower precision or shorter requests")
     elif not state.stable[0]:
         notes.append("more requests arrive than are served: the queue grows without end")
-    elif state.waiting[0] > state.running[0] and state.capacity[0] < state.running[0] + state.waiting[0]:
-        notes.append("more users than the cache holds: requests wait for a place")
+    elif state.capacity[0] < state.running[0] + state.waiting[0]:
+        notes.append(f"more users than the {state.capacity[0]:.0f} that run at once: requests wait for a place")
     if standing == "datasheet":
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
     if standing != "device" and version != UNSTATED:

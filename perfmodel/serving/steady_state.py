@@ -3,7 +3,7 @@
 Fixed concurrency: n users, each of whom sends the next request when the last one is answered. B of them decode.
 
     TPOT = step(B, T) + φ·(B/o)·(i/p)·[step(B, T, p) − step(B, T)]        p = min(k·i, chunk), k = λ/(1 − e^−λ), λ = B/o
-    R    = ½·(−b + √(b² + 4·S·Z)),  Z = o·TPOT, b = Z − S·(1 + n − 1)    closed queue of prompts with service S
+    R    = ½·(−b + √(b² + 4·S·Z)),  Z = o·TPOT, b = Z − S·n    closed queue of prompts with service S
     TTFT = g + (a + …)·step(B, T) + s·prompt alone + q·(R − S) + u·(n − 1)/2·S + r·n + v·i
     B    = n·Z/(Z + TTFT)
 
@@ -12,7 +12,7 @@ together share one. Where prompts have steps of their own (`mixed` false), the b
 decoding a step handles 1 + d tokens of each sequence and makes `accepted` of them. Where memory holds fewer than n
 sequences, the others wait for a place, (TTFT + o·TPOT)·(n/n_run − 1) on the mean.
 
-Open loop (`arrival_rate`): B = rate·o·TPOT(B) (Little), a monotone fixed point; prompts wait as in M/G/1 with constant
+Open loop (`at_rate`): B = rate·o·TPOT(B) (Little), a monotone fixed point; prompts wait as in M/G/1 with constant
 service, ρS/(2(1 − ρ)). Above the highest stable rate there is no steady state, and the answer is that verdict.
 
 Closed form against simulation: docs/serving.md. May import: errors, step_table, engine_coefficients.
@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.serving.engine_coefficients import EngineCoefficients
-from perfmodel.serving.step_table import Array, StepTable, step_seconds
+from perfmodel.serving.step_table import Array, StepTable, interpolate, step_seconds
 
 SETTLING = 3  # rounds of the fixed point between batch and latency: the third moves TPOT by less than 0.1 %
 LEAST_EXTRA = 0.05  # share of a mixed step that a prompt adds at least
@@ -104,8 +104,6 @@ def loop_steps(table: StepTable, loop: Loop, batch: Any) -> Steps:
 
 
 def _drafted(table: StepTable, batch: Any, drafts: Any) -> Array:
-    from perfmodel.serving.step_table import interpolate
-
     tokens = batch * (1 + drafts)
     work = interpolate(table.tokens, table.token_seconds, tokens) - interpolate(
         table.tokens, table.token_seconds, batch
