@@ -12,14 +12,17 @@ from dataclasses import dataclass, replace
 
 from perfmodel.catalog import load_hardware
 from perfmodel.coefficient_files import scopes_for
+from perfmodel.costs import is_modelled
 from perfmodel.errors import InputError
 from perfmodel.graphs import load_model
 from perfmodel.graphs.rewrite import in_scheme, with_cache_format
 from perfmodel.graphs.shard import shard
 from perfmodel.identity_cache import identity_cache
-from perfmodel.kernels import fitted_device, resolve_runtime
+from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.layouts import Layout
+from perfmodel.phases import unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme, own_scheme
+from perfmodel.program import compile_graph, time_program
 from perfmodel.serving.capacity import Capacity, capacity_of
 from perfmodel.serving.engine_time import Host
 from perfmodel.serving.engines import EnginePolicy, load_engine
@@ -27,6 +30,7 @@ from perfmodel.serving.work import StepWork, step_work
 from perfmodel.types import Graph, Hardware, Model
 
 _CACHED = 256
+USUAL_SIZES = {"batch": 1, "tokens": 1024, "context": 1024}  # at which the share of ops without a formula is told
 BLOCK_SCALED = ("mxfp4", "mxfp6")  # formats whose matrix units take 8-bit activations where a chip has them at all
 _CONTRACTING = ("linear", "matmul")
 
@@ -38,7 +42,7 @@ class Deployment:
     Args:
         model: of one rank, in its precision. subject: the model as it was asked for.
         work: of its steps. host: what the host's time depends on. capacity: of one rank.
-        notes: what is assumed.
+        notes: what is assumed. unmodelled: kinds of op without a formula, and their share of a usual step.
     """
 
     subject: str
@@ -51,6 +55,7 @@ class Deployment:
     host: Host
     capacity: Capacity
     notes: tuple[str, ...] = ()
+    unmodelled: tuple[tuple[str, float], ...] = ()
 
 
 def deploy(
@@ -111,7 +116,20 @@ def _deploy(
         host=host,
         capacity=capacity,
         notes=tuple(dict.fromkeys(filter(None, (*rank.notes, note, *policy.notes, *_memory_notes(capacity, chip))))),
+        unmodelled=tuple(sorted(_unmodelled(rank, device).items())),
     )
+
+
+def _unmodelled(model: Model, device: Device) -> dict[str, float]:
+    """Kinds of op without a formula: the largest share that they have of a decoding step or a prompt."""
+    found: dict[str, float] = {}
+    for graph in (model.phases["decode"], model.phases["prefill"]):
+        if all(is_modelled(op) for op in graph.ops):
+            continue
+        program = compile_graph(graph, device)
+        for kind, share in unmodelled_shares(program, time_program(program, USUAL_SIZES)):
+            found[kind] = max(share, found.get(kind, 0.0))
+    return found
 
 
 def _memory_notes(capacity: Capacity, chip: Hardware) -> Iterator[str]:

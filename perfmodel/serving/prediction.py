@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from perfmodel.errors import InputError
+from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import expected, model_family, slopes_of
@@ -25,6 +25,7 @@ from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
 from perfmodel.types import Hardware, Model
 
+MOST_DRAFTS = 3  # of a measured server
 UNSTATED = "unstated"  # a version or run that nothing was fitted on
 DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS = 1024, 256
 FAMILIES_OF_CLASSES = ("gemm", "experts", "attention", "collective", "streaming")
@@ -48,7 +49,8 @@ class ServingPrediction:
             output_tokens_per_gpu. running, waiting: requests, on the mean. capacity: sequences that can run at once.
         highest_rate: requests per second that are sustained. stable: whether this load is.
         step_seconds: of one decoding step, by what it is spent on. level: what the interval is meant to hold.
-        standing: datasheet, family, device or anchored. memory_bytes: of one device, by part.
+        standing: datasheet, family, device or anchored. provenance: the data of the engine's coefficients.
+        unmodelled: kinds of op without a formula, and their share of a step.
     """
 
     deployment: Deployment
@@ -69,10 +71,17 @@ class ServingPrediction:
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     provenance: str = ""
     notes: tuple[str, ...] = ()
+    unmodelled: tuple[tuple[str, float], ...] = ()
 
 
 def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: str | None = None) -> Server:
-    """A deployment as the closed form sees it, with its engine's coefficients."""
+    """A deployment as the closed form sees it, with its engine's coefficients.
+
+    Raises:
+        InputError: drafts below 0, or no replica.
+    """
+    if drafts < 0 or replicas < 1:
+        raise InputError(f"drafts must be at least 0 and replicas at least 1, got {drafts} and {replicas}")
     coefficients = load_engine_coefficients(deployment.engine.id, specs=specs)
     return Server(
         table=tabulate(deployment.work, deployment.host, coefficients, mixed=deployment.engine.mixed),
@@ -101,6 +110,7 @@ def predict_serving(
     replicas: int = 1,
     version: str = UNSTATED,
     level: float = 0.8,
+    strict: bool = False,
     specs: str | None = None,
 ) -> ServingPrediction:
     """Mean latencies of a server, under users who each have one request in flight or under a rate of requests.
@@ -109,6 +119,7 @@ def predict_serving(
         concurrency: requests in flight over all replicas; rate: requests per second over all replicas: one of them.
         input_tokens, output_tokens: of a request, on the mean. drafts: tokens guessed ahead in each step.
         version: of the engine, where it was measured. level: share of unseen cases that the interval should hold.
+        strict: refuse models with ops without a formula.
 
     Raises:
         PerfmodelError: bad input; a prompt longer than the model's context.
@@ -125,6 +136,10 @@ def predict_serving(
         model, hardware, engine=engine, precision=precision, cache_precision=cache_precision, layout=layout, specs=specs
     )
     check_context(deployment, input_tokens, output_tokens)
+    if strict and deployment.unmodelled:
+        raise UnmodelledError(
+            f"{deployment.subject} has ops without a formula: {', '.join(kind for kind, _ in deployment.unmodelled)}"
+        )
     server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
     known = knowledge_of(deployment.engine.id, specs=specs)
@@ -155,7 +170,8 @@ def predict_serving(
         standing=standing,
         step_seconds=_step_parts(deployment, server.coefficients, state, sizes, replicas),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, state, standing, version)),
+        notes=tuple(_notes(deployment, state, standing, version, drafts)),
+        unmodelled=deployment.unmodelled,
         **sizes,
     )
 
@@ -231,7 +247,7 @@ def _seconds(state: SteadyState, moved: Mapping[str, float], output_tokens: int)
     place, tpot = float(state.place_seconds[0]), float(state.tpot_seconds[0])
     own = float(state.ttft_seconds[0]) - place
     if not np.isfinite(own):
-        return own, tpot
+        return own, tpot * moved["tpot"]
     answers_ahead = place / (own + output_tokens * tpot) if place else 0.0
     own, tpot = own * moved["ttft"], tpot * moved["tpot"]
     return own + answers_ahead * (own + output_tokens * tpot), tpot
@@ -263,8 +279,10 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
-def _notes(deployment: Deployment, state: SteadyState, standing: str, version: str) -> list[str]:
+def _notes(deployment: Deployment, state: SteadyState, standing: str, version: str, drafts: int) -> list[str]:
     notes = list(deployment.notes)
+    if drafts > MOST_DRAFTS:
+        notes.append(f"servers with at most {MOST_DRAFTS} drafted tokens were measured: acceptance is extrapolated")
     if not state.fits[0]:
         notes.append("not one sequence fits into the cache: more devices, a narrower precision or shorter requests")
     elif not state.stable[0]:
