@@ -37,7 +37,7 @@ class Capacity:
     """
 
     parts: Mapping[str, float]
-    max_sequences: int
+    max_sequences: float
     need: MemoryNeed
 
     @property
@@ -53,18 +53,19 @@ class Capacity:
         """Sequences of that many tokens that run at once; below 1 where not even one fits."""
         room = max(self.parts["cache"], 0.0)
         own = np.maximum(np.asarray(self.sequence_bytes(context), dtype=float), 1.0)
-        return np.minimum(room / own, float(self.max_sequences))
+        return np.minimum(room / own, self.max_sequences)
 
     def tokens(self, context: float) -> float:
         """Tokens of cache, where sequences are that long."""
         return max(self.parts["cache"], 0.0) / max(float(self.sequence_bytes(context)), 1.0) * context
 
 
-def capacity_of(model: Model, hardware: Hardware, policy: EnginePolicy) -> Capacity:
+def capacity_of(model: Model, hardware: Hardware, policy: EnginePolicy, *, stages: int = 1) -> Capacity:
     """The capacity of a rank.
 
     Args:
-        model: of one rank (`graphs.shard`), with the weights of its heaviest stage.
+        model: what one device keeps (`spreading.Spreading.stage`). stages: of its pipeline; a batch for each of them is
+            in flight, and the capacity is that of one of these.
     """
     need = memory_need(model, hardware, policy.runtime)
     step = policy.chunk_tokens or WHOLE_PROMPT
@@ -81,7 +82,7 @@ def capacity_of(model: Model, hardware: Hardware, policy: EnginePolicy) -> Capac
         "unused": max(hardware.memory_bytes - taken, 0.0),
         "memory": hardware.memory_bytes,
     }
-    return Capacity(parts=parts, max_sequences=policy.max_sequences, need=need)
+    return Capacity(parts=parts, max_sequences=policy.max_sequences / stages, need=need)
 
 
 def cache_bytes(policy: EnginePolicy, memory: float, *, weights: float, activations: float, overhead: float) -> float:

@@ -1,6 +1,6 @@
 """A model on chips under an engine, ready to be asked: its step table, its capacity, its notes.
 
-    load_model ─▶ in_precision ─▶ shard ─▶ step_work ──coefficients──▶ StepTable
+    load_model ─▶ served_model ─▶ spread ─▶ step_work ──coefficients──▶ StepTable
 
 May import: everything of predict and serving.
 """
@@ -16,7 +16,6 @@ from perfmodel.costs import is_modelled
 from perfmodel.errors import InputError
 from perfmodel.graphs import load_model
 from perfmodel.graphs.rewrite import in_scheme, with_cache_format
-from perfmodel.graphs.shard import shard
 from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.layouts import Layout
@@ -27,6 +26,7 @@ from perfmodel.serving.capacity import Capacity, capacity_of
 from perfmodel.serving.engine_time import Host
 from perfmodel.serving.engines import EnginePolicy, load_engine
 from perfmodel.serving.work import StepWork, step_work
+from perfmodel.spreading import spread
 from perfmodel.types import Graph, Hardware, Model
 
 _CACHED = 256
@@ -40,8 +40,9 @@ class Deployment:
     """One replica of a server.
 
     Args:
-        model: of one rank, in its precision. subject: the model as it was asked for.
-        work: of its steps. host: what the host's time depends on. capacity: of one rank.
+        model: of one rank, in its precision, all pipeline stages one after the other. subject: the model as it was
+            asked for. work: of its steps. host: what the host's time depends on.
+        capacity: of one rank and one batch in flight. in_flight: batches that the pipeline's stages work on at once.
         notes: what is assumed. unmodelled: kinds of op without a formula, and their share of a usual step.
     """
 
@@ -56,6 +57,7 @@ class Deployment:
     capacity: Capacity
     notes: tuple[str, ...] = ()
     unmodelled: tuple[tuple[str, float], ...] = ()
+    in_flight: float = 1.0
 
 
 def deploy(
@@ -95,10 +97,11 @@ def _deploy(
     specs: str | None,
 ) -> Deployment:
     whole = served_model(model, chip, precision, cache_precision)
-    rank = shard(whole, layout)
+    spreading = spread(whole, layout, chip)
+    rank = spreading.model
     runtime, note = resolve_runtime(chip, policy.runtime)
     device = fitted_device(chip, runtime, scopes_for(chip, specs=specs), policy.kernels)
-    capacity = capacity_of(rank, chip, policy)
+    capacity = capacity_of(spreading.stage, chip, policy, stages=layout.pipeline)
     ops = list(model.phases["decode"].ops)
     host = Host(
         layers=float(model.facts.get("layers", 1)),
@@ -115,8 +118,13 @@ def _deploy(
         work=step_work(rank, device),
         host=host,
         capacity=capacity,
-        notes=tuple(dict.fromkeys(filter(None, (*rank.notes, note, *policy.notes, *_memory_notes(capacity, chip))))),
+        notes=tuple(
+            dict.fromkeys(
+                filter(None, (*whole.notes, *spreading.notes, note, *policy.notes, *_memory_notes(capacity, chip)))
+            )
+        ),
         unmodelled=tuple(sorted(_unmodelled(rank, device).items())),
+        in_flight=spreading.in_flight,
     )
 
 

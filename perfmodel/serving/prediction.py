@@ -16,7 +16,6 @@ from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import expected, model_family, slopes_of
-from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
@@ -91,6 +90,7 @@ def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, spe
         attention_data=deployment.layout.attention_data,
         drafts=drafts,
         replicas=replicas,
+        pipeline=deployment.in_flight,
     )
 
 
@@ -168,7 +168,7 @@ def predict_serving(
         stable=bool(state.stable[0]),
         fits=bool(state.fits[0]),
         standing=standing,
-        step_seconds=_step_parts(deployment, server.coefficients, state, sizes, replicas),
+        step_seconds=_step_parts(deployment, server, state, sizes),
         provenance=server.coefficients.provenance,
         notes=tuple(_notes(deployment, state, standing, version, drafts)),
         unmodelled=deployment.unmodelled,
@@ -237,7 +237,7 @@ def _in_flight(state: SteadyState) -> float:
 def _slowdown(server: Server, moved: Mapping[str, float], sizes: Mapping[str, int]) -> float:
     """Time of an answer with the effects on its parts, against that without, where every place is taken."""
     places = server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)
-    full = fixed_concurrency(server, concurrency=places * server.attention_data * server.replicas, **sizes)
+    full = fixed_concurrency(server, concurrency=places * server.groups, **sizes)
     ttft, tpot = _seconds(full, moved, sizes["output_tokens"])
     return (ttft + max(sizes["output_tokens"] - 1, 0) * tpot) / float(full.e2e_seconds[0])
 
@@ -259,11 +259,11 @@ def _throughput(requests: float, devices: int, output_tokens: int) -> dict[str, 
 
 
 def _step_parts(
-    deployment: Deployment, c: EngineCoefficients, state: SteadyState, sizes: Mapping[str, int], replicas: int
+    deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
 ) -> dict[str, float]:
     """Seconds of one decoding step by kind of kernel, and of the host."""
-    ranks = deployment.layout.attention_data * replicas
-    batch = np.array([max(float(state.running[0]) / ranks, 1.0)])
+    c = server.coefficients
+    batch = np.array([max(float(state.running[0]) / server.groups, 1.0)])
     context = np.array([sizes["input_tokens"] + sizes["output_tokens"] / 2])
     parts: dict[str, float] = {}
     work = deployment.work

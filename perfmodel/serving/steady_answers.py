@@ -36,8 +36,9 @@ class Server:
     """What the closed form needs of a deployment.
 
     Args:
-        sequences: context in tokens -> sequences that one attention rank can run at once (may be below 1).
-        chunk_tokens: of a prompt in one step. replicas: servers that share the load evenly.
+        sequences: context in tokens -> sequences of one batch that one attention rank can run at once (may be below 1).
+        chunk_tokens: of a prompt in one step. attention_data: ranks with sequences of their own. pipeline: batches in
+            flight. drafts: tokens guessed ahead in each step. replicas: servers that share the load evenly.
     """
 
     table: StepTable
@@ -47,6 +48,12 @@ class Server:
     attention_data: int = 1
     drafts: int = 0
     replicas: int = 1
+    pipeline: float = 1.0
+
+    @property
+    def groups(self) -> float:
+        """Groups of users that run beside each other and do not share steps."""
+        return self.attention_data * self.pipeline * self.replicas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +91,8 @@ def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, ou
         InputError: a size that is not positive.
     """
     n, i, o = _columns(concurrency=concurrency, input_tokens=input_tokens, output_tokens=output_tokens)
-    ranks = server.attention_data * server.replicas
-    loop, tpot, ttft, fits = _settled(server, np.maximum(n / ranks, 1 / ranks), i, o)
+    groups = server.groups
+    loop, tpot, ttft, fits = _settled(server, np.maximum(n / groups, 1 / groups), i, o)
     place = waiting_seconds(loop, tpot, ttft)
     ttft = ttft + place
     e2e = ttft + tpot * np.maximum(o - 1, 0)
@@ -101,7 +108,7 @@ def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, ou
         waiting=n - running,
         stable=np.asarray(fits),
         fits=np.asarray(fits),
-        capacity=_room(server, i, o) * ranks,
+        capacity=_room(server, i, o) * groups,
         place_seconds=place,
     )
 
@@ -119,8 +126,8 @@ def at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any)
         InputError: a size that is not positive.
     """
     r, i, o = _columns(rate=rate, input_tokens=input_tokens, output_tokens=output_tokens)
-    ranks = server.attention_data * server.replicas
-    own = r / ranks
+    groups = server.groups
+    own = r / groups
     room = _room(server, i, o)
     most = np.maximum(room, 1.0)
     low, high = np.full_like(own, 1e-9), most
@@ -140,13 +147,13 @@ def at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any)
         ttft_seconds=ttft + endless,
         tpot_seconds=tpot + np.where(fits, 0.0, np.inf),
         e2e_seconds=e2e + endless,
-        requests_per_second=served * ranks,
-        output_tokens_per_second=served * ranks * o,
-        running=served * (e2e - ttft) * ranks,
-        waiting=own * ttft * ranks + endless,
+        requests_per_second=served * groups,
+        output_tokens_per_second=served * groups * o,
+        running=served * (e2e - ttft) * groups,
+        waiting=own * ttft * groups + endless,
         stable=stable,
         fits=fits,
-        capacity=room * ranks,
+        capacity=room * groups,
         place_seconds=np.zeros_like(own),
     )
 
@@ -155,7 +162,7 @@ def highest_rate(server: Server, *, input_tokens: Any, output_tokens: Any) -> Ar
     """Requests per second that the server can sustain: its throughput with every place taken; 0 where none fits."""
     i, o = _columns(input_tokens=input_tokens, output_tokens=output_tokens)
     room = _room(server, i, o)
-    top = _throughput(server, np.maximum(room, 1.0), i, o) * server.attention_data * server.replicas
+    top = _throughput(server, np.maximum(room, 1.0), i, o) * server.groups
     return np.where(room >= 1, top, 0.0)
 
 
@@ -183,6 +190,7 @@ def _loop(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Any]:
         mixed=server.table.mixed,
         attention_data=server.attention_data,
         drafts=server.drafts,
+        pipeline=server.pipeline,
     )
     return loop, room >= 1
 
