@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from perfmodel.catalog import load_hardware
+from perfmodel.catalog import search_state
+from perfmodel.catalog_entries import hardware_entry, layout_entry, model_entry
 from perfmodel.coefficient_files import scopes_for
 from perfmodel.costs import is_modelled
 from perfmodel.errors import InputError
-from perfmodel.graphs import load_model
 from perfmodel.graphs.rewrite import in_scheme, with_cache_format
 from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device, fitted_device, resolve_runtime
@@ -78,12 +78,11 @@ def deploy(
     Raises:
         PerfmodelError: unknown names, a layout or precision that cannot be, a model that no server can batch.
     """
-    loaded = model if isinstance(model, Model) else load_model(model, specs=specs)
-    chip = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, specs=specs)
+    loaded, chip = model_entry(model, specs), hardware_entry(hardware, specs)
     policy = engine if isinstance(engine, EnginePolicy) else load_engine(engine, specs=specs)
     if not {"prefill", "decode"} <= loaded.phases.keys():
         raise InputError(f"{loaded.name} does not generate tokens over a cache: no engine batches it. Use predict.")
-    return _deploy(loaded, chip, policy, precision, cache_precision, layout or Layout(), specs)
+    return _deploy(loaded, chip, policy, precision, cache_precision, layout_entry(layout), specs, search_state())
 
 
 @identity_cache(_CACHED)
@@ -95,6 +94,7 @@ def _deploy(
     cache_precision: str | None,
     layout: Layout,
     specs: str | None,
+    _folders: str,
 ) -> Deployment:
     whole = served_model(model, chip, precision, cache_precision)
     spreading = spread(whole, layout, chip)

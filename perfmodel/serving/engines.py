@@ -87,7 +87,17 @@ def list_engines(*, specs: Specs = None) -> tuple[EnginePolicy, ...]:
 
 
 def _read_file(path: Path) -> EnginePolicy:
-    return read_engine(read_yaml(path), path.stem)
+    """The same file is the same object, as long as nobody writes to it: deployments are remembered by it."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # which reading will tell
+        return read_engine(read_yaml(path), path.stem)
+    return _read_version(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read_version(path: str, _time: int, _size: int) -> EnginePolicy:
+    return read_engine(read_yaml(path), Path(path).stem)
 
 
 @lru_cache(maxsize=8)
