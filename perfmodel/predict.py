@@ -184,12 +184,17 @@ def _framework_notes(
 ) -> Iterator[str]:
     """What the coefficients of a framework's kernels do not speak of."""
     known = [fitted[scope] for scope in scopes if scope in fitted]
-    if known and model.facts.get("model_type") != "timm":
+    if any(map(_is_of_tables, known)) and model.facts.get("model_type") != "timm":
         yield "kernels of frameworks are fitted to image models: errors on other networks are not known"
     if channels_last and not scopes:
         yield "channels-last changes nothing here: only image models in eager or compiled code are told apart by it"
     elif channels_last and not any(("kernel", FRAMEWORK, CHANNELS_LAST) in own.effects for own in known):
         yield "channels-last was not measured in this runtime: timed as any layout"
+
+
+def _is_of_tables(fit: FittedScope) -> bool:
+    """Whether a framework's kernels were fitted to tables of image models, and not to programs of this machine."""
+    return any(effect[0] == "kernel" for effect in fit.effects)
 
 
 def _as_it_is(graph: Graph) -> Graph:
@@ -385,7 +390,7 @@ def _predict(
         times = time_program(program, prepared.example_sizes | sizes)
         for scope, share in scope_shares(program, times).items():
             shares[scope] = max(share, shares.get(scope, 0.0))
-        launching = launching or _launches_decide(program, times)
+        launching = launching or _launches_decide(program, times, prepared.fitted)
         phase = phase_prediction(name, program, times, level, with_ops=with_ops)
         if anchors:
             own = scope_shares(program, times)
@@ -505,9 +510,11 @@ def _read_anchors(anchors: Anchors, specs: str | None) -> Sequence[Anchor]:
     return read_anchors(anchors, specs=specs)
 
 
-def _launches_decide(program: Program, times: PhaseTimes) -> bool:
-    """Whether most of a network's time in a framework goes into starting kernels, as at small batches."""
-    in_framework = any(group.classes for group in program.groups)
+def _launches_decide(program: Program, times: PhaseTimes, fitted: Mapping[str, FittedScope]) -> bool:
+    """Whether most of a network's time in a framework goes into starting kernels, as at small batches, of which tables
+    have few."""
+    own = fitted.get(program.network)
+    in_framework = any(group.classes for group in program.groups) and (own is None or _is_of_tables(own))
     return in_framework and bool(times.overhead_seconds[0] > times.device_seconds[0] / 2)
 
 

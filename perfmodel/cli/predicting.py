@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: bool, **options: Any) -> None:
     """Predict latency, throughput and memory of every combination of the given lists.
 
-    With --engine, and --concurrency or --rate, predict a server with many users: TTFT, TPOT, throughput.
+    With --engine, and --concurrency or --rate, predict a server with many users: TTFT, TPOT, throughput. With
+    --slo-ttft or --slo-tpot instead, find the most users that keep them.
 
     MODEL is a catalog name (`perfmodel models list`), a Hugging Face config.json or its folder, the folder of a
     diffusers pipeline, a .gguf, .safetensors or .onnx file, a graph or model .yaml, timm:NAME, or

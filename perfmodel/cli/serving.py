@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perfmodel.cli.grid import Combination, Grid
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.engines import EnginePolicy
+    from perfmodel.serving.simulation_settings import Objective
 
 Mistakes: TypeAlias = list[tuple[str, PerfmodelError]]  # with the option of each
 _UNUSED = {  # option of static batches -> (its default, why a server has none)
@@ -44,16 +45,21 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
     from perfmodel.cli.grid import read_grid
     from perfmodel.report.serving_document import served_csv, served_document, served_notes
     from perfmodel.report.serving_table import print_served_answers
+    from perfmodel.serving.prediction import UNSTATED
 
     mistakes: Mistakes = [(name, InputError(text)) for name, (usual, text) in _UNUSED.items() if options[name] != usual]
-    loads = _read_loads(served, mistakes)
+    objective = _read_objective(served, mistakes)
+    loads = [dict[str, float]()] if objective else _read_loads(served, mistakes)
     engines = _read_engines(served["engine"] or "vllm", options["specs"], mistakes)
-    drafts, replicas = (_count(served, name, least, mistakes) for name, least in (("draft_tokens", 0), ("replicas", 1)))
+    drafts, replicas = _counts(served, "draft_tokens", 0, mistakes), _counts(served, "replicas", 1, mistakes)
+    if len(replicas) > 1:
+        mistakes.append(("replicas", InputError("give one number")))
     grid = read_grid(options, mistakes)
+    version = served["engine_version"] or UNSTATED
     answers = [
-        _answer(grid, cell, engine, load, drafts, replicas, served["engine_version"])
+        _answer(grid, cell, engine, load, objective, drafts=count, replicas=replicas[0], version=version)
         for cell in grid.combinations()
-        for engine, load in product(engines, loads)
+        for engine, load, count in product(engines, loads, drafts)
     ]
     if as_json:
         from perfmodel.report.documents import dump_json
@@ -78,12 +84,12 @@ def _answer(
     cell: Combination,
     engine: EnginePolicy,
     load: Mapping[str, float],
-    drafts: int,
-    replicas: int,
-    version: str | None,
+    objective: Objective | None,
+    **served: Any,
 ) -> ServedAnswer:
     from perfmodel.report.serving_document import ServedAnswer
-    from perfmodel.serving.prediction import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, UNSTATED, predict_serving
+    from perfmodel.serving.largest_load import LargestLoad, predict_largest_load
+    from perfmodel.serving.prediction import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, predict_serving
 
     sizes = {
         "input_tokens": cell.input_tokens or DEFAULT_INPUT_TOKENS,
@@ -95,27 +101,56 @@ def _answer(
         "engine": engine.id,
         "precision": cell.precision or cell.model.precision,
         "layout": cell.layout,
-        "replicas": replicas,
-        "draft_tokens": drafts,
+        "replicas": served["replicas"],
+        "draft_tokens": served["drafts"],
         **sizes,
         **load,
     }
+    wanted: dict[str, Any] = {
+        "engine": engine, "precision": cell.precision, "layout": cell.layout, "cache_precision": grid.cache_precision,
+        "level": grid.level, "strict": grid.strict, "specs": grid.specs, **served, **sizes,
+    }  # fmt: skip
+    largest: LargestLoad | None = None
     try:
-        found = predict_serving(
-            cell.model, cell.hardware, engine=engine, precision=cell.precision, layout=cell.layout, drafts=drafts,
-            cache_precision=grid.cache_precision, replicas=replicas, version=version or UNSTATED, level=grid.level,
-            strict=grid.strict, specs=grid.specs, concurrency=load.get("concurrency"), rate=load.get("rate"), **sizes,
-        )  # fmt: skip
+        if objective:
+            largest, found = predict_largest_load(cell.model, cell.hardware, objective, **wanted)
+            asked["concurrency"] = float(largest.users)
+        else:
+            found = predict_serving(cell.model, cell.hardware, **(wanted | dict(load)))
     except PerfmodelError as error:
         return ServedAnswer(asked=asked, prediction=None, error=str(error))
-    return ServedAnswer(asked=asked, prediction=found)
+    return ServedAnswer(asked=asked, prediction=found, largest=largest)
+
+
+def _read_objective(served: Mapping[str, str | None], mistakes: Mistakes) -> Objective | None:
+    """The limits whose largest load is asked for; none where a load is given."""
+    from perfmodel.serving.simulation_settings import Objective
+    from perfmodel.units import parse_quantity
+
+    asked = {name: text for name in ("slo_ttft", "slo_tpot") if (text := served[name]) is not None}
+    if not asked:
+        return None
+    limits: dict[str, float] = {}
+    for name, text in asked.items():
+        try:
+            limits[name] = parse_quantity(text, "seconds")
+        except PerfmodelError as error:
+            mistakes.append((name, error))
+            continue
+        if not 0 < limits[name] < float("inf"):
+            mistakes.append((name, InputError(f"'{text}' is no time above 0, like '50 ms'")))
+    for name in ("concurrency", "rate"):
+        if served[name] is not None:
+            mistakes.append((name, InputError("is a load, and --slo-ttft and --slo-tpot ask for the largest one")))
+    return Objective(ttft_seconds=limits.get("slo_ttft"), tpot_seconds=limits.get("slo_tpot"))
 
 
 def _read_loads(served: Mapping[str, str | None], mistakes: Mistakes) -> list[dict[str, float]]:
     """Every concurrency or rate, as the keyword it is given by."""
     given = {name: served[name] for name in ("concurrency", "rate") if served[name] is not None}
     if len(given) != 1:
-        what = "give only one of --concurrency and --rate" if given else "give it, or --rate (requests per second)"
+        others = "--rate (requests per second), or limits whose largest load is asked for (--slo-ttft, --slo-tpot)"
+        what = "give only one of --concurrency and --rate" if given else f"give it, or {others}"
         mistakes.append(("concurrency", InputError(f"requests in flight: {what}")))
     found: list[dict[str, float]] = []
     for name, text in given.items():
@@ -158,11 +193,18 @@ def _read_engines(names: str, specs: str | None, mistakes: Mistakes) -> list[Eng
     return found
 
 
-def _count(served: Mapping[str, str | None], name: str, least: int, mistakes: Mistakes) -> int:
+def _counts(served: Mapping[str, str | None], name: str, least: int, mistakes: Mistakes) -> list[int]:
+    """Whole numbers of an option, or the least where it was not given."""
     text, most = served[name], MOST[name]
     if text is None:
-        return least
-    if not (text.isascii() and text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
-        mistakes.append((name, InputError(f"'{text}' is not one whole number from {least} to {most}")))
-        return least
-    return int(text)
+        return [least]
+    found = []
+    for item in text.split(","):
+        item = item.strip()
+        if item.isascii() and item.isdecimal() and len(item) < 10 and least <= int(item) <= most:
+            found.append(int(item))
+        else:
+            mistakes.append(
+                (name, InputError(f"'{item}' is not a whole number of at least {least} and at most {most}"))
+            )
+    return list(dict.fromkeys(found))

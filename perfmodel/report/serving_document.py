@@ -18,6 +18,7 @@ from perfmodel.report.documents import layout_document
 from perfmodel.report.formats import format_share
 
 if TYPE_CHECKING:
+    from perfmodel.serving.largest_load import LargestLoad
     from perfmodel.serving.prediction import Latency, ServingPrediction
 
 
@@ -30,11 +31,16 @@ def served_schema() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedAnswer:
-    """One combination: what was asked (by name), and the prediction or why there is none."""
+    """One combination: what was asked (by name), and the prediction or why there is none.
+
+    Args:
+        largest: where the largest load was asked for, which is then the prediction's.
+    """
 
     asked: Mapping[str, Any]
     prediction: ServingPrediction | None
     error: str = ""
+    largest: LargestLoad | None = None
 
 
 def served_document(answer: ServedAnswer) -> dict[str, Any]:
@@ -45,6 +51,8 @@ def served_document(answer: ServedAnswer) -> dict[str, Any]:
     if found is None:
         return document | {"error": answer.error}
     capacity = found.deployment.capacity
+    if answer.largest:
+        document["largest_load"] = _largest(answer.largest)
     return document | {
         "phases": {name: _latency(own) for name, own in found.latencies.items()},
         "throughput": {name: finite(value) for name, value in found.throughput.items()},
@@ -89,6 +97,7 @@ def served_csv(answers: Sequence[ServedAnswer]) -> str:
                 row |= {f"{name}_seconds": own.seconds, f"{name}_low": own.low, f"{name}_high": own.high}
             row |= {f"{name}_per_second": value for name, value in found.throughput.items()}
             row |= {"running": found.running, "waiting": found.waiting, "stable": found.stable, "fits": found.fits}
+            row |= {"concurrency_sure": answer.largest.sure} if answer.largest else {}
             row |= {"capacity": found.capacity, "highest_rate": found.highest_rate, "level": found.standing}
         rows.append(row | {"error": answer.error})
     names = dict.fromkeys(name for row in rows for name in row)
@@ -97,6 +106,16 @@ def served_csv(answers: Sequence[ServedAnswer]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _largest(found: LargestLoad) -> dict[str, Any]:
+    return {
+        "objective": {"ttft_seconds": found.objective.ttft_seconds, "tpot_seconds": found.objective.tpot_seconds},
+        "concurrency": found.users,
+        "concurrency_sure": found.sure,
+        "limit": found.limit or None,
+        "beyond": {f"{metric}_seconds": finite(value) for metric, value in found.beyond.items()},
+    }
 
 
 def _latency(latency: Latency) -> dict[str, float | None]:

@@ -6,13 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.report.formats import format_bytes, format_interval, format_number, format_seconds, format_share
+from perfmodel.report.formats import (
+    format_bytes,
+    format_interval,
+    format_number,
+    format_seconds,
+    format_share,
+    join_words,
+)
 from perfmodel.report.prediction_table import make_table
 from perfmodel.report.serving_document import ServedAnswer, served_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from perfmodel.serving.largest_load import LargestLoad
     from perfmodel.serving.prediction import Latency, ServingPrediction
 
 _TITLES = {"ttft": "time to first token", "tpot": "time per output token", "e2e": "whole answer"}
@@ -24,7 +32,8 @@ _STANDING = {
 }
 _ASKED = {
     "model": "{}", "hardware": "{}", "precision": "{}", "layout": "{}", "engine": "{}", "input_tokens": "{} tokens in",
-    "output_tokens": "{} out", "concurrency": "{:g} requests in flight", "rate": "{:g} requests/s",
+    "output_tokens": "{} out", "draft_tokens": "{} drafted", "concurrency": "{:g} requests in flight",
+    "rate": "{:g} requests/s",
 }  # fmt: skip
 _PARTS = {"gemm": "linear layers", "experts": "experts", "attention": "attention", "collective": "links",
           "streaming": "norms and the like", "other": "other kernels", "host": "host"}  # fmt: skip
@@ -54,8 +63,23 @@ def _print_one(console: Console, answer: ServedAnswer, found: ServingPrediction)
         table.add_row(title, *_cells(found.latencies[name]))
     console.print(table)
     console.print()
+    if answer.largest:
+        console.print(largest_sentence(answer.largest, found.level))
     for sentence in _sentences(found):
         console.print(sentence)
+
+
+def largest_sentence(found: LargestLoad, level: float) -> str:
+    """`At most 60 users keep TPOT ≤ 50.0 ms: with one more, TPOT is 50.2 ms. ...`."""
+    limits = {"ttft": found.objective.ttft_seconds, "tpot": found.objective.tpot_seconds}
+    words = join_words([f"{name.upper()} ≤ {format_seconds(own)}" for name, own in limits.items() if own is not None])
+    text = f"At most {found.users:,} users keep {words}"
+    if found.limit and math.isfinite(found.beyond[found.limit]):
+        text += f": with one more, {found.limit.upper()} is {format_seconds(found.beyond[found.limit])}"
+    if not found.limit:
+        text += ", the most that were looked at"
+    sure = f"{found.sure:,} do" if found.sure else "not even one does"
+    return f"{text}. At the slow ends of the {100 * level:g} % intervals {sure}."
 
 
 def _sentences(found: ServingPrediction) -> list[str]:
@@ -79,13 +103,21 @@ def _sentences(found: ServingPrediction) -> list[str]:
 
 
 def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
-    varying = [name for name in _ASKED if len({str(each.asked.get(name, "")) for each in answers}) > 1]
-    varying = varying or ["hardware"]
+    varying = [
+        name for name in _ASKED if len({str(each.asked.get(name, "")) for each in answers}) > 1 or name == "hardware"
+    ]
     reasons = list(dict.fromkeys(each.error for each in answers if each.error))
     first = answers[0].asked
-    shared = [_ASKED[name].format(first[name]) for name in _ASKED if name not in varying and name in first]
+    said = [name for name in _ASKED if name not in varying and name in first and first[name] != 0]
+    shared = [_ASKED[name].format(first[name]) for name in said]
     console.print(", ".join(shared), style="bold")
-    titles = {"hardware": "chip", "input_tokens": "in", "output_tokens": "out", "concurrency": "users"}
+    titles = {
+        "hardware": "chip",
+        "input_tokens": "in",
+        "output_tokens": "out",
+        "concurrency": "users",
+        "draft_tokens": "drafts",
+    }
     table = make_table(
         *((titles.get(name, name), "left") for name in varying),
         ("TTFT", "right"), ("interval", "right"), ("TPOT", "right"), ("interval", "right"),

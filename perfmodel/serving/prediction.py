@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,11 +17,13 @@ from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import expected, model_family, slopes_of
+from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.standing import Knowledge, knowledge_of
 from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
+from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
 from perfmodel.types import Hardware, Model
 
@@ -142,16 +145,15 @@ def predict_serving(
         )
     server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-    known = knowledge_of(deployment.engine.id, specs=specs)
     top = float(highest_rate(server, **sizes)[0])
     state = _state(server, concurrency, rate, sizes)
-    users = _in_flight(state) / replicas  # effects were fitted on the users of one replica
-    moved, standing = _standing(deployment, known, users, sizes, version, bool(drafts))
+    users = effective_users(state, replicas)
+    moved, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
     slower = _slowdown(server, moved, sizes) if top else 1.0
     if rate is not None and slower != 1.0:
         # what is known of the server moves its highest rate: the load stands at the same share of it
         state = _state(server, None, rate * slower, sizes)
-    ttft, tpot = _seconds(state, moved, output_tokens)
+    ttft, tpot = (float(own[0]) for own in moved_seconds(state, moved, output_tokens))
     answering = max(output_tokens - 1, 0) * tpot
     requests = min(float(rate), top / slower) if rate is not None else float(concurrency or 0) / (ttft + answering)
     return ServingPrediction(
@@ -170,7 +172,7 @@ def predict_serving(
         standing=standing,
         step_seconds=_step_parts(deployment, server, state, sizes),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, state, standing, version, drafts)),
+        notes=tuple(_notes(deployment, server.coefficients, state, standing, version, drafts)),
         unmodelled=deployment.unmodelled,
         **sizes,
     )
@@ -188,23 +190,44 @@ def check_context(deployment: Deployment, input_tokens: int, output_tokens: int)
         )
 
 
-def _standing(
-    deployment: Deployment, known: Knowledge, users: float, sizes: Mapping[str, int], version: str, speculative: bool
-) -> tuple[dict[str, float], str]:
-    """Factors on TPOT and TTFT from what is known of like deployments, and the level they stand on."""
+def effects_of(
+    deployment: Deployment, users: Any, sizes: Mapping[str, int], version: str, speculative: bool, *, specs: str | None
+) -> tuple[dict[str, Array], str, Knowledge]:
+    """(factors on TPOT and TTFT from what is known of like deployments, the level they stand on, that knowledge).
+
+    Args:
+        users: requests in flight, (n,).
+    """
+    known = knowledge_of(deployment.engine.id, specs=specs)
+    count = np.atleast_1d(np.asarray(users, dtype=float))
     family = model_family(deployment.subject)
     standing = known.level(family, deployment.hardware.id)
+    if standing == "device" and unfitted_classes(
+        deployment, load_engine_coefficients(deployment.engine.id, specs=specs)
+    ):
+        standing = "family"
+    factors = {metric: np.ones(len(count)) for metric in ("tpot", "ttft")}
     if family not in known.families:
-        return {"tpot": 1.0, "ttft": 1.0}, standing
+        return factors, standing, known
     labels = {
         "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,
         "precision": deployment.precision, "speculative": str(int(speculative)), "layout": str(deployment.layout),
         "lengths": f"{sizes['input_tokens']:g}x{sizes['output_tokens']:g}",
     }  # fmt: skip
-    columns = {name: [text] for name, text in labels.items()}
-    x = slopes_of([users], [sizes["input_tokens"]], [sizes["output_tokens"]])
-    moved = {metric: float(np.exp(expected(own, columns, x)[0])) for metric, own in known.effects.items()}
-    return {"tpot": 1.0, "ttft": 1.0} | moved, standing
+    columns = {name: [text] * len(count) for name, text in labels.items()}
+    x = slopes_of(count, sizes["input_tokens"], sizes["output_tokens"])
+    return (
+        factors | {metric: np.exp(expected(own, columns, x)) for metric, own in known.effects.items()},
+        standing,
+        known,
+    )
+
+
+def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]:
+    """Classes of contractions that no fitted server of the engine ran."""
+    work = deployment.work
+    classes = dict.fromkeys((*work.token.classes, *work.decode.classes))
+    return [name for name in classes if name.startswith(("gemm", "experts")) and f"compute.{name}" not in c.values]
 
 
 def _latencies(
@@ -229,28 +252,29 @@ def _state(server: Server, concurrency: float | None, rate: float | None, sizes:
     return at_rate(server, rate=rate, **sizes)
 
 
-def _in_flight(state: SteadyState) -> float:
-    """Requests in flight that have a place."""
-    return float(np.clip(state.running[0] + state.waiting[0], 1.0, max(float(state.capacity[0]), 1.0)))
+def effective_users(state: SteadyState, replicas: int) -> Array:
+    """Requests in flight that have a place, of one replica: what effects were fitted on."""
+    return np.clip(state.running + state.waiting, 1.0, np.maximum(state.capacity, 1.0)) / replicas
 
 
-def _slowdown(server: Server, moved: Mapping[str, float], sizes: Mapping[str, int]) -> float:
+def _slowdown(server: Server, moved: Mapping[str, Array], sizes: Mapping[str, int]) -> float:
     """Time of an answer with the effects on its parts, against that without, where every place is taken."""
     places = server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)
     full = fixed_concurrency(server, concurrency=places * server.groups, **sizes)
-    ttft, tpot = _seconds(full, moved, sizes["output_tokens"])
-    return (ttft + max(sizes["output_tokens"] - 1, 0) * tpot) / float(full.e2e_seconds[0])
+    ttft, tpot = moved_seconds(full, moved, sizes["output_tokens"])
+    return float((ttft[0] + max(sizes["output_tokens"] - 1, 0) * tpot[0]) / full.e2e_seconds[0])
 
 
-def _seconds(state: SteadyState, moved: Mapping[str, float], output_tokens: int) -> tuple[float, float]:
+def moved_seconds(state: SteadyState, moved: Mapping[str, Array], output_tokens: int) -> tuple[Array, Array]:
     """TTFT and TPOT with the effects on them; a wait for a place is a number of whole answers of others."""
-    place, tpot = float(state.place_seconds[0]), float(state.tpot_seconds[0])
-    own = float(state.ttft_seconds[0]) - place
-    if not np.isfinite(own):
-        return own, tpot * moved["tpot"]
-    answers_ahead = place / (own + output_tokens * tpot) if place else 0.0
-    own, tpot = own * moved["ttft"], tpot * moved["tpot"]
-    return own + answers_ahead * (own + output_tokens * tpot), tpot
+    tpot, place = state.tpot_seconds, state.place_seconds
+    own = state.ttft_seconds - place
+    finite = np.isfinite(own + tpot)
+    with np.errstate(invalid="ignore"):
+        answers_ahead = place / (own + output_tokens * tpot)
+        own, tpot = own * moved["ttft"], tpot * moved["tpot"]
+        waiting = answers_ahead * (own + output_tokens * tpot)
+    return own + np.where(finite, waiting, 0.0), tpot
 
 
 def _throughput(requests: float, devices: int, output_tokens: int) -> dict[str, float]:
@@ -279,7 +303,9 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
-def _notes(deployment: Deployment, state: SteadyState, standing: str, version: str, drafts: int) -> list[str]:
+def _notes(
+    deployment: Deployment, c: EngineCoefficients, state: SteadyState, standing: str, version: str, drafts: int
+) -> list[str]:
     notes = list(deployment.notes)
     if drafts > MOST_DRAFTS:
         notes.append(f"servers with at most {MOST_DRAFTS} drafted tokens were measured: acceptance is extrapolated")
@@ -291,6 +317,8 @@ def _notes(deployment: Deployment, state: SteadyState, standing: str, version: s
         notes.append(f"more users than the {state.capacity[0]:.0f} that run at once: requests wait for a place")
     if standing == "datasheet":
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
+    elif unfitted := unfitted_classes(deployment, c):
+        notes.append(f"no server with kernels of {', '.join(unfitted)} was fitted: intervals may be too narrow")
     if standing != "device" and version != UNSTATED:
         notes.append("the engine's version makes no difference here: none was fitted for this model")
     return notes

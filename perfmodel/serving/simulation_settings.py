@@ -73,7 +73,8 @@ class FrontEnd:
     Args:
         request_seconds: load generator, tokeniser, network. input_token_seconds: for each token of the prompt.
         in_flight_seconds: for each request in flight when it arrives. waiting_steps: decode steps, as long as they are
-            when its prompt is computed, beyond those that the simulation itself shows.
+            when its prompt is computed (of this request alone, if no other decodes), beyond those that the simulation
+            itself shows.
     """
 
     request_seconds: float = 0.0

@@ -64,6 +64,45 @@ class Knowledge:
         return float(np.interp(inside, known, kept)) * z / inside
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanWidths:
+    """Intervals of mean latencies.
+
+    Args:
+        standing: the level they stand on. share: of unseen cases that they should hold. widths: half-widths in log time
+            by metric (ttft, tpot).
+    """
+
+    standing: str
+    share: float
+    widths: Mapping[str, float]
+
+    def interval(self, metric: str, seconds: float) -> tuple[float, float]:
+        """(low, high) around a mean.
+
+        >>> own = MeanWidths(standing="family", share=0.8, widths={"tpot": 0.0953102})
+        >>> [round(end, 4) for end in own.interval("tpot", 0.022)]
+        [0.02, 0.0242]
+        """
+        factor = float(np.exp(self.widths[metric]))
+        return seconds / factor, seconds * factor
+
+
+def simulated_widths(engine: str, *, share: float = 0.8, specs: Specs = None) -> MeanWidths:
+    """Intervals of a simulation's means.
+
+    A simulation has the engine's coefficients, and none of the effects of like deployments that take a prediction to
+    its device level: where the engine was fitted at all, its errors are those of the family level.
+
+    Raises:
+        SpecError: a file with mistakes.
+    """
+    known = knowledge_of(engine, specs=specs)
+    standing = "family" if known.fitted else "datasheet"
+    widths = {metric: known.half_width(standing, metric, share) for metric in ("ttft", "tpot")}
+    return MeanWidths(standing=standing, share=share, widths=widths)
+
+
 def knowledge_of(engine: str, *, specs: Specs = None) -> Knowledge:
     """What the files at hand say of an engine.
 

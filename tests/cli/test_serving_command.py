@@ -79,7 +79,7 @@ def test_what_people_see() -> None:
     assert "TensorRT-LLM (PyTorch backend), 32 requests in flight, 1000 tokens in, 200 out" in " ".join(text.split())
     assert "time per output token" in text
     rows = succeed(*LLAMA, "--concurrency", "1,32", *SHORT, columns=120).splitlines()
-    assert rows[1].split()[:2] == ["users", "TTFT"]
+    assert rows[1].split()[:3] == ["chip", "users", "TTFT"]
 
 
 def test_help_tells_of_engines() -> None:
@@ -119,8 +119,11 @@ def test_a_model_that_does_not_fit_is_told(tmp_path: Path) -> None:
         (("--concurrency", "8", "--runtime", "eager"), ["--runtime: is the engine's own under --engine"]),
         (("--concurrency", "8", "--max-batch"), ["--max-batch: is of static batches"]),
         (("--concurrency", "8", "--channels-last"), ["--channels-last: has no meaning"]),
-        (("--concurrency", "8", "--draft-tokens", "x"), ["--draft-tokens: 'x' is not one whole number from 0 to 64"]),
-        (("--concurrency", "8", "--replicas", "0"), ["--replicas: '0' is not one whole number from 1"]),
+        (
+            ("--concurrency", "8", "--draft-tokens", "x"),
+            ["--draft-tokens: 'x' is not a whole number of at least 0 and at most 64"],
+        ),
+        (("--concurrency", "8", "--replicas", "0"), ["--replicas: '0' is not a whole number of at least 1"]),
         (("--concurrency", "8", "--json", "--csv"), ["--json and --csv exclude each other"]),
         (("--concurrency", "8", "--level", "2"), ["--level"]),
     ],

@@ -88,6 +88,24 @@ def test_waits_of_the_scheduler() -> None:
     assert mixed.waiting_steps == pytest.approx(PRIORS["waiting_steps"] - 0.5)
     assert alone.waiting_steps == pytest.approx(mixed.waiting_steps + PRIORS["prefill_wait_steps"])
     assert front_end(deployed("vllm", 2), PRIORS).waiting_steps > mixed.waiting_steps
+    few = front_end(deployed("sglang"), PRIORS, users=4)
+    assert few.waiting_steps == pytest.approx(mixed.waiting_steps + PRIORS["prefill_wait_steps"] / 3)
+
+
+def test_one_user_waits_what_the_closed_form_says() -> None:
+    for engine in ("vllm", "sglang"):
+        own = deployed(engine)
+        expected = fixed_concurrency(server(own), concurrency=1, input_tokens=2000, output_tokens=1000)
+        load = make_workload(Arrival(process="closed", users=1), *drawn_lengths(50, 2000, 1000))
+        found = simulate_deployment(own, load, coefficients=PRIORS)
+        assert mean(found, "ttft") == pytest.approx(expected.ttft_seconds[0], rel=0.08)
+        assert mean(found, "tpot") == pytest.approx(expected.tpot_seconds[0], rel=0.02)
+
+
+def test_what_a_cache_holds_is_not_computed_longer() -> None:
+    whole = front_end(deployed("vllm"), PRIORS, input_tokens=1000, computed_tokens=1000)
+    kept = front_end(deployed("vllm"), PRIORS, input_tokens=1000, computed_tokens=100)
+    assert PRIORS["token_seconds"] < kept.input_token_seconds < whole.input_token_seconds
 
 
 def test_drafts_take_the_engines_figures() -> None:
