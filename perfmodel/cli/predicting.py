@@ -46,7 +46,8 @@ def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: b
     if asks_server(served):
         from perfmodel.cli.serving import print_served
 
-        print_served(options, served, as_json=as_json, as_csv=as_csv)
+        limits = {"max_batch": max_batch, "max_context": max_context}
+        print_served(options | limits, served, as_json=as_json, as_csv=as_csv)
         return
     grid = read_grid(options)
     answers = [answer(grid, cell, max_batch=max_batch, max_context=max_context) for cell in grid.combinations()]

@@ -1,19 +1,32 @@
-"""Servers' predictions as JSON and CSV. May import: serving.prediction and below."""
+"""Servers' predictions as JSON and CSV; `schemas/predict-serving.schema.json` publishes the form of the first.
+
+All figures are SI; null where there is nothing finite to tell. May import: serving.prediction and below. To add a key:
+a line here and one in the schema, which refuses keys it does not know."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.report.documents import layout_document
+from perfmodel.report.formats import format_share
 
 if TYPE_CHECKING:
     from perfmodel.serving.largest_load import LargestLoad
     from perfmodel.serving.prediction import Latency, ServingPrediction
+
+
+def served_schema() -> dict[str, Any]:
+    """The JSON schema of `perfmodel predict --engine --json`."""
+    text = files("perfmodel.report").joinpath("schemas/predict-serving.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +71,19 @@ def served_document(answer: ServedAnswer) -> dict[str, Any]:
             "fitted": found.provenance,
             "notes": list(found.notes),
         },
-        "unmodelled": [],
+        "unmodelled": [{"op": kind, "share": share} for kind, share in found.unmodelled],
     }
+
+
+def served_notes(answers: Sequence[ServedAnswer]) -> list[str]:
+    """What is assumed, and what is left out, each once."""
+    found = [each.prediction for each in answers if each.prediction]
+    counted = (
+        f"without a formula, only its memory traffic counted: {kind}, up to {format_share(share)}"
+        for each in found
+        for kind, share in each.unmodelled
+    )
+    return list(dict.fromkeys([*counted, *(note for each in found for note in each.notes)]))
 
 
 def served_csv(answers: Sequence[ServedAnswer]) -> str:

@@ -2,10 +2,11 @@
 
     deploy ─▶ step table, cache, delays of the engine ─▶ simulate
 
-Groups of attention data parallelism have sequences of their own: each is simulated as a replica. A server's waits
-before a prompt is picked up that the closed form counts on the mean are, but for the half step that a simulation shows
-by itself, steps of `FrontEnd.waiting_steps`; what a prompt takes beyond the sum of its chunks is spread over its
-tokens. How far both then agree: benchmarks/simulator_against_closed_form.py, docs/serving.md.
+Groups of attention data parallelism, and the batches that a pipeline has in flight, have sequences of their own: each
+is simulated as a replica. A server's waits before a prompt is picked up that the closed form counts on the mean are,
+but for the half step that a simulation shows by itself, steps of `FrontEnd.waiting_steps`; what a prompt takes beyond
+the sum of its chunks is spread over its tokens. How far both then agree: benchmarks/simulator_against_closed_form.py,
+docs/serving.md.
 
 May import: deployments, engine_time, engine_coefficients, steady_answers, simulator and what they import.
 """
@@ -116,7 +117,7 @@ def simulate_deployment(
     kept = prefix.tokens if prefix and deployed.engine.prefix_cache else 0
     if not cache_tokens and not deployed.capacity.fits:
         raise InputError(f"{deployed.subject} on {deployed.hardware.id}: {'; '.join(deployed.notes)}")
-    ranks = deployed.layout.attention_data
+    ranks = deployed.layout.attention_data * max(round(deployed.in_flight), 1)
     split = None
     if prompt_replicas:
         split = Disaggregation(
@@ -131,7 +132,7 @@ def simulate_deployment(
         speculation = Speculation(drafts=drafts, accepted=made, draft_cost=float(c["draft_cost"]))
     found = simulate(
         deployment_table(deployed, c),
-        deployed.engine,
+        replace(deployed.engine, max_sequences=max(int(deployed.capacity.max_sequences), 1)),
         workload,
         kv_capacity_tokens=cache_tokens or deployed.capacity.tokens(context),
         max_context=deployed.model.max_context or NO_LIMIT,

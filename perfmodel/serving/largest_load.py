@@ -24,7 +24,9 @@ from perfmodel.serving.prediction import (
     UNSTATED,
     ServingPrediction,
     check_context,
+    effective_users,
     effects_of,
+    moved_seconds,
     predict_serving,
     server_of,
 )
@@ -85,12 +87,13 @@ def largest_load(
     check_context(deployment, input_tokens, output_tokens)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
     server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
-    room = float(deployment.capacity.sequences(input_tokens + output_tokens / 2)) * server.attention_data * replicas
+    room = float(deployment.capacity.sequences(input_tokens + output_tokens / 2)) * server.groups
     most = max(int(BEYOND_CAPACITY * room), 1) + 1
     users = np.unique(np.round(np.linspace(1, most, min(most, MOST_EVALUATED))))
     state = fixed_concurrency(server, concurrency=users, **sizes)
-    factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
-    found = {"ttft": state.ttft_seconds * factors["ttft"], "tpot": state.tpot_seconds * factors["tpot"]}
+    own = effective_users(state, replicas)
+    factors, standing, known = effects_of(deployment, own, sizes, version, bool(drafts), specs=specs)
+    found = dict(zip(("ttft", "tpot"), moved_seconds(state, factors, output_tokens), strict=True))
     slow = {metric: own * np.exp(known.half_width(standing, metric, level)) for metric, own in found.items()}
     places, broken = _kept(found, limits)
     sure, _ = _kept(slow, limits)
@@ -113,6 +116,7 @@ def predict_largest_load(
     precision: str | None = None,
     cache_precision: str | None = None,
     layout: Layout | None = None,
+    strict: bool = False,
     specs: str | None = None,
     **load: Any,
 ) -> tuple[LargestLoad, ServingPrediction]:
@@ -131,7 +135,7 @@ def predict_largest_load(
     found = largest_load(deployment, objective, specs=specs, **load)
     if not found.users:
         raise InputError(_impossible(deployment, found))
-    return found, predict_serving(model, hardware, concurrency=found.users, **where, **load)
+    return found, predict_serving(model, hardware, concurrency=found.users, strict=strict, **where, **load)
 
 
 def _limits(objective: Objective) -> dict[str, float]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import InputError
+from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import expected, model_family, slopes_of
@@ -27,6 +27,7 @@ from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
 from perfmodel.types import Hardware, Model
 
+MOST_DRAFTS = 3  # of a measured server
 UNSTATED = "unstated"  # a version or run that nothing was fitted on
 DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS = 1024, 256
 FAMILIES_OF_CLASSES = ("gemm", "experts", "attention", "collective", "streaming")
@@ -50,7 +51,8 @@ class ServingPrediction:
             output_tokens_per_gpu. running, waiting: requests, on the mean. capacity: sequences that can run at once.
         highest_rate: requests per second that are sustained. stable: whether this load is.
         step_seconds: of one decoding step, by what it is spent on. level: what the interval is meant to hold.
-        standing: datasheet, family, device or anchored. memory_bytes: of one device, by part.
+        standing: datasheet, family, device or anchored. provenance: the data of the engine's coefficients.
+        unmodelled: kinds of op without a formula, and their share of a step.
     """
 
     deployment: Deployment
@@ -71,10 +73,17 @@ class ServingPrediction:
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     provenance: str = ""
     notes: tuple[str, ...] = ()
+    unmodelled: tuple[tuple[str, float], ...] = ()
 
 
 def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: str | None = None) -> Server:
-    """A deployment as the closed form sees it, with its engine's coefficients."""
+    """A deployment as the closed form sees it, with its engine's coefficients.
+
+    Raises:
+        InputError: drafts below 0, or no replica.
+    """
+    if drafts < 0 or replicas < 1:
+        raise InputError(f"drafts must be at least 0 and replicas at least 1, got {drafts} and {replicas}")
     coefficients = load_engine_coefficients(deployment.engine.id, specs=specs)
     return Server(
         table=tabulate(deployment.work, deployment.host, coefficients, mixed=deployment.engine.mixed),
@@ -84,6 +93,7 @@ def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, spe
         attention_data=deployment.layout.attention_data,
         drafts=drafts,
         replicas=replicas,
+        pipeline=deployment.in_flight,
     )
 
 
@@ -103,6 +113,7 @@ def predict_serving(
     replicas: int = 1,
     version: str = UNSTATED,
     level: float = 0.8,
+    strict: bool = False,
     specs: str | None = None,
 ) -> ServingPrediction:
     """Mean latencies of a server, under users who each have one request in flight or under a rate of requests.
@@ -111,6 +122,7 @@ def predict_serving(
         concurrency: requests in flight over all replicas; rate: requests per second over all replicas: one of them.
         input_tokens, output_tokens: of a request, on the mean. drafts: tokens guessed ahead in each step.
         version: of the engine, where it was measured. level: share of unseen cases that the interval should hold.
+        strict: refuse models with ops without a formula.
 
     Raises:
         PerfmodelError: bad input; a prompt longer than the model's context.
@@ -127,33 +139,41 @@ def predict_serving(
         model, hardware, engine=engine, precision=precision, cache_precision=cache_precision, layout=layout, specs=specs
     )
     check_context(deployment, input_tokens, output_tokens)
+    if strict and deployment.unmodelled:
+        raise UnmodelledError(
+            f"{deployment.subject} has ops without a formula: {', '.join(kind for kind, _ in deployment.unmodelled)}"
+        )
     server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-    if concurrency is not None:
-        state = fixed_concurrency(server, concurrency=concurrency, **sizes)
-    else:
-        state = at_rate(server, rate=rate, **sizes)
-    users = float(concurrency if concurrency is not None else max(state.running[0], 1.0))
-    factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
-    moved = {metric: float(own[0]) for metric, own in factors.items()}
     top = float(highest_rate(server, **sizes)[0])
+    state = _state(server, concurrency, rate, sizes)
+    users = effective_users(state, replicas)
+    moved, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
+    slower = _slowdown(server, moved, sizes) if top else 1.0
+    if rate is not None and slower != 1.0:
+        # what is known of the server moves its highest rate: the load stands at the same share of it
+        state = _state(server, None, rate * slower, sizes)
+    ttft, tpot = (float(own[0]) for own in moved_seconds(state, moved, output_tokens))
+    answering = max(output_tokens - 1, 0) * tpot
+    requests = min(float(rate), top / slower) if rate is not None else float(concurrency or 0) / (ttft + answering)
     return ServingPrediction(
         deployment=deployment,
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
-        latencies=_latencies(state, moved, known, standing, level, output_tokens),
-        throughput=_throughput(state, moved, server, deployment, concurrency, output_tokens),
-        running=float(state.running[0]),
-        waiting=float(state.waiting[0]),
+        latencies=_latencies(ttft, tpot, known, standing, level, output_tokens),
+        throughput=_throughput(requests, deployment.layout.devices * replicas, output_tokens),
+        running=requests * answering if requests else 0.0,
+        waiting=requests * ttft if requests else float(concurrency or np.inf),
         capacity=float(state.capacity[0]),
-        highest_rate=top,
+        highest_rate=top / slower,
         stable=bool(state.stable[0]),
         fits=bool(state.fits[0]),
         standing=standing,
-        step_seconds=_step_parts(deployment, server.coefficients, state, sizes, replicas),
+        step_seconds=_step_parts(deployment, server, state, sizes),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, server.coefficients, state, standing, version)),
+        notes=tuple(_notes(deployment, server.coefficients, state, standing, version, drafts)),
+        unmodelled=deployment.unmodelled,
         **sizes,
     )
 
@@ -211,10 +231,8 @@ def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]
 
 
 def _latencies(
-    state: SteadyState, moved: Mapping[str, float], known: Knowledge, standing: str, level: float, output_tokens: int
+    ttft: float, tpot: float, known: Knowledge, standing: str, level: float, output_tokens: int
 ) -> dict[str, Latency]:
-    tpot = float(state.tpot_seconds[0]) * moved["tpot"]
-    ttft = float(state.ttft_seconds[0]) * moved["ttft"]
     wide = {metric: float(np.exp(known.half_width(standing, metric, level))) for metric in ("tpot", "ttft")}
     found = {
         "ttft": Latency(seconds=ttft, low=ttft / wide["ttft"], high=ttft * wide["ttft"]),
@@ -228,31 +246,48 @@ def _latencies(
     return found | {"e2e": Latency(seconds=e2e, low=float(low), high=float(high))}
 
 
-def _throughput(
-    state: SteadyState,
-    moved: Mapping[str, float],
-    server: Server,
-    deployment: Deployment,
-    concurrency: float | None,
-    output_tokens: int,
-) -> dict[str, float]:
-    requests = float(state.requests_per_second[0])
-    if concurrency is not None and state.stable[0]:
-        later = max(output_tokens - 1, 0)
-        requests = concurrency / float(
-            state.ttft_seconds[0] * moved["ttft"] + later * state.tpot_seconds[0] * moved["tpot"]
-        )
-    gpus = deployment.layout.devices * server.replicas
+def _state(server: Server, concurrency: float | None, rate: float | None, sizes: Mapping[str, int]) -> SteadyState:
+    if concurrency is not None:
+        return fixed_concurrency(server, concurrency=concurrency, **sizes)
+    return at_rate(server, rate=rate, **sizes)
+
+
+def effective_users(state: SteadyState, replicas: int) -> Array:
+    """Requests in flight that have a place, of one replica: what effects were fitted on."""
+    return np.clip(state.running + state.waiting, 1.0, np.maximum(state.capacity, 1.0)) / replicas
+
+
+def _slowdown(server: Server, moved: Mapping[str, Array], sizes: Mapping[str, int]) -> float:
+    """Time of an answer with the effects on its parts, against that without, where every place is taken."""
+    places = server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)
+    full = fixed_concurrency(server, concurrency=places * server.groups, **sizes)
+    ttft, tpot = moved_seconds(full, moved, sizes["output_tokens"])
+    return float((ttft[0] + max(sizes["output_tokens"] - 1, 0) * tpot[0]) / full.e2e_seconds[0])
+
+
+def moved_seconds(state: SteadyState, moved: Mapping[str, Array], output_tokens: int) -> tuple[Array, Array]:
+    """TTFT and TPOT with the effects on them; a wait for a place is a number of whole answers of others."""
+    tpot, place = state.tpot_seconds, state.place_seconds
+    own = state.ttft_seconds - place
+    finite = np.isfinite(own + tpot)
+    with np.errstate(invalid="ignore"):
+        answers_ahead = place / (own + output_tokens * tpot)
+        own, tpot = own * moved["ttft"], tpot * moved["tpot"]
+        waiting = answers_ahead * (own + output_tokens * tpot)
+    return own + np.where(finite, waiting, 0.0), tpot
+
+
+def _throughput(requests: float, devices: int, output_tokens: int) -> dict[str, float]:
     tokens = requests * output_tokens
-    return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / gpus}
+    return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / devices}
 
 
 def _step_parts(
-    deployment: Deployment, c: EngineCoefficients, state: SteadyState, sizes: Mapping[str, int], replicas: int
+    deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
 ) -> dict[str, float]:
     """Seconds of one decoding step by kind of kernel, and of the host."""
-    ranks = deployment.layout.attention_data * replicas
-    batch = np.array([max(float(state.running[0]) / ranks, 1.0)])
+    c = server.coefficients
+    batch = np.array([max(float(state.running[0]) / server.groups, 1.0)])
     context = np.array([sizes["input_tokens"] + sizes["output_tokens"] / 2])
     parts: dict[str, float] = {}
     work = deployment.work
@@ -268,14 +303,18 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
-def _notes(deployment: Deployment, c: EngineCoefficients, state: SteadyState, standing: str, version: str) -> list[str]:
+def _notes(
+    deployment: Deployment, c: EngineCoefficients, state: SteadyState, standing: str, version: str, drafts: int
+) -> list[str]:
     notes = list(deployment.notes)
+    if drafts > MOST_DRAFTS:
+        notes.append(f"servers with at most {MOST_DRAFTS} drafted tokens were measured: acceptance is extrapolated")
     if not state.fits[0]:
         notes.append("not one sequence fits into the cache: more devices, a narrower precision or shorter requests")
     elif not state.stable[0]:
         notes.append("more requests arrive than are served: the queue grows without end")
-    elif state.waiting[0] > state.running[0] and state.capacity[0] < state.running[0] + state.waiting[0]:
-        notes.append("more users than the cache holds: requests wait for a place")
+    elif state.capacity[0] < state.running[0] + state.waiting[0]:
+        notes.append(f"more users than the {state.capacity[0]:.0f} that run at once: requests wait for a place")
     if standing == "datasheet":
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
     elif unfitted := unfitted_classes(deployment, c):

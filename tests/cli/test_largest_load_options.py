@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 
+import jsonschema
 import pytest
 
 from cli.running import refuse, run, succeed, succeed_json
+from perfmodel.report.serving_document import served_schema
 
 SERVER = ("predict", "llama-3.1-8b", "--hardware", "l40s", "--engine", "vllm")
 LIMITS = ("--slo-ttft", "2", "--slo-tpot", "50 ms")
 
 
 def test_the_document_is_that_of_the_load_it_names() -> None:
-    (found,) = succeed_json(*SERVER, *LIMITS)
+    made = succeed_json(*SERVER, *LIMITS)
+    jsonschema.validate(made, served_schema(), cls=jsonschema.Draft202012Validator)
+    (found,) = made
     largest = found["largest_load"]
     assert largest["objective"] == {"ttft_seconds": 2.0, "tpot_seconds": 0.05}
     assert (largest["concurrency"], largest["limit"]) == (found["concurrency"], "tpot")
@@ -37,7 +42,8 @@ def test_words_and_rows() -> None:
 
 
 def test_what_is_impossible_says_what_the_best_is() -> None:
-    result = run(*SERVER, "--slo-tpot", "5 ms")
+    result = run(*SERVER, "--slo-tpot", "5 ms", "--json")
+    jsonschema.validate(json.loads(result.stdout), served_schema(), cls=jsonschema.Draft202012Validator)
     assert result.exit_code == 2
     assert "too slow even for one user (TTFT 0.1" in result.stderr
     assert "TPOT 0.02" in result.stderr
@@ -56,7 +62,7 @@ def test_lists_of_drafts() -> None:
     ("arguments", "messages"),
     [
         (("--slo-ttft", "fast", "--slo-tpot", "-1"), ["--slo-ttft: cannot read 'fast'", "--slo-tpot: '-1' is no time"]),
-        (("--slo-tpot", "50 ms", "--rate", "2"), ["--rate is a load, and --slo-ttft and --slo-tpot ask for"]),
+        (("--slo-tpot", "50 ms", "--rate", "2"), ["--rate: is a load, and --slo-ttft and --slo-tpot ask for"]),
         (
             ("--concurrency", "8", "--draft-tokens", "1,x", "--replicas", "1,2"),
             ["--draft-tokens: 'x' is not a whole number of at least 0", "--replicas: give one number"],
