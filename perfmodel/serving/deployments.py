@@ -100,7 +100,7 @@ def _deploy(
     spreading = spread(whole, layout, chip)
     rank = spreading.model
     runtime, note = resolve_runtime(chip, policy.runtime)
-    device = fitted_device(chip, runtime, scopes_for(chip, specs=specs), policy.kernels)
+    device = fitted_device(accumulating(chip, policy), runtime, scopes_for(chip, specs=specs), policy.kernels)
     capacity = capacity_of(spreading.stage, chip, policy, stages=layout.pipeline)
     ops = list(model.phases["decode"].ops)
     host = Host(
@@ -138,6 +138,14 @@ def _unmodelled(model: Model, device: Device) -> dict[str, float]:
         for kind, share in unmodelled_shares(program, time_program(program, USUAL_SIZES)):
             found[kind] = max(share, found.get(kind, 0.0))
     return found
+
+
+def accumulating(chip: Hardware, policy: EnginePolicy) -> Hardware:
+    """The chip at the rate of fp16 that an engine's kernels have."""
+    faster = chip.peaks.get(("matrix", "fp16_fp16acc"))
+    if policy.accumulate != "fp16" or not faster:
+        return chip
+    return replace(chip, peaks={**chip.peaks, ("matrix", "fp16"): faster})
 
 
 def _memory_notes(capacity: Capacity, chip: Hardware) -> Iterator[str]:

@@ -29,7 +29,8 @@ _HINT = "`perfmodel engines list` shows all"
 _LARGEST = 1 << 24
 MEMORY_RULES = ("share", "free", "static")  # what `memory_utilisation` is a share of; see `serving.capacity`
 RUNTIMES = ("graphs", "compiled", "eager")
-_CHOICES = {"memory_rule": MEMORY_RULES, "runtime": RUNTIMES}
+ACCUMULATE = ("fp32", "fp16")  # what products of fp16 are added up in
+_CHOICES = {"memory_rule": MEMORY_RULES, "runtime": RUNTIMES, "accumulate": ACCUMULATE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,7 @@ class EnginePolicy:
             Empty: steps are not padded.
         prefix_cache: keys and values of a common start of prompts are kept and used again.
         runtime: how kernels are started: graphs, compiled or eager.
+        accumulate: fp16 where products of fp16 are added up in fp16, which GeForce chips do at twice the rate.
         kernels: the engine whose measured kernels it runs, "" for a mean over those measured.
         source: where the figures come from. notes: what to know.
     """
@@ -64,6 +66,7 @@ class EnginePolicy:
     capture_sizes: tuple[int, ...] = ()
     prefix_cache: bool = True
     runtime: str = "graphs"
+    accumulate: str = "fp32"
     kernels: str = ""
     source: str = ""
     notes: tuple[str, ...] = ()

@@ -1,0 +1,229 @@
+"""Published static batches as the columns that their fit and scores work on.
+
+    ServingRows of static batches ──deploy──▶ StaticSet: parts of steps, one measured figure a row, labels
+
+A row has one figure, the first in `FIGURES` that is there; rates are turned into seconds where that is only another way
+to write them, and throughputs of whole batches stay rates. May import: serving_rows, serving and below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from perfmodel.calibration.serving_rows import ServingRows
+from perfmodel.errors import PerfmodelError
+from perfmodel.serving.deployments import Deployment, deploy
+from perfmodel.serving.engine_coefficients import EngineCoefficients
+from perfmodel.serving.engine_time import Host
+from perfmodel.serving.static_batch import (
+    Batch,
+    StaticParts,
+    StepParts,
+    Traits,
+    decode_seconds,
+    e2e_seconds,
+    memory_kind,
+    output_throughput,
+    prefill_seconds,
+    static_parts,
+)
+from perfmodel.serving.step_table import Array
+
+HARNESS = "static batch"
+FIGURES = ("ttft_seconds", "tpot_seconds", "e2e_seconds", "output_throughput")
+TTFT, TPOT, E2E, THROUGHPUT = range(len(FIGURES))
+METRICS = ("ttft", "tpot", "e2e", "throughput")  # names of scores
+LABELS = ("hardware", "family", "engine", "version", "model", "precision", "layout", "memory")
+TOO_LARGE = "the batch's caches do not fit into memory by the estimate: an engine would run it in turns"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticSet:
+    """Rows that can be scored.
+
+    Args:
+        groups: the rows of each deployment, as read; group, place: where each row came from.
+        parts, batch, traits, host: columns over the rows. measured: seconds, or tokens per second.
+        figure: index into `FIGURES`. labels: by `LABELS`, one per row.
+    """
+
+    groups: tuple[ServingRows, ...]
+    deployments: tuple[Deployment, ...]
+    group: np.ndarray[Any, np.dtype[np.intp]]
+    place: np.ndarray[Any, np.dtype[np.intp]]
+    parts: StaticParts
+    batch: Batch
+    traits: Traits
+    host: Host
+    measured: Array
+    figure: np.ndarray[Any, np.dtype[np.intp]]
+    labels: Mapping[str, np.ndarray[Any, Any]]
+
+    def __len__(self) -> int:
+        return len(self.measured)
+
+
+def static_batches(groups: Sequence[ServingRows]) -> list[ServingRows]:
+    """The static batches among server runs."""
+    return [own for own in groups if own.harness == HARNESS]
+
+
+def gather_static(
+    groups: Sequence[ServingRows], *, specs: str | None = None, progress: Callable[[str], None] | None = None
+) -> tuple[StaticSet | None, dict[str, int]]:
+    """The rows of files, and why the others cannot be used: reason -> rows."""
+    skipped: dict[str, int] = {}
+    kept: list[tuple[ServingRows, Deployment]] = []
+    for own in static_batches(groups):
+        if progress:
+            progress(f"{own.subject} on {own.hardware} under {own.engine}")
+        try:
+            deployment = deployment_of(own, specs)
+        except PerfmodelError as error:
+            skipped[str(error)] = skipped.get(str(error), 0) + len(own)
+            continue
+        fits = batch_fits(own, deployment)
+        if not fits.all():
+            skipped[TOO_LARGE] = skipped.get(TOO_LARGE, 0) + int((~fits).sum())
+        if fits.any():
+            kept.append((own.take(np.flatnonzero(fits)), deployment))
+    return (_set_of(kept) if kept else None), skipped
+
+
+def deployment_of(rows: ServingRows, specs: str | None = None) -> Deployment:
+    """The deployment that rows were measured on, with all layers on each device: `static_batch` deals them out."""
+    return deploy(
+        rows.model,
+        rows.hardware,
+        engine=rows.engine,
+        precision=rows.precision or None,
+        layout=replace(rows.layout, pipeline=1),
+        specs=specs,
+    )
+
+
+def batch_fits(rows: ServingRows, deployment: Deployment) -> Any:
+    """Whether memory holds the caches of each batch; single sequences, which ran, are taken at their word."""
+    stages = rows.layout.pipeline
+    capacity = deployment.capacity
+    usable = capacity.parts["memory"] - capacity.parts["unused"]
+    cache = usable * stages - capacity.parts["weights"] - capacity.parts["activations"]
+    each = np.asarray(capacity.sequence_bytes(rows.input_tokens + rows.output_tokens), dtype=float)
+    return (rows.concurrency <= 1) | (rows.concurrency * each <= cache)
+
+
+def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> StaticSet:
+    sizes = [len(own) for own, _ in kept]
+    classes = tuple(
+        dict.fromkeys(
+            name
+            for _, deployment in kept
+            for work in (deployment.work.token, deployment.work.decode, deployment.work.prefill)
+            for name in work.classes
+        )
+    )
+
+    def column(values: Callable[[ServingRows, Deployment], object]) -> Array:
+        return np.concatenate([np.zeros(len(own)) + values(own, deployment) for own, deployment in kept])  # type: ignore[operator]
+
+    batches = [batch_of(own, deployment) for own, deployment in kept]
+    parts = [static_parts(one.work, batch, classes) for (_, one), batch in zip(kept, batches, strict=True)]
+    figures = np.concatenate([np.stack([getattr(own, name) for name in FIGURES]) for own, _ in kept], axis=1)
+    figure = np.isfinite(figures).argmax(axis=0)
+    return StaticSet(
+        groups=tuple(own for own, _ in kept),
+        deployments=tuple(deployment for _, deployment in kept),
+        group=np.repeat(np.arange(len(kept)), sizes),
+        place=np.concatenate([np.arange(size) for size in sizes]),
+        parts=StaticParts(
+            classes=classes,
+            prefill=_joined([own.prefill for own in parts]),
+            decode=_joined([own.decode for own in parts]),
+        ),
+        batch=Batch(
+            **{
+                name: np.concatenate([np.broadcast_to(getattr(b, name), n) for b, n in zip(batches, sizes, strict=True)])
+                for name in Batch.__dataclass_fields__
+            }
+        ),
+        traits=Traits(
+            group=column(lambda _, deployment: query_group(deployment)),
+            hbm=column(lambda _, deployment: _kind(deployment) == "hbm"),
+            unified=column(lambda _, deployment: _kind(deployment) == "unified"),
+        ),
+        host=Host(
+            layers=column(lambda _, deployment: deployment.host.layers),
+            experts=column(lambda _, deployment: deployment.host.experts),
+            sparse=column(lambda _, deployment: deployment.host.sparse),
+        ),
+        measured=figures[figure, np.arange(len(figure))],
+        figure=figure,
+        labels=_labels(kept, sizes),
+    )
+
+
+def batch_of(rows: ServingRows, deployment: Deployment) -> Batch:
+    """The batches of rows, with what the engine does with prompts."""
+    return Batch(
+        sequences=rows.concurrency,
+        input_tokens=rows.input_tokens,
+        output_tokens=rows.output_tokens,
+        chunk_tokens=float(deployment.engine.chunk_tokens or np.inf),
+        stages=float(rows.layout.pipeline),
+    )
+
+
+def query_group(deployment: Deployment) -> float:
+    """Query heads that share keys and values on a device, by the model's facts; 1 where they do not tell."""
+    facts = deployment.model.facts
+    return float(facts.get("heads", 1)) / float(facts.get("kv_heads", 0) or facts.get("heads", 1))
+
+
+def _kind(deployment: Deployment) -> str:
+    return memory_kind(deployment.hardware.memory_type)
+
+
+def _joined(parts: Sequence[StepParts]) -> StepParts:
+    return StepParts(
+        parts=np.concatenate([own.parts for own in parts], axis=2), bound=np.concatenate([own.bound for own in parts])
+    )
+
+
+def _labels(kept: Sequence[tuple[ServingRows, Deployment]], sizes: Sequence[int]) -> dict[str, np.ndarray[Any, Any]]:
+    found = [
+        {
+            "hardware": own.hardware, "family": deployment.hardware.family, "engine": own.engine,
+            "version": own.version, "model": own.model, "precision": own.precision, "layout": str(own.layout),
+            "memory": _kind(deployment),
+        }
+        for own, deployment in kept
+    ]  # fmt: skip
+    return {name: np.repeat([own[name] for own in found], sizes) for name in LABELS}
+
+
+def take_static(data: StaticSet, rows: Any) -> StaticSet:
+    """Some rows."""
+    picked = {
+        name: type(own)(**{key: getattr(own, key)[..., rows] for key in own.__dataclass_fields__})
+        for name, own in (("batch", data.batch), ("traits", data.traits), ("host", data.host))
+    }
+    parts = StaticParts(
+        classes=data.parts.classes,
+        prefill=StepParts(parts=data.parts.prefill.parts[..., rows], bound=data.parts.prefill.bound[rows]),
+        decode=StepParts(parts=data.parts.decode.parts[..., rows], bound=data.parts.decode.bound[rows]),
+    )
+    columns: dict[str, Any] = {name: getattr(data, name)[rows] for name in ("group", "place", "measured", "figure")}
+    labels = {name: own[rows] for name, own in data.labels.items()}
+    return replace(data, parts=parts, labels=labels, **picked, **columns)
+
+
+def predict_static(data: StaticSet, c: EngineCoefficients) -> Array:
+    """The figure of each row, of engines with those coefficients (numbers, or one a row)."""
+    prefill = prefill_seconds(data.parts, data.batch, data.traits, data.host, c)
+    decode = decode_seconds(data.parts, data.batch, data.traits, data.host, c)
+    choices = (prefill, decode, e2e_seconds(prefill, decode, data.batch))
+    return np.asarray(np.choose(data.figure, (*choices, output_throughput(prefill, decode, data.batch))))
