@@ -38,6 +38,8 @@ FIGURES = ("ttft_seconds", "tpot_seconds", "e2e_seconds", "output_throughput")
 TTFT, TPOT, E2E, THROUGHPUT = range(len(FIGURES))
 METRICS = ("ttft", "tpot", "e2e", "throughput")  # names of scores
 LABELS = ("hardware", "family", "engine", "version", "model", "precision", "layout", "memory")
+EARLY = "the answers ended before they were complete: the steps that were measured would have taken longer"
+EARLY_SHARE = 0.8
 TOO_LARGE = "the batch's caches do not fit into memory by the estimate: an engine would run it in turns"
 
 
@@ -86,11 +88,12 @@ def gather_static(
         except PerfmodelError as error:
             skipped[str(error)] = skipped.get(str(error), 0) + len(own)
             continue
-        fits = batch_fits(own, deployment)
-        if not fits.all():
-            skipped[TOO_LARGE] = skipped.get(TOO_LARGE, 0) + int((~fits).sum())
-        if fits.any():
-            kept.append((own.take(np.flatnonzero(fits)), deployment))
+        early, large = ended_early(own), ~batch_fits(own, deployment)
+        for reason, rows in ((EARLY, early), (TOO_LARGE, large & ~early)):
+            if rows.any():
+                skipped[reason] = skipped.get(reason, 0) + int(rows.sum())
+        if not (early | large).all():
+            kept.append((own.take(np.flatnonzero(~(early | large))), deployment))
     return (_set_of(kept) if kept else None), skipped
 
 
@@ -114,6 +117,17 @@ def batch_fits(rows: ServingRows, deployment: Deployment) -> Any:
     cache = usable * stages - capacity.parts["weights"] - capacity.parts["activations"]
     each = np.asarray(capacity.sequence_bytes(rows.input_tokens + rows.output_tokens), dtype=float)
     return (rows.concurrency <= 1) | (rows.concurrency * each <= cache)
+
+
+def ended_early(rows: ServingRows) -> Any:
+    """End-to-end times below what the steps of the same batch, measured as well, add up to for all its tokens."""
+    step: dict[tuple[float, ...], float] = {}
+    keys = list(zip(rows.input_tokens, rows.output_tokens, rows.concurrency, strict=True))
+    for key, seconds in zip(keys, rows.tpot_seconds, strict=True):
+        if np.isfinite(seconds):
+            step[key] = float(seconds)
+    least = np.array([EARLY_SHARE * (key[1] - 1) * step.get(key, 0.0) for key in keys])
+    return np.nan_to_num(rows.e2e_seconds, nan=np.inf) < least
 
 
 def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> StaticSet:

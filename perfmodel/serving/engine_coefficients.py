@@ -64,7 +64,8 @@ STATIC_PARAMETERS = (
     Parameter("vector_hbm", 1.0, 0.2, "share of HBM that matrix-vector kernels reach, against GDDR", True),
     Parameter("vector_unified", 1.0, 0.2, "share of unified memory that they reach, against GDDR", True),
     Parameter("stage_seconds", 0.0, 1.0, "handing a token's state to the next device that has layers", True),
-    Parameter("stage_alone_share", 1.0, 0.5, "share of a prompt's time that stages do not overlap", True),
+    Parameter("stage_slowdown", 1.0, 0.2, "time of a prompt dealt out to stages, against what their overlap promises", True),
+    Parameter("unpack_passes", 0.0, 0.5, "what unpacking the weights before a step of prompts takes, in readings of them", True),
 )
 # multipliers of kernel classes, by the beginning of the class: (resource, log_sd)
 CLASS_SPREADS: Mapping[str, tuple[tuple[str, float], ...]] = {

@@ -49,6 +49,7 @@ class EnginePolicy:
             Empty: steps are not padded.
         prefix_cache: keys and values of a common start of prompts are kept and used again.
         runtime: how kernels are started: graphs, compiled or eager.
+        vector_batch: tokens of a step up to which matrix products run in kernels for vectors, without tiles.
         accumulate: fp16 where products of fp16 are added up in fp16, which GeForce chips do at twice the rate.
         kernels: the engine whose measured kernels it runs, "" for a mean over those measured.
         source: where the figures come from. notes: what to know.
@@ -66,6 +67,7 @@ class EnginePolicy:
     capture_sizes: tuple[int, ...] = ()
     prefix_cache: bool = True
     runtime: str = "graphs"
+    vector_batch: int = 0
     accumulate: str = "fp32"
     kernels: str = ""
     source: str = ""
@@ -159,10 +161,9 @@ def _checked(document: Document, key: str, value: Any) -> Any:
         return read_list(document, value, key)
     if key == "capture_sizes":
         return _sizes(document, value)
-    if type(value) is not int or not int(key != "chunk_tokens") <= value <= _LARGEST:
-        document.report(
-            f"must be a whole number from {int(key != 'chunk_tokens')} to {_LARGEST}, not {describe(value)}", key
-        )
+    least = int(key not in ("chunk_tokens", "vector_batch"))
+    if type(value) is not int or not least <= value <= _LARGEST:
+        document.report(f"must be a whole number from {least} to {_LARGEST}, not {describe(value)}", key)
     return value
 
 

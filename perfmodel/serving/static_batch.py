@@ -13,13 +13,17 @@ head, host time that hides behind the kernels.
 Stages (layers dealt out to devices) work one after the other on one token, so that a decode step takes what it takes on
 one device, and a hand-over for each further stage. Chunks of a prompt follow each other through the stages:
 
-    prefill = all stages · (s + (1 − s)·(c + n − 1)/(c·n))        c chunks, n stages, s: share that does not overlap
+    prefill = all stages · (c + n − 1)/(c·n) · slowdown         c chunks, n stages
+
+Weights that are stored in few bits may be unpacked before the matrix product of a prompt: that is a multiple of the
+time in which a decode step reads them.
 
 May import: work, engine_time, engine_coefficients, step_table.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +35,7 @@ from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CHUNKS, CONTEXTS, MEMORY, RESOURCES, SEQUENCES, TOKENS, StepWork, Work, work_at
 
 GEMM, DECODE_ATTENTION = ("gemm", "experts"), "attention.decode"
+PACKED = re.compile(r"\.w[0-9.]+$")  # classes of weights with fewer bits than they are computed in
 MEMORY_KINDS = ("gddr", "hbm", "unified")
 
 
@@ -134,9 +139,17 @@ def _gathered(classes: tuple[str, ...], found: list[tuple[Work, tuple[Array, Arr
 def prefill_seconds(parts: StaticParts, batch: Batch, traits: Traits, host: Host, c: EngineCoefficients) -> Array:
     """Time until all prompts are read and the first token of each is made."""
     kernels = kernel_seconds(parts.classes, parts.prefill.parts, parts.prefill.bound, c)
+    kernels = kernels + c["unpack_passes"] * _packed_seconds(parts.classes, parts.decode.parts)
     step = overlapped(kernels, host_seconds(host, c) + c["sequence_seconds"] * batch.sequences / batch.chunks, c)
-    handing = (batch.stages - 1) * c["stage_seconds"]
-    return np.asarray(staged(step * batch.chunks, batch.chunks, batch.stages, c["stage_alone_share"]) + handing)
+    shared = staged(step * batch.chunks, batch.chunks, batch.stages)
+    slowdown = np.where(np.asarray(batch.stages) > 1, c["stage_slowdown"], 1.0)
+    return np.asarray(shared * slowdown + (batch.stages - 1) * c["stage_seconds"])
+
+
+def _packed_seconds(classes: tuple[str, ...], decode: Array) -> Array:
+    """Time in which a decode step reads the weights that are unpacked on the way."""
+    places = [place for place, name in enumerate(classes) if name.startswith(GEMM) and PACKED.search(name)]
+    return np.asarray(decode[places, MEMORY].sum(axis=0))
 
 
 def decode_seconds(parts: StaticParts, batch: Batch, traits: Traits, host: Host, c: EngineCoefficients) -> Array:
@@ -172,16 +185,13 @@ def overlapped(kernels: Any, host: Any, c: EngineCoefficients) -> Any:
     return (kernels**p + host**p) ** (1 / p)
 
 
-def staged(alone: Any, chunks: Any, stages: Any, serial: Any) -> Any:
+def staged(alone: Any, chunks: Any, stages: Any) -> Any:
     """Time of chunks that follow each other through stages, from what they take on one device.
 
-    Args:
-        alone: seconds. serial: share that does not overlap.
-
-    >>> float(staged(8.0, 4, 2, 0.0)), float(staged(8.0, 1, 2, 0.0)), float(staged(8.0, 4, 2, 1.0))
+    >>> staged(8.0, 4, 2), staged(8.0, 1, 2), staged(8.0, 4, 1)
     (5.0, 8.0, 8.0)
     """
-    return alone * (serial + (1 - serial) * (chunks + stages - 1) / (chunks * stages))
+    return alone * (chunks + stages - 1) / (chunks * stages)
 
 
 def e2e_seconds(prefill: Any, decode: Any, batch: Batch) -> Array:

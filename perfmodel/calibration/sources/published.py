@@ -64,7 +64,10 @@ ENGINES = {
     "gpt-fast": ("gpt-fast", "tensor"),
 }  # fmt: skip
 # engine -> the profile of its early kind, and the date and the release before which it is that
-ERAS = {"trtllm": ("trtllm-2023", "2024-06", (0, 10)), "vllm": ("vllm-2023", "2024-06", (0, 5))}
+ERAS = {
+    "trtllm": ("trtllm-2023", "2024-06", (0, 10)), "vllm": ("vllm-2023", "2024-06", (0, 5)),
+    "llama-cpp": ("llama-cpp-2023", "2024", (0,)),
+}  # fmt: skip
 LAYERS_SINCE = {"llama-cpp": "2024"}  # year in which an engine came to deal out layers instead of splitting them
 DOCUMENTS = {"mlc-ai/llm-perf-bench": "2023"}  # part of a source -> its year, where engines have no date of their own
 # names that these documents use for others' models

@@ -1,0 +1,129 @@
+"""The fit of an engine's coefficients to static batches: maximum a posteriori, engine by engine.
+
+    min Σ ρ((log figure' − log figure)/σ) + w·Σ z²,   log value = log prior + sd·z
+
+Rows of one sweep are nearly one observation, so that the weight w of the priors is above 1. Coefficients that no row of
+an engine depends on stay at their priors and are not written down. Engines share nothing: what they do with the same
+kernels differs more than it resembles.
+
+May import: static_batch_rows, serving_fit and below; scipy inside functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from perfmodel.calibration.serving_fit import pseudo_huber
+from perfmodel.calibration.static_batch_rows import StaticSet, predict_static, take_static
+from perfmodel.serving.engine_coefficients import EngineCoefficients, Parameter
+from perfmodel.serving.step_table import Array
+
+SIGMA, PRIOR_WEIGHT = 0.10, 4.0
+# before any static batch was seen; where these differ from the neutral values, engines of this kind are known to differ
+PRIORS = (
+    Parameter("launch_share", 0.8, 0.4, "no graphs, or small ones"),
+    Parameter("experts_launch_share", 0.8, 0.4, ""),
+    Parameter("collective_latency", 1.0, 0.6, "all-reduces wait for the host"),
+    Parameter("layer_seconds", 1e-5, 1.0, ""),
+    Parameter("step_seconds", 3e-4, 1.0, "no scheduler"),
+    Parameter("sequence_seconds", 3e-6, 1.0, ""),
+    Parameter("host_overlap", 2.0, 0.3, "section 4b: 2 to 3"),
+    Parameter("key_rereads", 0.1, 1.0, ""),
+    Parameter("vector_hbm", 0.75, 0.3, ""),
+    Parameter("vector_unified", 0.85, 0.3, ""),
+    Parameter("stage_seconds", 5e-5, 1.0, ""),
+    Parameter("stage_slowdown", 1.25, 0.3, ""),
+    Parameter("unpack_passes", 5.0, 0.7, "4.5 bits are read, 16 written and read again"),
+)
+# multipliers of kernel classes by the beginning of the class: resource -> log_sd
+CLASSES: Mapping[str, Mapping[str, float]] = {
+    "gemm": {"compute": 0.3, "memory": 0.2},
+    "experts": {"compute": 0.3, "memory": 0.2},
+    "attention.prefill": {"work": 0.8},  # scores that go through memory or not
+    "attention": {"work": 0.4},
+    "streaming": {"work": 0.5},
+    "collective": {"network": 0.4},
+}
+PACKED_SD = 0.4  # of both, for weights that are unpacked on the way
+MATTERS = 1e-4  # change of a figure, in log, by a shift of one sd, below which a coefficient says nothing here
+
+
+def parameters_of(classes: Sequence[str]) -> tuple[Parameter, ...]:
+    """All that may be fitted for an engine with these kernels."""
+    found = [
+        Parameter(f"{resource}.{name}", 1.0, PACKED_SD if ".w" in name else log_sd, "")
+        for name in classes
+        for resource, log_sd in next((own for start, own in CLASSES.items() if name.startswith(start)), {}).items()
+    ]
+    return (*found, *PRIORS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticFit:
+    """Coefficients of one engine; names and values of those that its rows say something of."""
+
+    names: tuple[str, ...]
+    values: Array
+
+    @property
+    def coefficients(self) -> EngineCoefficients:
+        """With the priors of static batches for what no row depends on."""
+        fitted = dict(zip(self.names, map(float, self.values), strict=True))
+        return EngineCoefficients(values=prior_values() | fitted, level="engine")
+
+
+def prior_values() -> dict[str, float]:
+    """Coefficients of engines of static batches that nothing was measured of."""
+    return {parameter.name: parameter.value for parameter in PRIORS}
+
+
+def fit_static(data: StaticSet) -> StaticFit:
+    """The coefficients that explain the rows of one engine best."""
+    from scipy.optimize import least_squares
+
+    parameters = _that_matter(data, parameters_of(data.parts.classes))
+    priors = np.log([parameter.value for parameter in parameters])
+    log_sd = np.array([parameter.log_sd for parameter in parameters])
+    names = tuple(parameter.name for parameter in parameters)
+
+    def residuals(z: Array) -> Array:
+        values = dict(zip(names, np.exp(priors + log_sd * z), strict=True))
+        off = np.log(predict_static(data, EngineCoefficients(values=prior_values() | values)) / data.measured)
+        return np.concatenate([pseudo_huber(off / SIGMA), np.sqrt(PRIOR_WEIGHT) * z])
+
+    found = [least_squares(residuals, start, max_nfev=60) for start in _starts(names)]
+    z = min(found, key=lambda own: own.cost).x
+    return StaticFit(names=names, values=np.exp(priors + log_sd * z))
+
+
+def _starts(names: Sequence[str]) -> list[Array]:
+    """At the priors, and where the host decides: a short host time hides behind kernels, and nothing pulls it up."""
+    slow = {"layer_seconds": 3.0, "sequence_seconds": 2.0, "step_seconds": 1.0}
+    apart = {"layer_seconds": 1.5, "host_overlap": -1.5}
+    return [np.array([own.get(name, 0.0) for name in names]) for own in ({}, slow, apart)]
+
+
+def _that_matter(data: StaticSet, parameters: Sequence[Parameter]) -> list[Parameter]:
+    at_priors = np.log(predict_static(data, EngineCoefficients(values=prior_values())))
+    found = []
+    for parameter in parameters:
+        moved = prior_values() | {parameter.name: parameter.value * np.exp(parameter.log_sd)}
+        change = np.log(predict_static(data, EngineCoefficients(values=moved))) - at_priors
+        if np.abs(change).max() > MATTERS:
+            found.append(parameter)
+    return found
+
+
+def predict_left_out(data: StaticSet, keys: Any) -> tuple[Array, Any]:
+    """Figures of an engine's rows, each from a fit without the rows of its key; and where there are others to fit on."""
+    predicted = np.full(len(data), np.nan)
+    names = np.unique(keys)
+    for name in names if len(names) > 1 else ():
+        test = keys == name
+        fit = fit_static(take_static(data, np.flatnonzero(~test)))
+        predicted[test] = predict_static(take_static(data, np.flatnonzero(test)), fit.coefficients)
+    return predicted, np.isfinite(predicted)
