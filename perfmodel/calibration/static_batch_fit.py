@@ -12,7 +12,7 @@ May import: static_batch_rows, serving_fit and below; scipy inside functions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,14 +31,26 @@ PRIORS = (
     Parameter("layer_seconds", 1e-5, 1.0, ""),
     Parameter("step_seconds", 3e-4, 1.0, "no scheduler"),
     Parameter("sequence_seconds", 3e-6, 1.0, ""),
-    Parameter("host_overlap", 2.0, 0.3, "section 4b: 2 to 3"),
+    Parameter("host_overlap", 1.2, 0.3, ""),
     Parameter("key_rereads", 0.1, 1.0, ""),
     Parameter("vector_hbm", 0.75, 0.3, ""),
-    Parameter("vector_unified", 0.85, 0.3, ""),
+    Parameter("unpack_operations", 3.0, 1.0, "integer units unpack for free on some chips"),
     Parameter("stage_seconds", 5e-5, 1.0, ""),
     Parameter("stage_slowdown", 1.25, 0.3, ""),
     Parameter("unpack_passes", 5.0, 0.7, "4.5 bits are read, 16 written and read again"),
 )
+# what is known of an engine: coefficient -> prior, log_sd
+KNOWN: Mapping[str, Mapping[str, tuple[float, float]]] = {
+    # Python starts every kernel, and prepares every sequence, while the device runs
+    "vllm-2023": {"host_overlap": (2.2, 0.2), "layer_seconds": (4e-4, 0.5), "sequence_seconds": (2e-4, 0.8)},
+    "megatron": {"host_overlap": (2.2, 0.2), "layer_seconds": (4e-4, 0.5), "sequence_seconds": (2e-4, 0.8)},
+    "fastertransformer": {"host_overlap": (2.0, 0.3), "layer_seconds": (3e-5, 0.6), "collective_latency": (2.0, 0.6)},
+    # about twenty small kernels a layer, one after the other
+    "llama-cpp": {"host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4)},
+    "gpt-fast": {"host_overlap": (1.0, 0.1), "layer_seconds": (4e-5, 0.5)},
+    # rows of each matrix are computed by several devices and gathered through the host
+    "llama-cpp-2023": {"host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4), "collective_latency": (10.0, 1.0)},
+}
 # multipliers of kernel classes by the beginning of the class: resource -> log_sd
 CLASSES: Mapping[str, Mapping[str, float]] = {
     "gemm": {"compute": 0.3, "memory": 0.2},
@@ -52,20 +64,27 @@ PACKED_SD = 0.4  # of both, for weights that are unpacked on the way
 MATTERS = 1e-4  # change of a figure, in log, by a shift of one sd, below which a coefficient says nothing here
 
 
-def parameters_of(classes: Sequence[str]) -> tuple[Parameter, ...]:
+def parameters_of(classes: Sequence[str], engine: str) -> tuple[Parameter, ...]:
     """All that may be fitted for an engine with these kernels."""
     found = [
         Parameter(f"{resource}.{name}", 1.0, PACKED_SD if ".w" in name else log_sd, "")
         for name in classes
         for resource, log_sd in next((own for start, own in CLASSES.items() if name.startswith(start)), {}).items()
     ]
-    return (*found, *PRIORS)
+    return (*found, *priors_of(engine))
+
+
+def priors_of(engine: str) -> tuple[Parameter, ...]:
+    """What holds for an engine, by its id, before its own rows are seen."""
+    known = KNOWN.get(engine.split("/")[0], {})
+    return tuple(replace(one, value=known[one.name][0], log_sd=known[one.name][1]) if one.name in known else one for one in PRIORS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StaticFit:
     """Coefficients of one engine; names and values of those that its rows say something of."""
 
+    engine: str
     names: tuple[str, ...]
     values: Array
 
@@ -73,31 +92,33 @@ class StaticFit:
     def coefficients(self) -> EngineCoefficients:
         """With the priors of static batches for what no row depends on."""
         fitted = dict(zip(self.names, map(float, self.values), strict=True))
-        return EngineCoefficients(values=prior_values() | fitted, level="engine")
+        return EngineCoefficients(values=prior_values(self.engine) | fitted, level="engine")
 
 
-def prior_values() -> dict[str, float]:
-    """Coefficients of engines of static batches that nothing was measured of."""
-    return {parameter.name: parameter.value for parameter in PRIORS}
+def prior_values(engine: str = "") -> dict[str, float]:
+    """Coefficients of an engine of static batches before its rows are seen."""
+    return {parameter.name: parameter.value for parameter in priors_of(engine)}
 
 
 def fit_static(data: StaticSet) -> StaticFit:
     """The coefficients that explain the rows of one engine best."""
     from scipy.optimize import least_squares
 
-    parameters = _that_matter(data, parameters_of(data.parts.classes))
+    engine = str(data.labels["engine"][0])
+    base = prior_values(engine)
+    parameters = _that_matter(data, base, parameters_of(data.parts.classes, engine))
     priors = np.log([parameter.value for parameter in parameters])
     log_sd = np.array([parameter.log_sd for parameter in parameters])
     names = tuple(parameter.name for parameter in parameters)
 
     def residuals(z: Array) -> Array:
         values = dict(zip(names, np.exp(priors + log_sd * z), strict=True))
-        off = np.log(predict_static(data, EngineCoefficients(values=prior_values() | values)) / data.measured)
+        off = np.log(predict_static(data, EngineCoefficients(values=base | values)) / data.measured)
         return np.concatenate([pseudo_huber(off / SIGMA), np.sqrt(PRIOR_WEIGHT) * z])
 
     found = [least_squares(residuals, start, max_nfev=60) for start in _starts(names)]
     z = min(found, key=lambda own: own.cost).x
-    return StaticFit(names=names, values=np.exp(priors + log_sd * z))
+    return StaticFit(engine=engine, names=names, values=np.exp(priors + log_sd * z))
 
 
 def _starts(names: Sequence[str]) -> list[Array]:
@@ -107,11 +128,11 @@ def _starts(names: Sequence[str]) -> list[Array]:
     return [np.array([own.get(name, 0.0) for name in names]) for own in ({}, slow, apart)]
 
 
-def _that_matter(data: StaticSet, parameters: Sequence[Parameter]) -> list[Parameter]:
-    at_priors = np.log(predict_static(data, EngineCoefficients(values=prior_values())))
+def _that_matter(data: StaticSet, base: Mapping[str, float], parameters: Sequence[Parameter]) -> list[Parameter]:
+    at_priors = np.log(predict_static(data, EngineCoefficients(values=base)))
     found = []
     for parameter in parameters:
-        moved = prior_values() | {parameter.name: parameter.value * np.exp(parameter.log_sd)}
+        moved = {**base, parameter.name: parameter.value * np.exp(parameter.log_sd)}
         change = np.log(predict_static(data, EngineCoefficients(values=moved))) - at_priors
         if np.abs(change).max() > MATTERS:
             found.append(parameter)

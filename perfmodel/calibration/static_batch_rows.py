@@ -16,8 +16,10 @@ import numpy as np
 
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.errors import PerfmodelError
+from perfmodel.precisions import find_format
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.engine_coefficients import EngineCoefficients
+from perfmodel.serving.engine_files import fit_name
 from perfmodel.serving.engine_time import Host
 from perfmodel.serving.static_batch import (
     Batch,
@@ -26,7 +28,6 @@ from perfmodel.serving.static_batch import (
     Traits,
     decode_seconds,
     e2e_seconds,
-    memory_kind,
     output_throughput,
     prefill_seconds,
     static_parts,
@@ -37,9 +38,10 @@ HARNESS = "static batch"
 FIGURES = ("ttft_seconds", "tpot_seconds", "e2e_seconds", "output_throughput")
 TTFT, TPOT, E2E, THROUGHPUT = range(len(FIGURES))
 METRICS = ("ttft", "tpot", "e2e", "throughput")  # names of scores
-LABELS = ("hardware", "family", "engine", "version", "model", "precision", "layout", "memory")
+LABELS = ("hardware", "family", "engine", "fit", "version", "model", "precision", "layout")
 EARLY = "the answers ended before they were complete: the steps that were measured would have taken longer"
 EARLY_SHARE = 0.8
+CONTRACTING, PACKED_BITS = ("linear", "matmul"), 8
 TOO_LARGE = "the batch's caches do not fit into memory by the estimate: an engine would run it in turns"
 
 
@@ -166,8 +168,8 @@ def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> StaticSet:
         ),
         traits=Traits(
             group=column(lambda _, deployment: query_group(deployment)),
-            hbm=column(lambda _, deployment: _kind(deployment) == "hbm"),
-            unified=column(lambda _, deployment: _kind(deployment) == "unified"),
+            hbm=column(lambda _, deployment: deployment.hardware.memory_type.startswith("HBM")),
+            unpack=column(lambda _, deployment: packed_weights(deployment) / _vector_rate(deployment)),
         ),
         host=Host(
             layers=column(lambda _, deployment: deployment.host.layers),
@@ -197,8 +199,23 @@ def query_group(deployment: Deployment) -> float:
     return float(facts.get("heads", 1)) / float(facts.get("kv_heads", 0) or facts.get("heads", 1))
 
 
-def _kind(deployment: Deployment) -> str:
-    return memory_kind(deployment.hardware.memory_type)
+def packed_weights(deployment: Deployment) -> float:
+    """Weights of a device that a decode step unpacks."""
+    graph = deployment.model.phases["decode"]
+    read = {name: op.repeat for op in graph.ops if op.kind in CONTRACTING for name in op.inputs}
+    weights = [(graph.tensors[name], times) for name, times in read.items() if name in graph.tensors]
+    return float(
+        sum(
+            times * np.prod([float(dim) for dim in tensor.shape])
+            for tensor, times in weights
+            if tensor.kind == "weight" and find_format(tensor.dtype).bits <= PACKED_BITS
+        )
+    )
+
+
+def _vector_rate(deployment: Deployment) -> float:
+    peaks = deployment.hardware.peaks
+    return peaks.get(("vector", "fp32")) or max(peaks.values())
 
 
 def _joined(parts: Sequence[StepParts]) -> StepParts:
@@ -212,7 +229,7 @@ def _labels(kept: Sequence[tuple[ServingRows, Deployment]], sizes: Sequence[int]
         {
             "hardware": own.hardware, "family": deployment.hardware.family, "engine": own.engine,
             "version": own.version, "model": own.model, "precision": own.precision, "layout": str(own.layout),
-            "memory": _kind(deployment),
+            "fit": fit_name(own.engine, deployment.hardware),
         }
         for own, deployment in kept
     ]  # fmt: skip

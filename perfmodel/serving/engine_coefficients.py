@@ -61,8 +61,8 @@ PARAMETERS = (*STEP_PARAMETERS, *TOKEN_PARAMETERS, *REQUEST_PARAMETERS)
 STATIC_PARAMETERS = (
     Parameter("host_overlap", 1.0, 0.4, "p of (kernels^p + host^p)^(1/p); 1: one after the other", True),
     Parameter("key_rereads", 0.0, 1.0, "further reads of keys and values for each further query head of a group", True),
-    Parameter("vector_hbm", 1.0, 0.2, "share of HBM that matrix-vector kernels reach, against GDDR", True),
-    Parameter("vector_unified", 1.0, 0.2, "share of unified memory that they reach, against GDDR", True),
+    Parameter("vector_hbm", 1.0, 0.2, "share of HBM that matrix-vector kernels reach, against other memory", True),
+    Parameter("unpack_operations", 0.0, 0.5, "of the vector units for each packed weight that such a kernel reads", True),
     Parameter("stage_seconds", 0.0, 1.0, "handing a token's state to the next device that has layers", True),
     Parameter("stage_slowdown", 1.0, 0.2, "time of a prompt dealt out to stages, against what their overlap promises", True),
     Parameter("unpack_passes", 0.0, 0.5, "what unpacking the weights before a step of prompts takes, in readings of them", True),

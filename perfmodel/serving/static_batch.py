@@ -7,7 +7,7 @@
 
 Benchmarks of engines and local inference are of this kind: no queue, no arrivals, no scheduler. Kernels of such engines
 differ from those of today's servers by the factors of `engine_coefficients.STATIC_PARAMETERS`: matrix-vector kernels
-that fill HBM or unified memory less well than GDDR, decode attention that reads keys and values once for each query
+that fill HBM less well than GDDR, or wait for the unpacking of weights, decode attention that reads keys and values once for each query
 head, host time that hides behind the kernels.
 
 Stages (layers dealt out to devices) work one after the other on one token, so that a decode step takes what it takes on
@@ -35,8 +35,9 @@ from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CHUNKS, CONTEXTS, MEMORY, RESOURCES, SEQUENCES, TOKENS, StepWork, Work, work_at
 
 GEMM, DECODE_ATTENTION = ("gemm", "experts"), "attention.decode"
+UNPACK_OVERLAP = 4.0  # of reading weights and unpacking them: nearly the longer of both
+TINY = 1e-12
 PACKED = re.compile(r"\.w[0-9.]+$")  # classes of weights with fewer bits than they are computed in
-MEMORY_KINDS = ("gddr", "hbm", "unified")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +71,13 @@ class Traits:
     """What the factors of kernels depend on, of a model on a chip; numbers or arrays.
 
     Args:
-        group: query heads that share keys and values. hbm, unified: 1 where the memory is of that kind, else 0.
+        group: query heads that share keys and values. hbm: 1 where the memory is of that kind, else 0.
+        unpack: seconds of the vector units in which one operation is done for each weight stored in few bits.
     """
 
     group: Any = 1.0
     hbm: Any = 0.0
-    unified: Any = 0.0
+    unpack: Any = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,17 +95,6 @@ class StaticParts:
     classes: tuple[str, ...]
     prefill: StepParts
     decode: StepParts
-
-
-def memory_kind(memory_type: str) -> str:
-    """Which of `MEMORY_KINDS` a chip's memory is like.
-
-    >>> memory_kind("HBM2e"), memory_kind("GDDR6X"), memory_kind("LPDDR unified")
-    ('hbm', 'gddr', 'unified')
-    """
-    if memory_type.startswith("HBM"):
-        return "hbm"
-    return "gddr" if memory_type.startswith("GDDR") else "unified"
 
 
 def static_parts(work: StepWork, batch: Batch, classes: tuple[str, ...] = ()) -> StaticParts:
@@ -139,17 +130,16 @@ def _gathered(classes: tuple[str, ...], found: list[tuple[Work, tuple[Array, Arr
 def prefill_seconds(parts: StaticParts, batch: Batch, traits: Traits, host: Host, c: EngineCoefficients) -> Array:
     """Time until all prompts are read and the first token of each is made."""
     kernels = kernel_seconds(parts.classes, parts.prefill.parts, parts.prefill.bound, c)
-    kernels = kernels + c["unpack_passes"] * _packed_seconds(parts.classes, parts.decode.parts)
+    kernels = kernels + c["unpack_passes"] * parts.decode.parts[_packed(parts.classes), MEMORY].sum(axis=0)
     step = overlapped(kernels, host_seconds(host, c) + c["sequence_seconds"] * batch.sequences / batch.chunks, c)
     shared = staged(step * batch.chunks, batch.chunks, batch.stages)
     slowdown = np.where(np.asarray(batch.stages) > 1, c["stage_slowdown"], 1.0)
     return np.asarray(shared * slowdown + (batch.stages - 1) * c["stage_seconds"])
 
 
-def _packed_seconds(classes: tuple[str, ...], decode: Array) -> Array:
-    """Time in which a decode step reads the weights that are unpacked on the way."""
-    places = [place for place, name in enumerate(classes) if name.startswith(GEMM) and PACKED.search(name)]
-    return np.asarray(decode[places, MEMORY].sum(axis=0))
+def _packed(classes: tuple[str, ...]) -> list[int]:
+    """Kernels that unpack weights on the way."""
+    return [place for place, name in enumerate(classes) if name.startswith(GEMM) and PACKED.search(name)]
 
 
 def decode_seconds(parts: StaticParts, batch: Batch, traits: Traits, host: Host, c: EngineCoefficients) -> Array:
@@ -161,15 +151,19 @@ def decode_seconds(parts: StaticParts, batch: Batch, traits: Traits, host: Host,
 
 
 def decode_parts(classes: tuple[str, ...], parts: Array, traits: Traits, c: EngineCoefficients) -> Array:
-    """The kernels of a decode step as this engine's are: memory times by the kind of memory, keys read again."""
-    reach = c["vector_hbm"] ** np.asarray(traits.hbm) * c["vector_unified"] ** np.asarray(traits.unified)
-    reads = 1 + c["key_rereads"] * (np.asarray(traits.group) - 1)
+    """The kernels of a decode step as this engine's are: keys read again, memory less well filled, weights unpacked."""
+    reach = c["vector_hbm"] ** np.asarray(traits.hbm)
     found = parts.copy()
     for place, name in enumerate(classes):
         if name.startswith(GEMM):
             found[place, MEMORY] /= reach
         elif name == DECODE_ATTENTION:
-            found[place, MEMORY] *= reads
+            found[place, MEMORY] *= 1 + c["key_rereads"] * (np.asarray(traits.group) - 1)
+    packed = _packed(classes)
+    reading = found[packed, MEMORY].sum(axis=0)
+    unpacking = c["unpack_operations"] * np.asarray(traits.unpack)
+    slower = (1 + (unpacking / np.maximum(reading, TINY)) ** UNPACK_OVERLAP) ** (1 / UNPACK_OVERLAP)
+    found[packed, MEMORY] *= np.where(reading > 0, slower, 1.0)
     return found
 
 
