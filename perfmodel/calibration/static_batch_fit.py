@@ -12,7 +12,7 @@ May import: static_batch_rows, serving_fit and below; scipy inside functions.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,35 +22,37 @@ from perfmodel.calibration.static_batch_rows import StaticSet, predict_static, t
 from perfmodel.serving.engine_coefficients import EngineCoefficients, Parameter
 from perfmodel.serving.step_table import Array
 
-SIGMA, PRIOR_WEIGHT = 0.10, 4.0
-# before any static batch was seen; where these differ from the neutral values, engines of this kind are known to differ
+SIGMA, PRIOR_WEIGHT = 0.10, 2.0
+# before any static batch was seen: no graphs or small ones, hardly a scheduler, a host that runs ahead a little
 PRIORS = (
-    Parameter("launch_share", 0.8, 0.4, "no graphs, or small ones"),
+    Parameter("launch_share", 0.8, 0.4, ""),
     Parameter("experts_launch_share", 0.8, 0.4, ""),
-    Parameter("collective_latency", 1.0, 0.6, "all-reduces wait for the host"),
+    Parameter("collective_latency", 1.0, 0.6, ""),
     Parameter("layer_seconds", 1e-5, 1.0, ""),
-    Parameter("step_seconds", 3e-4, 1.0, "no scheduler"),
+    Parameter("step_seconds", 3e-4, 1.0, ""),
     Parameter("sequence_seconds", 3e-6, 1.0, ""),
     Parameter("host_overlap", 1.2, 0.3, ""),
     Parameter("key_rereads", 0.1, 1.0, ""),
-    Parameter("vector_hbm", 0.75, 0.3, ""),
-    Parameter("unpack_operations", 3.0, 1.0, "integer units unpack for free on some chips"),
     Parameter("stage_seconds", 5e-5, 1.0, ""),
-    Parameter("stage_slowdown", 1.25, 0.3, ""),
-    Parameter("unpack_passes", 5.0, 0.7, "4.5 bits are read, 16 written and read again"),
 )
 # what is known of an engine: coefficient -> prior, log_sd
 KNOWN: Mapping[str, Mapping[str, tuple[float, float]]] = {
     # Python starts every kernel, and prepares every sequence, while the device runs
     "vllm-2023": {"host_overlap": (2.2, 0.2), "layer_seconds": (4e-4, 0.5), "sequence_seconds": (2e-4, 0.8)},
     "megatron": {"host_overlap": (2.2, 0.2), "layer_seconds": (4e-4, 0.5), "sequence_seconds": (2e-4, 0.8)},
-    "fastertransformer": {"host_overlap": (2.0, 0.3), "layer_seconds": (3e-5, 0.6), "collective_latency": (2.0, 0.6)},
-    # about twenty small kernels a layer, one after the other
-    "llama-cpp": {"host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4)},
-    "gpt-fast": {"host_overlap": (1.0, 0.1), "layer_seconds": (4e-5, 0.5)},
+    # all-reduces of tens of microseconds
+    "fastertransformer": {"host_overlap": (2.0, 0.3), "layer_seconds": (3e-5, 0.6), "collective_latency": (4.0, 0.8)},
+    # about twenty small kernels a layer, one after the other; prompts: 4.5 bits are read, 16 written and read again
+    "llama-cpp": {
+        "host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4), "vector_hbm": (0.68, 0.2),
+        "unpack_passes": (5.0, 0.7), "stage_slowdown": (1.25, 0.3),
+    },
+    # unpacking a weight takes tens of floating-point operations there: no integer dot products
+    "llama-cpp/apple": {"host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4), "unpack_operations": (20.0, 0.5)},
     # rows of each matrix are computed by several devices and gathered through the host
     "llama-cpp-2023": {"host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4), "collective_latency": (10.0, 1.0)},
-}
+    "gpt-fast": {"host_overlap": (1.0, 0.1), "layer_seconds": (4e-5, 0.5)},
+}  # fmt: skip
 # multipliers of kernel classes by the beginning of the class: resource -> log_sd
 CLASSES: Mapping[str, Mapping[str, float]] = {
     "gemm": {"compute": 0.3, "memory": 0.2},
@@ -64,20 +66,20 @@ PACKED_SD = 0.4  # of both, for weights that are unpacked on the way
 MATTERS = 1e-4  # change of a figure, in log, by a shift of one sd, below which a coefficient says nothing here
 
 
-def parameters_of(classes: Sequence[str], engine: str) -> tuple[Parameter, ...]:
+def parameters_of(classes: Sequence[str], fit: str) -> tuple[Parameter, ...]:
     """All that may be fitted for an engine with these kernels."""
     found = [
         Parameter(f"{resource}.{name}", 1.0, PACKED_SD if ".w" in name else log_sd, "")
         for name in classes
         for resource, log_sd in next((own for start, own in CLASSES.items() if name.startswith(start)), {}).items()
     ]
-    return (*found, *priors_of(engine))
+    return (*found, *priors_of(fit))
 
 
-def priors_of(engine: str) -> tuple[Parameter, ...]:
-    """What holds for an engine, by its id, before its own rows are seen."""
-    known = KNOWN.get(engine.split("/")[0], {})
-    return tuple(replace(one, value=known[one.name][0], log_sd=known[one.name][1]) if one.name in known else one for one in PRIORS)
+def priors_of(fit: str) -> tuple[Parameter, ...]:
+    """What holds for an engine, by the name of its fit, before its own rows are seen."""
+    known = {name: Parameter(name, value, log_sd, "") for name, (value, log_sd) in KNOWN.get(fit, {}).items()}
+    return tuple(({one.name: one for one in PRIORS} | known).values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ def fit_static(data: StaticSet) -> StaticFit:
     """The coefficients that explain the rows of one engine best."""
     from scipy.optimize import least_squares
 
-    engine = str(data.labels["engine"][0])
+    engine = str(data.labels["fit"][0])
     base = prior_values(engine)
     parameters = _that_matter(data, base, parameters_of(data.parts.classes, engine))
     priors = np.log([parameter.value for parameter in parameters])
