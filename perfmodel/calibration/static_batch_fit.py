@@ -23,7 +23,7 @@ from perfmodel.serving.engine_coefficients import EngineCoefficients, Parameter
 from perfmodel.serving.step_table import Array
 
 SIGMA, PRIOR_WEIGHT = 0.10, 2.0
-# before any static batch was seen: no graphs or small ones, hardly a scheduler, a host that runs ahead a little
+# before any static batch was seen: no graphs or small ones, hardly a scheduler
 PRIORS = (
     Parameter("launch_share", 0.8, 0.4, ""),
     Parameter("experts_launch_share", 0.8, 0.4, ""),
@@ -31,8 +31,6 @@ PRIORS = (
     Parameter("layer_seconds", 1e-5, 1.0, ""),
     Parameter("step_seconds", 3e-4, 1.0, ""),
     Parameter("sequence_seconds", 3e-6, 1.0, ""),
-    Parameter("host_overlap", 1.2, 0.3, ""),
-    Parameter("key_rereads", 0.1, 1.0, ""),
     Parameter("stage_seconds", 5e-5, 1.0, ""),
 )
 # what is known of an engine: coefficient -> prior, log_sd
@@ -41,24 +39,21 @@ KNOWN: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "vllm-2023": {"host_overlap": (2.2, 0.2), "layer_seconds": (4e-4, 0.5), "sequence_seconds": (2e-4, 0.8)},
     "megatron": {"host_overlap": (2.2, 0.2), "layer_seconds": (4e-4, 0.5), "sequence_seconds": (2e-4, 0.8)},
     # all-reduces of tens of microseconds
-    "fastertransformer": {"host_overlap": (2.0, 0.3), "layer_seconds": (3e-5, 0.6), "collective_latency": (4.0, 0.8)},
-    # about twenty small kernels a layer, one after the other; prompts: 4.5 bits are read, 16 written and read again
-    "llama-cpp": {
-        "host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4), "vector_hbm": (0.68, 0.2),
-        "unpack_passes": (5.0, 0.7), "stage_slowdown": (1.25, 0.3),
-    },
+    "fastertransformer": {"layer_seconds": (3e-5, 0.6), "collective_latency": (4.0, 0.8)},
+    # attention of one query head at a time
+    "trtllm-2023": {"key_rereads": (0.1, 1.0)},
+    # about twenty small kernels a layer, one after the other, and a thread block for each row of a matrix
+    "llama-cpp": {"layer_seconds": (8e-5, 0.4), "vector_hbm": (0.68, 0.2), "stage_slowdown": (1.25, 0.3)},
     # unpacking a weight takes tens of floating-point operations there: no integer dot products
-    "llama-cpp/apple": {"host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4), "unpack_operations": (20.0, 0.5)},
+    "llama-cpp/apple": {"layer_seconds": (8e-5, 0.4), "unpack_operations": (20.0, 0.5)},
     # rows of each matrix are computed by several devices and gathered through the host
-    "llama-cpp-2023": {"host_overlap": (1.0, 0.1), "layer_seconds": (8e-5, 0.4), "collective_latency": (10.0, 1.0)},
-    "gpt-fast": {"host_overlap": (1.0, 0.1), "layer_seconds": (4e-5, 0.5)},
-}  # fmt: skip
+    "llama-cpp-2023": {"layer_seconds": (8e-5, 0.4), "collective_latency": (10.0, 1.0)},
+}
 # multipliers of kernel classes by the beginning of the class: resource -> log_sd
 CLASSES: Mapping[str, Mapping[str, float]] = {
     "gemm": {"compute": 0.3, "memory": 0.2},
     "experts": {"compute": 0.3, "memory": 0.2},
-    "attention.prefill": {"work": 0.8},  # scores that go through memory or not
-    "attention": {"work": 0.4},
+    "attention": {"work": 0.8},  # scores that go through memory or not
     "streaming": {"work": 0.5},
     "collective": {"network": 0.4},
 }
@@ -126,8 +121,7 @@ def fit_static(data: StaticSet) -> StaticFit:
 def _starts(names: Sequence[str]) -> list[Array]:
     """At the priors, and where the host decides: a short host time hides behind kernels, and nothing pulls it up."""
     slow = {"layer_seconds": 3.0, "sequence_seconds": 2.0, "step_seconds": 1.0}
-    apart = {"layer_seconds": 1.5, "host_overlap": -1.5}
-    return [np.array([own.get(name, 0.0) for name in names]) for own in ({}, slow, apart)]
+    return [np.array([own.get(name, 0.0) for name in names]) for own in ({}, slow)]
 
 
 def _that_matter(data: StaticSet, base: Mapping[str, float], parameters: Sequence[Parameter]) -> list[Parameter]:

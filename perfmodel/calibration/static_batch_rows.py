@@ -162,7 +162,9 @@ def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> StaticSet:
         ),
         batch=Batch(
             **{
-                name: np.concatenate([np.broadcast_to(getattr(b, name), n) for b, n in zip(batches, sizes, strict=True)])
+                name: np.concatenate(
+                    [np.broadcast_to(getattr(b, name), n) for b, n in zip(batches, sizes, strict=True)]
+                )
                 for name in Batch.__dataclass_fields__
             }
         ),

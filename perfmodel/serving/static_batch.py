@@ -15,9 +15,6 @@ one device, and a hand-over for each further stage. Chunks of a prompt follow ea
 
     prefill = all stages · (c + n − 1)/(c·n) · slowdown         c chunks, n stages
 
-Weights that are stored in few bits may be unpacked before the matrix product of a prompt: that is a multiple of the
-time in which a decode step reads them.
-
 May import: work, engine_time, engine_coefficients, step_table.
 """
 
@@ -130,7 +127,6 @@ def _gathered(classes: tuple[str, ...], found: list[tuple[Work, tuple[Array, Arr
 def prefill_seconds(parts: StaticParts, batch: Batch, traits: Traits, host: Host, c: EngineCoefficients) -> Array:
     """Time until all prompts are read and the first token of each is made."""
     kernels = kernel_seconds(parts.classes, parts.prefill.parts, parts.prefill.bound, c)
-    kernels = kernels + c["unpack_passes"] * parts.decode.parts[_packed(parts.classes), MEMORY].sum(axis=0)
     step = overlapped(kernels, host_seconds(host, c) + c["sequence_seconds"] * batch.sequences / batch.chunks, c)
     shared = staged(step * batch.chunks, batch.chunks, batch.stages)
     slowdown = np.where(np.asarray(batch.stages) > 1, c["stage_slowdown"], 1.0)
