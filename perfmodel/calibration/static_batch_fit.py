@@ -11,7 +11,7 @@ May import: static_batch_rows, serving_fit and below; scipy inside functions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,7 @@ CLASSES: Mapping[str, Mapping[str, float]] = {
     "collective": {"network": 0.4},
 }
 PACKED_SD = 0.4  # of both, for weights that are unpacked on the way
+SPLITS = {"hardware": "hardware", "family": "family", "model": "model", "deployment": ""}  # "": each deployment
 MATTERS = 1e-4  # change of a figure, in log, by a shift of one sd, below which a coefficient says nothing here
 
 
@@ -135,12 +136,27 @@ def _that_matter(data: StaticSet, base: Mapping[str, float], parameters: Sequenc
     return found
 
 
-def predict_left_out(data: StaticSet, keys: Any) -> tuple[Array, Any]:
-    """Figures of an engine's rows, each from a fit without the rows of its key; and where there are others to fit on."""
+def left_out(
+    data: StaticSet, split: str, progress: Callable[[str], None] | None = None
+) -> tuple[Array, np.ndarray[Any, Any]]:
+    """Figures of all rows, each from a fit of its engine without the rows of its device, family, model, ...
+
+    Args:
+        split: one of `SPLITS`.
+
+    Returns:
+        Predictions, NaN where an engine has nothing else to be fitted on; and what was left out with each row.
+    """
+    label = SPLITS[split]
+    keys = data.group.astype(str) if label == "" else data.labels[label]
     predicted = np.full(len(data), np.nan)
-    names = np.unique(keys)
-    for name in names if len(names) > 1 else ():
-        test = keys == name
-        fit = fit_static(take_static(data, np.flatnonzero(~test)))
-        predicted[test] = predict_static(take_static(data, np.flatnonzero(test)), fit.coefficients)
-    return predicted, np.isfinite(predicted)
+    for fit in dict.fromkeys(data.labels["fit"]):
+        mine = data.labels["fit"] == fit
+        names = dict.fromkeys(keys[mine])
+        for name in names if len(names) > 1 else ():
+            if progress:
+                progress(f"{fit} without {name}")
+            test = mine & (keys == name)
+            c = fit_static(take_static(data, np.flatnonzero(mine & ~test))).coefficients
+            predicted[test] = predict_static(take_static(data, np.flatnonzero(test)), c)
+    return predicted, np.char.add(np.char.add(data.labels["fit"].astype(str), "|"), keys.astype(str))
