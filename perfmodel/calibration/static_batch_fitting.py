@@ -13,8 +13,8 @@ import numpy as np
 
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.static_batch_fit import fit_static, left_out
-from perfmodel.calibration.static_batch_rows import METRICS, StaticSet, gather_static, take_static
-from perfmodel.calibration.static_batch_scores import EVERY, LEAST_ROWS
+from perfmodel.calibration.static_batch_rows import METRICS, StaticSet, gather_static, predict_static, take_static
+from perfmodel.calibration.static_batch_scores import EVERY, LEAST_ROWS, half_widths
 from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import SHARES
 from perfmodel.serving.engine_files import EngineFile
@@ -40,17 +40,20 @@ def fit_static_batches(
         reasons = "; ".join(f"{why} ({rows})" for why, rows in skipped.items())
         raise InputError(f"no static batch can be fitted: {reasons or 'the files hold none'}")
     fits = list(dict.fromkeys(map(str, data.labels["fit"])))
-    predicted = {split: left_out(data, split, progress)[0] for split in LEFT_OUT}
-    engines = {}
+    left = {split: left_out(data, split, progress) for split in LEFT_OUT}
+    engines, inside = {}, np.full(len(data), np.nan)
     for fit in fits:
-        own = fit_static(take_static(data, np.flatnonzero(data.labels["fit"] == fit)))
-        engines[fit] = {name: float(value) for name, value in own.coefficients.values.items()}
+        rows = np.flatnonzero(data.labels["fit"] == fit)
+        c = fit_static(take_static(data, rows)).coefficients
+        engines[fit] = {name: float(value) for name, value in c.values.items()}
+        if not any(np.isfinite(predicted[rows]).any() for predicted, _ in left.values()):
+            inside[rows] = predict_static(take_static(data, rows), c)  # nothing else tells how far it strays
     return EngineFile(
         fitted=date.today().isoformat(),
         provenance=f"{len(data)} figures of {len(data.groups)} deployments ({source})",
         engines=engines,
-        errors={split: errors_by(data, own, fits) for split, own in predicted.items()},
-        widths=widths_by(data, list(predicted.values()), fits),
+        errors={split: errors_by(data, predicted, fits) for split, (predicted, _) in left.items()},
+        widths=widths_by(data, list(left.values()), fits) | widths_by(data, [(inside, data.labels["fit"])], fits, 1),
     )
 
 
@@ -71,14 +74,22 @@ def errors_by(data: StaticSet, predicted: Array, fits: Sequence[str]) -> dict[st
     return found
 
 
-def widths_by(data: StaticSet, predicted: Sequence[Array], fits: Sequence[str]) -> dict[str, Any]:
-    """Half-widths at `SHARES` from left-out rows: engine -> figure, and `EVERY` engine together."""
-    off = np.abs(np.log(np.stack(predicted) / data.measured))
+def widths_by(
+    data: StaticSet, left: Sequence[tuple[Array, Any]], fits: Sequence[str], least: int = LEAST_ROWS
+) -> dict[str, Any]:
+    """Half-widths at `SHARES` from left-out rows: engine -> figure, and `EVERY` engine together.
+
+    Args:
+        left: predictions, and what was left out with each. least: rows from which an engine has a width of its own.
+    """
+    off = np.concatenate([np.abs(np.log(predicted / data.measured)) for predicted, _ in left])
+    fold = np.concatenate([own for _, own in left])
+    fit, figures = np.tile(data.labels["fit"], len(left)), np.tile(data.figure, len(left))
     found: dict[str, Any] = {}
-    for name in (EVERY, *fits):
+    for name in (*fits, EVERY) if least > 1 else fits:
         for figure, metric in enumerate(METRICS):
-            rows = (data.figure == figure) & ((data.labels["fit"] == name) | (name == EVERY))
-            own = off[:, rows][np.isfinite(off[:, rows])]
-            if len(own) >= LEAST_ROWS:
-                found.setdefault(name, {})[metric] = [float(np.quantile(own, share)) for share in SHARES]
+            rows = (figures == figure) & ((fit == name) | (name == EVERY)) & np.isfinite(off)
+            if rows.sum() >= least:
+                kept = half_widths(off[rows], fit[rows], fold[rows], SHARES)
+                found.setdefault(name, {})[metric] = [float(width) for width in kept]
     return found

@@ -16,8 +16,7 @@ import numpy as np
 
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.errors import PerfmodelError
-from perfmodel.precisions import find_format
-from perfmodel.serving.deployments import Deployment, deploy
+from perfmodel.serving.deployments import Deployment
 from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_files import fit_name
 from perfmodel.serving.engine_time import Host
@@ -32,6 +31,7 @@ from perfmodel.serving.static_batch import (
     prefill_seconds,
     static_parts,
 )
+from perfmodel.serving.static_deployments import deploy_static, traits_of
 from perfmodel.serving.step_table import Array
 
 HARNESS = "static batch"
@@ -41,7 +41,7 @@ METRICS = ("ttft", "tpot", "e2e", "throughput")  # names of scores
 LABELS = ("hardware", "family", "engine", "fit", "version", "model", "precision", "layout")
 EARLY = "the answers ended before they were complete: the steps that were measured would have taken longer"
 EARLY_SHARE = 0.8
-CONTRACTING, PACKED_BITS = ("linear", "matmul"), 8
+FASTER = "a figure of this batch is below its physical bound: it was not computed as a whole"
 TOO_LARGE = "the batch's caches do not fit into memory by the estimate: an engine would run it in turns"
 
 
@@ -90,23 +90,28 @@ def gather_static(
         except PerfmodelError as error:
             skipped[str(error)] = skipped.get(str(error), 0) + len(own)
             continue
-        early, large = ended_early(own), ~batch_fits(own, deployment)
-        for reason, rows in ((EARLY, early), (TOO_LARGE, large & ~early)):
-            if rows.any():
-                skipped[reason] = skipped.get(reason, 0) + int(rows.sum())
-        if not (early | large).all():
-            kept.append((own.take(np.flatnonzero(~(early | large))), deployment))
+        usable = np.ones(len(own), dtype=bool)
+        for reason, rows in (
+            (EARLY, ended_early(own)),
+            (TOO_LARGE, ~batch_fits(own, deployment)),
+            (FASTER, below_bound(own, deployment)),
+        ):
+            if (rows & usable).any():
+                skipped[reason] = skipped.get(reason, 0) + int((rows & usable).sum())
+            usable &= ~rows
+        if usable.any():
+            kept.append((own.take(np.flatnonzero(usable)), deployment))
     return (_set_of(kept) if kept else None), skipped
 
 
 def deployment_of(rows: ServingRows, specs: str | None = None) -> Deployment:
     """The deployment that rows were measured on, with all layers on each device: `static_batch` deals them out."""
-    return deploy(
+    return deploy_static(
         rows.model,
         rows.hardware,
         engine=rows.engine,
         precision=rows.precision or None,
-        layout=replace(rows.layout, pipeline=1),
+        layout=rows.layout,
         specs=specs,
     )
 
@@ -130,6 +135,21 @@ def ended_early(rows: ServingRows) -> Any:
             step[key] = float(seconds)
     least = np.array([EARLY_SHARE * (key[1] - 1) * step.get(key, 0.0) for key in keys])
     return np.nan_to_num(rows.e2e_seconds, nan=np.inf) < least
+
+
+def below_bound(rows: ServingRows, deployment: Deployment) -> Any:
+    """Batches one of whose latencies is shorter than the device could be, and all their other figures.
+
+    Engines that preempt sequences, for which there is no memory, report the time of those that ran.
+    """
+    batch = batch_of(rows, deployment)
+    parts = static_parts(deployment.work, batch)
+    prompts = parts.prefill.bound * batch.chunks / batch.stages
+    with np.errstate(invalid="ignore"):
+        short = (rows.ttft_seconds < prompts) | (rows.tpot_seconds < parts.decode.bound)
+    keys = list(zip(rows.input_tokens, rows.output_tokens, rows.concurrency, strict=True))
+    wrong = {key for key, own in zip(keys, short, strict=True) if own}
+    return np.array([key in wrong for key in keys])
 
 
 def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> StaticSet:
@@ -169,9 +189,9 @@ def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> StaticSet:
             }
         ),
         traits=Traits(
-            group=column(lambda _, deployment: query_group(deployment)),
-            hbm=column(lambda _, deployment: deployment.hardware.memory_type.startswith("HBM")),
-            unpack=column(lambda _, deployment: packed_weights(deployment) / _vector_rate(deployment)),
+            group=column(lambda _, deployment: traits_of(deployment).group),
+            hbm=column(lambda _, deployment: traits_of(deployment).hbm),
+            unpack=column(lambda _, deployment: traits_of(deployment).unpack),
         ),
         host=Host(
             layers=column(lambda _, deployment: deployment.host.layers),
@@ -195,31 +215,6 @@ def batch_of(rows: ServingRows, deployment: Deployment) -> Batch:
     )
 
 
-def query_group(deployment: Deployment) -> float:
-    """Query heads that share keys and values on a device, by the model's facts; 1 where they do not tell."""
-    facts = deployment.model.facts
-    return float(facts.get("heads", 1)) / float(facts.get("kv_heads", 0) or facts.get("heads", 1))
-
-
-def packed_weights(deployment: Deployment) -> float:
-    """Weights of a device that a decode step unpacks."""
-    graph = deployment.model.phases["decode"]
-    read = {name: op.repeat for op in graph.ops if op.kind in CONTRACTING for name in op.inputs}
-    weights = [(graph.tensors[name], times) for name, times in read.items() if name in graph.tensors]
-    return float(
-        sum(
-            times * np.prod([float(dim) for dim in tensor.shape])
-            for tensor, times in weights
-            if tensor.kind == "weight" and find_format(tensor.dtype).bits <= PACKED_BITS
-        )
-    )
-
-
-def _vector_rate(deployment: Deployment) -> float:
-    peaks = deployment.hardware.peaks
-    return peaks.get(("vector", "fp32")) or max(peaks.values())
-
-
 def _joined(parts: Sequence[StepParts]) -> StepParts:
     return StepParts(
         parts=np.concatenate([own.parts for own in parts], axis=2), bound=np.concatenate([own.bound for own in parts])
@@ -240,7 +235,7 @@ def _labels(kept: Sequence[tuple[ServingRows, Deployment]], sizes: Sequence[int]
 
 def take_static(data: StaticSet, rows: Any) -> StaticSet:
     """Some rows."""
-    picked = {
+    picked: dict[str, Any] = {
         name: type(own)(**{key: getattr(own, key)[..., rows] for key in own.__dataclass_fields__})
         for name, own in (("batch", data.batch), ("traits", data.traits), ("host", data.host))
     }
@@ -256,7 +251,7 @@ def take_static(data: StaticSet, rows: Any) -> StaticSet:
 
 def predict_static(data: StaticSet, c: EngineCoefficients) -> Array:
     """The figure of each row, of engines with those coefficients (numbers, or one a row)."""
-    prefill = prefill_seconds(data.parts, data.batch, data.traits, data.host, c)
+    prefill = prefill_seconds(data.parts, data.batch, data.host, c)
     decode = decode_seconds(data.parts, data.batch, data.traits, data.host, c)
     choices = (prefill, decode, e2e_seconds(prefill, decode, data.batch))
     return np.asarray(np.choose(data.figure, (*choices, output_throughput(prefill, decode, data.batch))))

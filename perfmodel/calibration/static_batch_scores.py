@@ -1,9 +1,10 @@
 """Static batches scored: with the coefficients at hand, or with each device, family, model or deployment left out.
 
 An interval is the quantile of |log measured − log predicted| of rows that were left out: those of the same engine and
-figure where there are `LEAST_ROWS`, else those of all engines. No row decides its own width.
+figure where there are `LEAST_ROWS`, else those of all engines, each of which counts the same. No row decides its own
+width.
 
-May import: static_batch_fit, scoring and below.
+May import: static_batch_fit, intervals, scoring and below.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.calibration.intervals import INFLATION, weighted_quantile
 from perfmodel.calibration.scoring import KEYS, Scored
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.static_batch_fit import SPLITS, left_out, prior_values
@@ -117,8 +119,15 @@ def fold_widths(data: StaticSet, off: Array, fold: np.ndarray[Any, Any], level: 
             own = others & (data.labels["fit"] == data.labels["fit"][test][0])
             chosen = own if own.sum() >= LEAST_ROWS else others
             if chosen.any():
-                found[test] = np.quantile(errors[chosen], level)
+                found[test] = half_widths(errors[chosen], data.labels["fit"][chosen], fold[chosen], [level])[0]
     return found
+
+
+def half_widths(errors: Array, fits: np.ndarray[Any, Any], folds: np.ndarray[Any, Any], shares: Sequence[float]) -> Any:
+    """Quantiles of left-out errors in which each engine counts the same, widened as `intervals` does for few folds."""
+    counts = {name: float((fits == name).sum()) for name in dict.fromkeys(fits)}
+    weights = np.array([1 / counts[name] for name in fits])
+    return weighted_quantile(errors, weights, shares) * (1 + INFLATION / len(set(folds)))
 
 
 def _scored(data: StaticSet, predicted: Array, widths: Array, stands: np.ndarray[Any, Any]) -> list[Scored]:

@@ -122,9 +122,7 @@ def validate(
         progress=progress,
     )  # fmt: skip
     tally.add_all(unserved)
-    static, unscored = score_static(
-        imported.serving, leave_out=leave_out, level=level, specs=specs, progress=progress
-    )  # fmt: skip
+    static, unscored = score_static(imported.serving, leave_out=leave_out, level=level, specs=specs, progress=progress)  # type: ignore[arg-type]
     tally.add_all(unscored)
     if leave_out is None:
         sets = _as_shipped(usable, facts, rows, chips, level, specs, tally)

@@ -59,8 +59,8 @@ def load_engine_coefficients(engine: str, *, specs: Specs = None) -> EngineCoeff
     """What was fitted for an engine, or its priors where nothing was.
 
     Args:
-        engine: its id ("vllm"), as `engines.load_engine` gives it, or its `fit_name` on a chip, whose values come before
-            those of the id. specs: own folders of coefficients.
+        engine: its id ("vllm"), as `engines.load_engine` gives it, or its `fit_name` on a chip, whose values come
+            before those of the id. specs: own folders of coefficients.
 
     Raises:
         SpecError: a file with mistakes, all of them at once.

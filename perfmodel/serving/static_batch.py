@@ -7,8 +7,8 @@
 
 Benchmarks of engines and local inference are of this kind: no queue, no arrivals, no scheduler. Kernels of such engines
 differ from those of today's servers by the factors of `engine_coefficients.STATIC_PARAMETERS`: matrix-vector kernels
-that fill HBM less well than GDDR, or wait for the unpacking of weights, decode attention that reads keys and values once for each query
-head, host time that hides behind the kernels.
+that fill HBM less well than GDDR, or wait for the unpacking of weights; decode attention that reads keys and values
+once for each query head; host time that hides behind the kernels.
 
 Stages (layers dealt out to devices) work one after the other on one token, so that a decode step takes what it takes on
 one device, and a hand-over for each further stage. Chunks of a prompt follow each other through the stages:
@@ -124,7 +124,7 @@ def _gathered(classes: tuple[str, ...], found: list[tuple[Work, tuple[Array, Arr
     return StepParts(parts=parts, bound=bound)
 
 
-def prefill_seconds(parts: StaticParts, batch: Batch, traits: Traits, host: Host, c: EngineCoefficients) -> Array:
+def prefill_seconds(parts: StaticParts, batch: Batch, host: Host, c: EngineCoefficients) -> Array:
     """Time until all prompts are read and the first token of each is made."""
     kernels = kernel_seconds(parts.classes, parts.prefill.parts, parts.prefill.bound, c)
     step = overlapped(kernels, host_seconds(host, c) + c["sequence_seconds"] * batch.sequences / batch.chunks, c)
