@@ -11,7 +11,7 @@ import pytest
 
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.sources import read_measurements
-from perfmodel.calibration.static_batch_fit import fit_static, left_out
+from perfmodel.calibration.static_batch_fit import fit_static, left_out, prior_values
 from perfmodel.calibration.static_batch_fitting import fit_static_batches
 from perfmodel.calibration.static_batch_rows import (
     EARLY,
@@ -56,7 +56,7 @@ def grid(folder: Path) -> StaticSet:
 
 def test_known_coefficients_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = grid(tmp_path)
-    truth = fit_static(data).coefficients.values | {"vector_hbm": 0.5, "work.attention.prefill": 0.3}
+    truth = prior_values("llama-cpp") | {"vector_hbm": 0.5, "work.attention.prefill": 0.3}
     made = replace(data, measured=predict_static(data, EngineCoefficients(values=truth)))
     monkeypatch.setattr("perfmodel.calibration.static_batch_fit.PRIOR_WEIGHT", 1e-3)  # so that the rows decide
     fit = fit_static(made)
