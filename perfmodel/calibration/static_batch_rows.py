@@ -191,6 +191,7 @@ def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> StaticSet:
         traits=Traits(
             group=column(lambda _, deployment: traits_of(deployment).group),
             hbm=column(lambda _, deployment: traits_of(deployment).hbm),
+            bandwidth=column(lambda _, deployment: traits_of(deployment).bandwidth),
             unpack=column(lambda _, deployment: traits_of(deployment).unpack),
         ),
         host=Host(

@@ -69,11 +69,13 @@ class Traits:
 
     Args:
         group: query heads that share keys and values. hbm: 1 where the memory is of that kind, else 0.
+        bandwidth: share of the memory's, against the chips that the kernels were measured on.
         unpack: seconds of the vector units in which one operation is done for each weight stored in few bits.
     """
 
     group: Any = 1.0
     hbm: Any = 0.0
+    bandwidth: Any = 1.0
     unpack: Any = 0.0
 
 
@@ -150,6 +152,7 @@ def decode_parts(classes: tuple[str, ...], parts: Array, traits: Traits, c: Engi
     """The kernels of a decode step as this engine's are: keys read again, memory less well filled, weights unpacked."""
     reach = c["vector_hbm"] ** np.asarray(traits.hbm)
     found = parts.copy()
+    found[:, MEMORY] /= np.asarray(traits.bandwidth)
     for place, name in enumerate(classes):
         if name.startswith(GEMM):
             found[place, MEMORY] /= reach

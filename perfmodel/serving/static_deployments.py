@@ -30,6 +30,9 @@ from perfmodel.serving.step_table import Array
 from perfmodel.types import Hardware, Model
 
 CONTRACTING, PACKED_BITS = ("linear", "matmul"), 8
+# server cards whose GDDR memory keeps check bits in itself, as delivered; what that leaves of the bandwidth
+ECC_CARDS, ECC_SHARE = ("a10", "a10g", "a40", "l4", "l40", "l40s", "p4", "t4"), 0.92
+MEASURED_WITH_ECC = ("ada",)  # families whose kernels' coefficients come from such a card (L40S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +100,15 @@ def traits_of(deployment: Deployment) -> Traits:
     return Traits(
         group=float(facts.get("heads", 1)) / float(facts.get("kv_heads", 0) or facts.get("heads", 1)),
         hbm=float(deployment.hardware.memory_type.startswith("HBM")),
+        bandwidth=bandwidth_share(deployment.hardware),
         unpack=packed_weights(deployment.model) / rate,
     )
+
+
+def bandwidth_share(hardware: Hardware) -> float:
+    """What a chip reaches of its memory's bandwidth, against the chips that its kernels were measured on."""
+    own = ECC_SHARE if hardware.id in ECC_CARDS else 1.0
+    return own / (ECC_SHARE if hardware.family in MEASURED_WITH_ECC else 1.0)
 
 
 def packed_weights(model: Model) -> float:

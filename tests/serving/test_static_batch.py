@@ -20,7 +20,13 @@ from perfmodel.serving.static_batch import (
     overlapped,
     staged,
 )
-from perfmodel.serving.static_deployments import deploy_static, packed_weights, static_latencies, traits_of
+from perfmodel.serving.static_deployments import (
+    bandwidth_share,
+    deploy_static,
+    packed_weights,
+    static_latencies,
+    traits_of,
+)
 from perfmodel.serving.work import COMPUTE, MEMORY, TOKENS
 
 EARLY = ("fastertransformer", "gpt-fast", "llama-cpp", "llama-cpp-2023", "mlc-llm", "trtllm-2023", "vllm-2023")
@@ -97,6 +103,14 @@ def test_geforce_adds_up_in_fp16_at_twice_the_rate() -> None:
         key = ("matrix", "fp16")
         assert accumulating(hardware, policy).peaks[key] / hardware.peaks[key] == pytest.approx(ratio, rel=0.01)
         assert without_compute(hardware).memory_bandwidth_bytes_per_second == hardware.memory_bandwidth_bytes_per_second
+
+
+def test_check_bits_in_memory_cost_bandwidth() -> None:
+    from perfmodel.catalog import load_hardware
+
+    shares = {chip: bandwidth_share(load_hardware(chip)) for chip in ("rtx-3090", "a10g", "l40s", "rtx-4090")}
+    assert shares["a10g"] < shares["rtx-3090"] == shares["l40s"] == 1 < shares["rtx-4090"]
+    assert shares["a10g"] * shares["rtx-4090"] == pytest.approx(1)
 
 
 def test_packed_weights_are_those_of_the_file() -> None:
