@@ -147,9 +147,11 @@ def predict_serving(
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
     top = float(highest_rate(server, **sizes)[0])
     state = _state(server, concurrency, rate, sizes)
-    users = effective_users(state, replicas)
-    moved, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
-    slower = _slowdown(server, moved, sizes) if top else 1.0
+    # effects at this load, and where every place is taken
+    users = np.concatenate([effective_users(state, replicas), np.maximum(state.capacity, 1.0) / replicas])
+    factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
+    moved, full = ({metric: own[place : place + 1] for metric, own in factors.items()} for place in (0, 1))
+    slower = _slowdown(server, full, sizes) if top else 1.0
     if rate is not None and slower != 1.0:
         # what is known of the server moves its highest rate: the load stands at the same share of it
         state = _state(server, None, rate * slower, sizes)

@@ -119,6 +119,13 @@ def test_effects_are_of_one_replica() -> None:
     assert four.throughput["output_tokens_per_gpu"] == pytest.approx(one.throughput["output_tokens_per_gpu"], rel=0.02)
 
 
+def test_the_highest_rate_is_a_servers_own() -> None:
+    """Whatever load is asked about."""
+    tops = {predicted("qwen3-235b-a22b", "h200-sxm", precision="fp8", layout=Layout(tensor=8), **load).highest_rate
+            for load in ({"concurrency": 1}, {"concurrency": 64}, {"rate": 1.0}, {"rate": 1e4})}  # fmt: skip
+    assert len(tops) == 1
+
+
 def test_standing_and_notes() -> None:
     assert predicted().standing == "device"
     assert predicted("mistral-7b-v0.3").standing == "family"
