@@ -86,7 +86,19 @@ def fit_files(
     Raises:
         InputError: files that cannot be read, whose units look wrong, or that hold nothing to fit.
     """
-    imported = read_measurements(paths, source, specs=specs)
+    return fit_imported(
+        read_measurements(paths, source, specs=specs), leave_out=leave_out, specs=specs, progress=progress
+    )
+
+
+def fit_imported(
+    imported: Imported,
+    *,
+    leave_out: str = "hardware",
+    specs: Specs = None,
+    progress: Callable[[str], None] | None = None,
+) -> FitOutcome:
+    """`fit_files` for measurements that are read."""
     if suspicions := suspicious_units(imported, specs=specs):
         raise InputError("coefficients are not fitted to times that cannot be right:\n" + "\n".join(suspicions))
     names = [rows.hardware for rows in imported.ops] + [fact.hardware for fact in imported.measurements]
@@ -111,7 +123,7 @@ def fit_files(
     provenance = _provenance(imported, units, rows, len(models))
     scopes = {name: replace(scope, provenance=provenance) for name, scope in sorted(scopes.items())}
     file = CoefficientFile(
-        fitted=date.today().isoformat(), provenance=provenance, data=_data_entries(imported), scopes=scopes
+        fitted=date.today().isoformat(), provenance=provenance, data=data_entries(imported), scopes=scopes
     )
     return FitOutcome(file, imported.rows, unused, tuple(models), _errors(models, (), leave_out) if models else {})
 
@@ -125,10 +137,10 @@ def _provenance(imported: Imported, units: Sequence[Unit], rows: Sequence[ModelR
     return f"{', '.join(sources)}: {' and '.join(counts)} on {', '.join(sorted(devices))}"
 
 
-def _data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
+def data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
     """Name, hash and rows of each file; no folders, which say nothing elsewhere."""
     counts: dict[str, int] = {}
-    for rows in imported.ops:
+    for rows in (*imported.ops, *imported.serving):
         counts[rows.file] = counts.get(rows.file, 0) + len(rows)
     for fact in imported.measurements:
         counts[fact.file] = counts.get(fact.file, 0) + 1

@@ -40,6 +40,7 @@ LABELS = (
 DRAWN_LENGTHS, DRAWN_SHARE = {"silicon_e2e": (1024.0, 8192.0)}, 0.9
 NO_ESTIMATE = 0.02  # of memory: with less room for a cache than that, a run that took place shows the estimate is wrong
 UNLIMITED = 1e9
+STATIC = "static batch"  # harness of runs that are no load tests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,11 @@ class ServingSet:
 
     def __len__(self) -> int:
         return len(self.tpot)
+
+
+def closed_loops(groups: Sequence[ServingRows]) -> list[ServingRows]:
+    """The runs of load tests among those read."""
+    return [own for own in groups if own.harness != STATIC]
 
 
 def gather_serving(

@@ -21,12 +21,6 @@ from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import COMPUTE, MEMORY, NETWORK, OVERHEAD
 
 SERVING = "serving"  # phase of all these rows
-STATIC = "static batch"  # harness of runs that are no load tests
-
-
-def closed_loops(groups: Sequence[ServingRows]) -> list[ServingRows]:
-    """The runs of load tests among those read."""
-    return [own for own in groups if own.harness != STATIC]
 
 
 def score_serving(

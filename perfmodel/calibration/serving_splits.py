@@ -46,6 +46,17 @@ class LeftOut:
     fold: np.ndarray[tuple[int], np.dtype[np.intp]]
     anchor: Mask
 
+    @classmethod
+    def fixed(cls, predicted: Mapping[str, Array]) -> LeftOut:
+        """Predictions that no row had a say in: one fold, no anchors, no half-widths."""
+        count = len(next(iter(predicted.values())))
+        return cls(
+            predicted=predicted,
+            half_width={metric: np.full(count, np.nan) for metric in predicted},
+            fold=np.zeros(count, dtype=np.intp),
+            anchor=np.zeros(count, dtype=bool),
+        )
+
 
 def predict_left_out(
     data: ServingSet,

@@ -28,7 +28,8 @@ from perfmodel.calibration.model_scores import score_models
 from perfmodel.calibration.model_times import reason_to_skip
 from perfmodel.calibration.scopes import by_scope, parameters_of
 from perfmodel.calibration.scoring import Group, Scored, group_scored, metrics_of, score_ops
-from perfmodel.calibration.serving_scores import SERVING, closed_loops, score_serving
+from perfmodel.calibration.serving_runs import closed_loops
+from perfmodel.calibration.serving_scores import SERVING, score_serving
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.sources.load_tests import NOTHING_TOLD, Told
 from perfmodel.calibration.unit_check import suspicious_units
