@@ -34,6 +34,7 @@ from perfmodel.calibration.left_out import (
 from perfmodel.calibration.measurements import Array, Imported, Measurement, OpRows
 from perfmodel.calibration.scopes import by_scope, parameters_of
 from perfmodel.calibration.scoring import Scored, metrics_of, score_ops
+from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.unit_check import suspicious_units
 from perfmodel.calibration.units import Unit, fit_unit, units_of
@@ -140,7 +141,8 @@ def _provenance(imported: Imported, units: Sequence[Unit], rows: Sequence[ModelR
 def data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
     """Name, hash and rows of each file; no folders, which say nothing elsewhere."""
     counts: dict[str, int] = {}
-    for rows in (*imported.ops, *imported.serving):
+    groups: tuple[OpRows | ServingRows, ...] = (*imported.ops, *imported.serving)
+    for rows in groups:
         counts[rows.file] = counts.get(rows.file, 0) + len(rows)
     for fact in imported.measurements:
         counts[fact.file] = counts.get(fact.file, 0) + 1

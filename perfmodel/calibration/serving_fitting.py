@@ -19,6 +19,7 @@ from perfmodel.calibration.serving_fit import Unknowns, fit_runs, unknowns_of
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.serving_runs import ServingSet, closed_loops, gather_serving
 from perfmodel.calibration.serving_splits import METRICS, LeftOut, folds_of, labels_of, predict_left_out
+from perfmodel.catalog import Specs
 from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import SHARES
 from perfmodel.serving.effects import Effects, effects_to_json, fit_effects
@@ -48,9 +49,7 @@ class ServingOutcome:
     pulls: Array
 
 
-def fit_server_files(
-    imported: Imported, *, specs: str | None = None, progress: Progress | None = None
-) -> ServingOutcome:
+def fit_server_files(imported: Imported, *, specs: Specs = None, progress: Progress | None = None) -> ServingOutcome:
     """Fit the engines of the closed loops in measured files.
 
     Raises:
@@ -75,7 +74,7 @@ def fit_serving(
     groups: Sequence[ServingRows],
     *,
     source: str = "server runs",
-    specs: str | None = None,
+    specs: Specs = None,
     progress: Progress | None = None,
 ) -> ServingOutcome:
     """Fit the engines of server runs.

@@ -12,6 +12,7 @@ import numpy as np
 from perfmodel.calibration.serving_features import run_latencies, take_runs
 from perfmodel.calibration.serving_runs import ServingSet
 from perfmodel.calibration.serving_splits import METRICS, LeftOut, choose_anchors, from_anchors, labels_of
+from perfmodel.catalog import Specs
 from perfmodel.serving.effects import expected
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.standing import Knowledge, knowledge_of
@@ -19,7 +20,7 @@ from perfmodel.serving.step_table import Array
 
 
 def predict_shipped(
-    data: ServingSet, *, anchors: int = 0, level: float = 0.8, specs: str | None = None
+    data: ServingSet, *, anchors: int = 0, level: float = 0.8, specs: Specs = None
 ) -> tuple[LeftOut, list[str]]:
     """Predictions of all runs, and the level that each stands on."""
     names = data.runs.engines
@@ -46,7 +47,7 @@ def predict_shipped(
     for metric in METRICS:
         logs[metric] = logs[metric] + _effects(data, known, metric, seen)
         if anchors:
-            effects = known[0].effects[metric]
+            effects = known[0].effects_of(metric)
             logs[metric] = logs[metric] + from_anchors(
                 data, effects, measured[metric] - logs[metric], given, np.ones(len(data), dtype=bool)
             )

@@ -18,7 +18,7 @@ from perfmodel.calibration.serving_features import take_runs
 from perfmodel.calibration.serving_fit import Unknowns, fit_runs, predict_rows, unknowns_of
 from perfmodel.calibration.serving_runs import ServingSet
 from perfmodel.errors import InputError
-from perfmodel.serving.effects import CELL, Effects, anchored, expected, fit_effects
+from perfmodel.serving.effects import ANCHORED_LEVELS, CELL, Effects, anchored, expected, fit_effects
 from perfmodel.serving.step_table import Array
 
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
@@ -167,7 +167,7 @@ def from_anchors(data: ServingSet, effects: Effects, off: Array, given: Mask, as
         if told:
             mean, _ = anchored(
                 effects, labels_of(data, told), data.slopes[told], off[told], labels_of(data, rows), data.slopes[rows],
-                ("model", "model on hardware", "model in engine", "cell", "layout", "lengths"),
+                ANCHORED_LEVELS,
             )  # fmt: skip
             moved[rows] = mean
     return moved

@@ -5,7 +5,7 @@ May import: everything below, inside the functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perfmodel.cli.grid import Grid
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.engines import EnginePolicy
+    from perfmodel.serving.server_anchors import ServerAnchor
 
 _UNUSED = {
     "batch": ("1", "--batch is of static batches: a server's users are --concurrency or --rate"),
@@ -25,7 +26,6 @@ _UNUSED = {
     "image_size": (None, "--image-size has no meaning for a server of language models"),
     "steps": (None, "--steps has no meaning for a server of language models"),
     "threads": (None, "--threads is not known of servers"),
-    "anchors": (None, "--anchors of servers: give the file to `perfmodel validate --anchor-runs`"),
 }
 LARGEST_RATE, LARGEST_COUNT = 1e6, 1 << 20
 
@@ -42,14 +42,15 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
 
     mistakes = [text for name, (usual, text) in _UNUSED.items() if options.get(name) != usual]
     loads = _read_loads(served, mistakes)
-    grid = read_grid(dict(options))
+    grid = read_grid({**options, "anchors": None})  # those of servers are of another kind
     engines = _read_engines(served, grid.specs, mistakes)
     drafts, replicas = (_count(served, name, least, mistakes) for name, least in (("draft_tokens", 0), ("replicas", 1)))
     if mistakes:
         raise InputError(mistakes[0] if len(mistakes) == 1 else "\n".join(f"- {text}" for text in mistakes))
     version = served["engine_version"]
+    anchors = _read_anchors(options, served, grid, engines) if options["anchors"] else ()
     answers = [
-        _answer(grid, cell, engine, load, drafts, replicas, version)
+        _answer(grid, cell, engine, load, drafts, replicas, version, anchors)
         for cell in grid.combinations()
         for engine, load in product(engines, loads)
     ]
@@ -70,7 +71,14 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
 
 
 def _answer(
-    grid: Grid, cell: Any, engine: EnginePolicy, load: Mapping[str, float], drafts: int, replicas: int, version: Any
+    grid: Grid,
+    cell: Any,
+    engine: EnginePolicy,
+    load: Mapping[str, Any],
+    drafts: int,
+    replicas: int,
+    version: Any,
+    anchors: Sequence[ServerAnchor],
 ) -> ServedAnswer:
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.prediction import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, UNSTATED, predict_serving
@@ -93,11 +101,47 @@ def _answer(
         found = predict_serving(
             cell.model, cell.hardware, engine=engine, precision=cell.precision, layout=cell.layout, drafts=drafts,
             cache_precision=grid.cache_precision, replicas=replicas, version=version or UNSTATED, level=grid.level,
-            specs=grid.specs, **sizes, **load,
+            anchors=anchors, specs=grid.specs, **sizes, **load,
         )  # fmt: skip
     except PerfmodelError as error:
         return ServedAnswer(asked=asked, prediction=None, error=str(error))
     return ServedAnswer(asked=asked, prediction=found)
+
+
+def _read_anchors(
+    options: Mapping[str, Any], served: Mapping[str, Any], grid: Grid, engines: Sequence[EnginePolicy]
+) -> tuple[ServerAnchor, ...]:
+    """The runs of --anchors; of a report, which names no chip, taken to be of the one deployment that is asked for.
+
+    Raises:
+        InputError: it cannot be read, or holds no load test; a report beside lists of several deployments.
+    """
+    from perfmodel.calibration.server_anchor_files import read_server_anchors
+    from perfmodel.calibration.sources.load_tests import NOTHING_TOLD, Told, holds_json
+
+    path, told = options["anchors"], NOTHING_TOLD
+    if holds_json(path):
+        lists = {name: getattr(grid, name) for name in ("model", "hardware", "precision", "layout")}
+        several = [name for name, values in [*lists.items(), ("engine", engines)] if len(values) > 1]
+        if several:
+            raise InputError(
+                f"--anchors: {path} does not say what it was measured on, and there is more than one "
+                f"{', '.join(several)} here: ask for one deployment at a time"
+            )
+        version = served["engine_version"]
+        told = Told(
+            hardware=grid.hardware[0].id,
+            model=options["model"],
+            precision=grid.precision[0] or "",
+            engine=f"{engines[0].id}@{version}" if version else engines[0].id,
+            cache_precision=grid.cache_precision or "",
+            layout=grid.layout[0],
+            speculative=served["draft_tokens"] not in (None, "0"),
+        )
+    try:
+        return read_server_anchors(path, specs=grid.specs, told=told)
+    except PerfmodelError as error:
+        raise InputError(f"--anchors: {error}") from None
 
 
 def _read_loads(served: Mapping[str, Any], mistakes: list[str]) -> list[dict[str, float]]:

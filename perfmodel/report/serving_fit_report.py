@@ -28,11 +28,11 @@ def print_serving_fit(console: Console, outcome: ServingOutcome) -> None:
     console.print(f"{outcome.used} of {outcome.rows} server runs fitted ({file.provenance})", style="bold")
     for reason, rows in sorted(outcome.unused.items(), key=lambda item: -item[1]):
         console.print(f"  not fitted: {rows}, {reason}")
-    for engine, rows in coefficients_by_engine(outcome).items():
+    for engine, fitted in coefficients_by_engine(outcome).items():
         console.print()
         console.print(engine, style="bold")
         table = make_table(("coefficient", "left"), ("prior", "right"), ("fitted", "right"), ("pull", "right"))
-        for row in rows:
+        for row in fitted:
             values = (f"{row['prior']:.3g}", f"{row['value']:.3g}", f"{row['pull_sd']:+.1f}")
             table.add_row(row["name"], *values)
         console.print(table)

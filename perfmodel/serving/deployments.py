@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from perfmodel.catalog import load_hardware
+from perfmodel.catalog import Specs, load_hardware
 from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import InputError
 from perfmodel.graphs import load_model
@@ -61,7 +61,7 @@ def deploy(
     precision: str | None = None,
     cache_precision: str | None = None,
     layout: Layout | None = None,
-    specs: str | None = None,
+    specs: Specs = None,
 ) -> Deployment:
     """Put a model on chips under an engine.
 
@@ -87,7 +87,7 @@ def _deploy(
     precision: str | None,
     cache_precision: str | None,
     layout: Layout,
-    specs: str | None,
+    specs: Specs,
 ) -> Deployment:
     whole = served_model(model, chip, precision, cache_precision)
     rank = shard(whole, layout)

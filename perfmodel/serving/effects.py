@@ -38,6 +38,8 @@ LEVELS: Mapping[str, tuple[tuple[str, ...], bool]] = {
 # request that compiles) would pull the effects of all that share a label with them
 CLIPPED = 3.0
 SEPARATOR = " | "
+# what a server's own runs speak of: not of all servers on its chip or under its engine
+ANCHORED_LEVELS = ("model", "model on hardware", "model in engine", "cell", "layout", "lengths")
 USUAL = (32.0, 1024.0, 1024.0)  # concurrency, input and output tokens
 FIRST_VARIANCE, ROUNDS, OVERSTEP, LEAST = 0.004, 12, 1.8, 1e-6
 

@@ -1,17 +1,18 @@
 """A server's latencies with their intervals, and what they are made of: what `predict --engine` answers.
 
-    deploy ─▶ Server ──fixed_concurrency | at_rate──▶ SteadyState ──effects, half-widths──▶ ServingPrediction
+    deploy ─▶ Server ──fixed_concurrency | at_rate──▶ SteadyState ──effects, anchors, half-widths──▶ ServingPrediction
 
 May import: everything of serving.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from perfmodel.catalog import Specs
 from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
@@ -20,6 +21,7 @@ from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
+from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
 from perfmodel.serving.standing import Knowledge, knowledge_of
 from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
@@ -27,6 +29,7 @@ from perfmodel.types import Hardware, Model
 
 UNSTATED = "unstated"  # a version or run that nothing was fitted on
 DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS = 1024, 256
+METRICS = ("tpot", "ttft")
 FAMILIES_OF_CLASSES = ("gemm", "experts", "attention", "collective", "streaming")
 
 
@@ -71,7 +74,7 @@ class ServingPrediction:
     notes: tuple[str, ...] = ()
 
 
-def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: str | None = None) -> Server:
+def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: Specs = None) -> Server:
     """A deployment as the closed form sees it, with its engine's coefficients."""
     coefficients = load_engine_coefficients(deployment.engine.id, specs=specs)
     return Server(
@@ -101,17 +104,20 @@ def predict_serving(
     replicas: int = 1,
     version: str = UNSTATED,
     level: float = 0.8,
-    specs: str | None = None,
+    anchors: Sequence[ServerAnchor] = (),
+    specs: Specs = None,
 ) -> ServingPrediction:
     """Mean latencies of a server, under users who each have one request in flight or under a rate of requests.
 
     Args:
         concurrency: requests in flight over all replicas; rate: requests per second over all replicas: one of them.
         input_tokens, output_tokens: of a request, on the mean. drafts: tokens guessed ahead in each step.
-        version: of the engine, where it was measured. level: share of unseen cases that the interval should hold.
+        version: of the engine, where it was measured; with anchors, theirs. level: share of unseen cases that the
+            interval should hold. anchors: the server's own runs (`calibration.server_anchor_files`), which shift TPOT
+            and TTFT.
 
     Raises:
-        PerfmodelError: bad input; a prompt longer than the model's context.
+        PerfmodelError: bad input; a prompt longer than the model's context; anchors of other deployments alone.
 
     >>> answer = predict_serving("llama-3.1-8b", "h100-sxm", concurrency=32, input_tokens=1000, output_tokens=200)
     >>> 0.005 < answer.latencies["tpot"].seconds < 0.020, answer.stable
@@ -133,14 +139,14 @@ def predict_serving(
         state = at_rate(server, rate=rate, **sizes)
     known = knowledge_of(deployment.engine.id, specs=specs)
     users = float(concurrency if concurrency is not None else max(state.running[0], 1.0))
-    moved, standing = _standing(deployment, known, users, sizes, version, bool(drafts))
+    moved, stands = _standing(deployment, known, users, sizes, version, bool(drafts), anchors)
     top = float(highest_rate(server, **sizes)[0])
     return ServingPrediction(
         deployment=deployment,
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
-        latencies=_latencies(state, moved, known, standing, level, output_tokens),
+        latencies=_latencies(state, moved, known, stands, level, output_tokens),
         throughput=_throughput(state, moved, server, deployment, concurrency, output_tokens),
         running=float(state.running[0]),
         waiting=float(state.waiting[0]),
@@ -148,10 +154,10 @@ def predict_serving(
         highest_rate=top,
         stable=bool(state.stable[0]),
         fits=bool(state.fits[0]),
-        standing=standing,
+        standing=stands["tpot"],
         step_seconds=_step_parts(deployment, server.coefficients, state, sizes, replicas),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, state, standing, version)),
+        notes=tuple(_notes(deployment, state, stands, version)),
         **sizes,
     )
 
@@ -169,30 +175,47 @@ def check_context(deployment: Deployment, input_tokens: int, output_tokens: int)
 
 
 def _standing(
-    deployment: Deployment, known: Knowledge, users: float, sizes: Mapping[str, int], version: str, speculative: bool
-) -> tuple[dict[str, float], str]:
-    """Factors on TPOT and TTFT from what is known of like deployments, and the level they stand on."""
+    deployment: Deployment,
+    known: Knowledge,
+    users: float,
+    sizes: Mapping[str, int],
+    version: str,
+    speculative: bool,
+    anchors: Sequence[ServerAnchor],
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Factors on TPOT and TTFT from what is known of like deployments, and the level that each stands on."""
     family = model_family(deployment.subject)
-    standing = known.level(family, deployment.hardware.id)
-    if family not in known.families:
-        return {"tpot": 1.0, "ttft": 1.0}, standing
+    standing = dict.fromkeys(METRICS, known.level(family, deployment.hardware.id))
+    moved = dict.fromkeys(METRICS, 1.0)
     labels = {
         "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,
         "precision": deployment.precision, "speculative": str(int(speculative)), "layout": str(deployment.layout),
         "lengths": f"{sizes['input_tokens']:g}x{sizes['output_tokens']:g}",
     }  # fmt: skip
-    columns = {name: [text] for name, text in labels.items()}
+    own = own_anchors(anchors, labels) if anchors else ()
+    if version == UNSTATED:
+        labels["version"] = only_version(own, version)
     x = slopes_of([users], [sizes["input_tokens"]], [sizes["output_tokens"]])
-    moved = {metric: float(np.exp(expected(own, columns, x)[0])) for metric, own in known.effects.items()}
-    return {"tpot": 1.0, "ttft": 1.0} | moved, standing
+    if family in known.families:
+        columns = {name: [text] for name, text in labels.items()}
+        moved |= {metric: float(np.exp(expected(each, columns, x)[0])) for metric, each in known.effects.items()}
+    for metric, factor in factors_from_anchors(own, known, labels, x[0]).items():
+        moved[metric] *= factor
+        standing[metric] = "anchored"
+    return moved, standing
 
 
 def _latencies(
-    state: SteadyState, moved: Mapping[str, float], known: Knowledge, standing: str, level: float, output_tokens: int
+    state: SteadyState,
+    moved: Mapping[str, float],
+    known: Knowledge,
+    standing: Mapping[str, str],
+    level: float,
+    output_tokens: int,
 ) -> dict[str, Latency]:
     tpot = float(state.tpot_seconds[0]) * moved["tpot"]
     ttft = float(state.ttft_seconds[0]) * moved["ttft"]
-    wide = {metric: float(np.exp(known.half_width(standing, metric, level))) for metric in ("tpot", "ttft")}
+    wide = {metric: float(np.exp(known.half_width(standing[metric], metric, level))) for metric in METRICS}
     found = {
         "ttft": Latency(seconds=ttft, low=ttft / wide["ttft"], high=ttft * wide["ttft"]),
         "tpot": Latency(seconds=tpot, low=tpot / wide["tpot"], high=tpot * wide["tpot"]),
@@ -245,7 +268,7 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
-def _notes(deployment: Deployment, state: SteadyState, standing: str, version: str) -> list[str]:
+def _notes(deployment: Deployment, state: SteadyState, stands: Mapping[str, str], version: str) -> list[str]:
     notes = list(deployment.notes)
     if not state.fits[0]:
         notes.append("not one sequence fits into the cache: more devices, a narrower precision or shorter requests")
@@ -253,8 +276,9 @@ def _notes(deployment: Deployment, state: SteadyState, standing: str, version: s
         notes.append("more requests arrive than are served: the queue grows without end")
     elif state.waiting[0] > state.running[0] and state.capacity[0] < state.running[0] + state.waiting[0]:
         notes.append("more users than the cache holds: requests wait for a place")
+    standing = stands["tpot"]
     if standing == "datasheet":
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
-    if standing != "device" and version != UNSTATED:
+    if standing in ("datasheet", "family") and version != UNSTATED:
         notes.append("the engine's version makes no difference here: none was fitted for this model")
     return notes

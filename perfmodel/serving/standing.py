@@ -30,6 +30,15 @@ PRIOR_WIDTHS: Mapping[str, tuple[float, ...]] = {
 }
 
 
+# variances of effects where no server of an engine was fitted: those of vLLM, SGLang and TensorRT-LLM, rounded
+_USUAL_VARIANCES: Mapping[str, tuple[float, Mapping[str, float]]] = {
+    "tpot": (0.004, {"model": 0.001, "model on hardware": 0.004, "model in engine": 0.006, "cell": 0.005,
+                     "layout": 0.006}),
+    "ttft": (0.033, {"model": 0.03, "model on hardware": 0.03, "model in engine": 0.03, "cell": 0.035,
+                     "layout": 0.012}),
+}  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
     """Of one engine.
@@ -50,6 +59,11 @@ class Knowledge:
         if not self.fitted:
             return "datasheet"
         return "device" if family in self.families and hardware in self.chips else "family"
+
+    def effects_of(self, metric: str) -> Effects:
+        """What was fitted for a metric; else effects that are usual, none of which is known."""
+        noise, variances = _USUAL_VARIANCES[metric]
+        return self.effects.get(metric) or Effects(variances=variances, noise=noise)
 
     def half_width(self, standing: str, metric: str, share: float) -> float:
         """Half-width in log time for a share of unseen cases; Gaussian between and beyond the shares kept.
