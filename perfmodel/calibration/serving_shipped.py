@@ -5,15 +5,13 @@ May import: serving_runs, serving_splits, serving.standing and below.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from perfmodel.calibration.serving_features import run_latencies, take_runs
 from perfmodel.calibration.serving_runs import ServingSet
 from perfmodel.calibration.serving_splits import METRICS, LeftOut, choose_anchors, from_anchors, labels_of
 from perfmodel.catalog import Specs
-from perfmodel.serving.effects import expected
+from perfmodel.serving.effects import expected_where
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.standing import Knowledge, knowledge_of
 from perfmodel.serving.step_table import Array
@@ -36,16 +34,13 @@ def predict_shipped(
         known[engine].level(family, chip)
         for engine, family, chip in zip(data.runs.engine, data.labels["family"], data.labels["hardware"], strict=True)
     ]
-    seen = np.array(
-        [f in known[engine].families for engine, f in zip(data.runs.engine, data.labels["family"], strict=True)]
-    )
     measured = {"tpot": np.log(data.tpot), "ttft": np.log(data.ttft)}
     given = (
         choose_anchors(data, np.ones(len(data), dtype=bool), anchors) if anchors else np.zeros(len(data), dtype=bool)
     )
     widths: dict[str, Array] = {}
     for metric in METRICS:
-        logs[metric] = logs[metric] + _effects(data, known, metric, seen)
+        logs[metric] = logs[metric] + _effects(data, known, metric)
         if anchors:
             effects = known[0].effects_of(metric)
             logs[metric] = logs[metric] + from_anchors(
@@ -70,10 +65,13 @@ def predict_shipped(
     )
 
 
-def _effects(data: ServingSet, known: list[Knowledge], metric: str, seen: Any) -> Array:
+def _effects(data: ServingSet, known: list[Knowledge], metric: str) -> Array:
     total = np.zeros(len(data))
     for place, own in enumerate(known):
-        rows = np.flatnonzero((data.runs.engine == place) & seen)
+        rows = np.flatnonzero(data.runs.engine == place)
         if len(rows) and metric in own.effects:
-            total[rows] = expected(own.effects[metric], labels_of(data, rows), data.slopes[rows])
+            labels = labels_of(data, rows)
+            family = np.array([name in own.families for name in labels["family"]])
+            chip = np.array([name in own.chips for name in labels["hardware"]])
+            total[rows] = expected_where(own.effects[metric], labels, data.slopes[rows], family, chip)
     return total

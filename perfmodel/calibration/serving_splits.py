@@ -18,7 +18,7 @@ from perfmodel.calibration.serving_features import take_runs
 from perfmodel.calibration.serving_fit import Unknowns, fit_runs, predict_rows, unknowns_of
 from perfmodel.calibration.serving_runs import ServingSet
 from perfmodel.errors import InputError
-from perfmodel.serving.effects import ANCHORED_LEVELS, CELL, Effects, anchored, expected, fit_effects
+from perfmodel.serving.effects import ANCHORED_LEVELS, CELL, Effects, anchored, expected_where, fit_effects
 from perfmodel.serving.step_table import Array
 
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
@@ -113,23 +113,31 @@ def _predict_fold(data: ServingSet, unknowns: Unknowns, test: Mask, anchors: int
     z = fit_runs(fitted, unknowns, data.tpot[train], data.ttft[train])
     own = dict(zip(METRICS, map(np.log, predict_rows(data.runs, unknowns, z, np.arange(len(data)))), strict=True))
     measured = {"tpot": np.log(data.tpot), "ttft": np.log(data.ttft)}
-    known = _family_known(data, train)
+    known = _known(data, train)
     given = np.zeros(len(data), dtype=bool)
     if anchors:
         given = choose_anchors(data, test, anchors)
+    if not anchors and not any(own[test].any() for own in known):
+        return own, given  # no effect is applied
     for metric in METRICS:
         off = measured[metric] - own[metric]
         usable = train & np.isfinite(off)
         effects = fit_effects(labels_of(data, usable), data.slopes[usable], off[usable])
-        own[metric] = own[metric] + np.where(known, expected(effects, data.labels, data.slopes), 0.0)
+        own[metric] = own[metric] + expected_where(effects, data.labels, data.slopes, *known)
         if anchors:
             own[metric] = own[metric] + from_anchors(data, effects, measured[metric] - own[metric], given, test)
     return own, given
 
 
-def _family_known(data: ServingSet, train: Mask) -> Mask:
-    families = {name for name, seen in zip(data.labels["family"], train, strict=True) if seen}
-    return np.array([name in families for name in data.labels["family"]])
+def _known(data: ServingSet, train: Mask) -> tuple[Mask, Mask]:
+    """Of each row, whether its engine was fitted with its architecture, and any engine on its chip."""
+
+    def seen(*parts: str) -> Mask:
+        keys = list(zip(*(data.labels[part] for part in parts), strict=True))
+        fitted = {key for key, used in zip(keys, train, strict=True) if used}
+        return np.array([key in fitted for key in keys])
+
+    return seen("engine", "family"), seen("hardware")
 
 
 def labels_of(data: ServingSet, rows: Any) -> dict[str, list[str]]:

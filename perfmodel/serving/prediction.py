@@ -16,7 +16,7 @@ from perfmodel.catalog import Specs
 from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
-from perfmodel.serving.effects import expected, model_family, slopes_of
+from perfmodel.serving.effects import expected, known_levels, model_family, slopes_of
 from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
@@ -196,9 +196,9 @@ def _standing(
     if version == UNSTATED:
         labels["version"] = only_version(own, version)
     x = slopes_of([users], [sizes["input_tokens"]], [sizes["output_tokens"]])
-    if family in known.families:
-        columns = {name: [text] for name, text in labels.items()}
-        moved |= {metric: float(np.exp(expected(each, columns, x)[0])) for metric, each in known.effects.items()}
+    columns = {name: [text] for name, text in labels.items()}
+    levels = known_levels(family in known.families, deployment.hardware.id in known.chips)
+    moved |= {metric: float(np.exp(expected(each, columns, x, levels)[0])) for metric, each in known.effects.items()}
     for metric, factor in factors_from_anchors(own, known, labels, x[0]).items():
         moved[metric] *= factor
         standing[metric] = "anchored"
