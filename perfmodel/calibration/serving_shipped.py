@@ -13,7 +13,7 @@ from perfmodel.calibration.serving_splits import METRICS, LeftOut, choose_anchor
 from perfmodel.catalog import Specs
 from perfmodel.serving.effects import expected_where
 from perfmodel.serving.engine_files import load_engine_coefficients
-from perfmodel.serving.standing import Knowledge, knowledge_of
+from perfmodel.serving.standing import Knowledge, anchored_half_width, knowledge_of
 from perfmodel.serving.step_table import Array
 
 
@@ -48,7 +48,9 @@ def predict_shipped(
             )
         widths[metric] = np.array(
             [
-                known[engine].half_width("anchored" if anchors else stand, metric, level)
+                anchored_half_width(known[engine], stand, metric, level)
+                if anchors
+                else known[engine].half_width(stand, metric, level)
                 for engine, stand in zip(data.runs.engine, stands, strict=True)
             ]
         )

@@ -89,7 +89,7 @@ def predict_left_out(
         for metric in METRICS:
             logs[metric][test] = found[metric][test]
     measured = {"tpot": data.tpot, "ttft": data.ttft}
-    widths = {m: _widths(np.log(measured[m]) - logs[m], fold, anchor, level) for m in METRICS}
+    widths = {m: cross_widths(np.log(measured[m]) - logs[m], fold, anchor, level) for m in METRICS}
     return LeftOut(
         predicted={metric: np.exp(own) for metric, own in logs.items()}, half_width=widths, fold=fold, anchor=anchor
     )
@@ -181,7 +181,7 @@ def from_anchors(data: ServingSet, effects: Effects, off: Array, given: Mask, as
     return moved
 
 
-def _widths(off: Array, fold: Any, anchor: Mask, level: float) -> Array:
+def cross_widths(off: Array, fold: Any, anchor: Mask, level: float) -> Array:
     """Half-widths for the rows of each fold, from the rows of all others."""
     widths = np.full(len(off), np.nan)
     scored = np.isfinite(off) & ~anchor

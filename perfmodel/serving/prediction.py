@@ -22,7 +22,7 @@ from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
-from perfmodel.serving.standing import Knowledge, knowledge_of
+from perfmodel.serving.standing import Knowledge, anchored_half_width, knowledge_of
 from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
 from perfmodel.types import Hardware, Model
@@ -139,14 +139,14 @@ def predict_serving(
         state = at_rate(server, rate=rate, **sizes)
     known = knowledge_of(deployment.engine.id, specs=specs)
     users = float(concurrency if concurrency is not None else max(state.running[0], 1.0))
-    moved, stands = _standing(deployment, known, users, sizes, version, bool(drafts), anchors)
+    moved, standing, anchored = _standing(deployment, known, users, sizes, version, bool(drafts), anchors)
     top = float(highest_rate(server, **sizes)[0])
     return ServingPrediction(
         deployment=deployment,
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
-        latencies=_latencies(state, moved, known, stands, level, output_tokens),
+        latencies=_latencies(state, moved, known, standing, anchored, level, output_tokens),
         throughput=_throughput(state, moved, server, deployment, concurrency, output_tokens),
         running=float(state.running[0]),
         waiting=float(state.waiting[0]),
@@ -154,10 +154,10 @@ def predict_serving(
         highest_rate=top,
         stable=bool(state.stable[0]),
         fits=bool(state.fits[0]),
-        standing=stands["tpot"],
+        standing="anchored" if anchored else standing,
         step_seconds=_step_parts(deployment, server.coefficients, state, sizes, replicas),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, state, stands, version)),
+        notes=tuple(_notes(deployment, state, standing, version)),
         **sizes,
     )
 
@@ -182,10 +182,9 @@ def _standing(
     version: str,
     speculative: bool,
     anchors: Sequence[ServerAnchor],
-) -> tuple[dict[str, float], dict[str, str]]:
-    """Factors on TPOT and TTFT from what is known of like deployments, and the level that each stands on."""
+) -> tuple[dict[str, float], str, frozenset[str]]:
+    """(factors on TPOT and TTFT from what is known of like deployments, the level they stand on, metrics with anchors)."""
     family = model_family(deployment.subject)
-    standing = dict.fromkeys(METRICS, known.level(family, deployment.hardware.id))
     moved = dict.fromkeys(METRICS, 1.0)
     labels = {
         "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,
@@ -199,23 +198,27 @@ def _standing(
     columns = {name: [text] for name, text in labels.items()}
     levels = known_levels(family in known.families, deployment.hardware.id in known.chips)
     moved |= {metric: float(np.exp(expected(each, columns, x, levels)[0])) for metric, each in known.effects.items()}
-    for metric, factor in factors_from_anchors(own, known, labels, x[0]).items():
-        moved[metric] *= factor
-        standing[metric] = "anchored"
-    return moved, standing
+    anchored = factors_from_anchors(own, known, labels, x[0])
+    moved |= {metric: moved[metric] * factor for metric, factor in anchored.items()}
+    return moved, known.level(family, deployment.hardware.id), frozenset(anchored)
 
 
 def _latencies(
     state: SteadyState,
     moved: Mapping[str, float],
     known: Knowledge,
-    standing: Mapping[str, str],
+    standing: str,
+    anchored: frozenset[str],
     level: float,
     output_tokens: int,
 ) -> dict[str, Latency]:
     tpot = float(state.tpot_seconds[0]) * moved["tpot"]
     ttft = float(state.ttft_seconds[0]) * moved["ttft"]
-    wide = {metric: float(np.exp(known.half_width(standing[metric], metric, level))) for metric in METRICS}
+    wide = {
+        metric: float(np.exp(anchored_half_width(known, standing, metric, level) if metric in anchored
+                             else known.half_width(standing, metric, level)))
+        for metric in METRICS
+    }  # fmt: skip
     found = {
         "ttft": Latency(seconds=ttft, low=ttft / wide["ttft"], high=ttft * wide["ttft"]),
         "tpot": Latency(seconds=tpot, low=tpot / wide["tpot"], high=tpot * wide["tpot"]),
@@ -268,7 +271,7 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
-def _notes(deployment: Deployment, state: SteadyState, stands: Mapping[str, str], version: str) -> list[str]:
+def _notes(deployment: Deployment, state: SteadyState, standing: str, version: str) -> list[str]:
     notes = list(deployment.notes)
     if not state.fits[0]:
         notes.append("not one sequence fits into the cache: more devices, a narrower precision or shorter requests")
@@ -276,7 +279,6 @@ def _notes(deployment: Deployment, state: SteadyState, stands: Mapping[str, str]
         notes.append("more requests arrive than are served: the queue grows without end")
     elif state.waiting[0] > state.running[0] and state.capacity[0] < state.running[0] + state.waiting[0]:
         notes.append("more users than the cache holds: requests wait for a place")
-    standing = stands["tpot"]
     if standing == "datasheet":
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
     if standing in ("datasheet", "family") and version != UNSTATED:

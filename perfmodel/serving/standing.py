@@ -78,6 +78,11 @@ class Knowledge:
         return float(np.interp(inside, known, kept)) * z / inside
 
 
+def anchored_half_width(known: Knowledge, standing: str, metric: str, share: float) -> float:
+    """Half-width with anchors: that of anchored deployments, or of the level without anchors where that is narrower."""
+    return min(known.half_width(own, metric, share) for own in ("anchored", standing))
+
+
 def knowledge_of(engine: str, *, specs: Specs = None) -> Knowledge:
     """What the files at hand say of an engine.
 

@@ -43,7 +43,7 @@ def test_the_same_as_single_predictions(hardware: str) -> None:
 
 
 def test_engines_nobody_fitted_stand_on_their_priors() -> None:
-    data = gathered("lmdeploy")
+    data = gathered("torch")
     found, stands = predict_shipped(data, level=0.8)
     assert set(stands) == {"datasheet"}
     np.testing.assert_allclose(found.half_width["tpot"], PRIOR_WIDTHS["tpot"][3], rtol=1e-6)
@@ -57,8 +57,8 @@ def test_engines_nobody_fitted_stand_on_their_priors() -> None:
 def test_coefficients_of_an_own_folder_come_first(tmp_path: Path) -> None:
     folder = tmp_path / "calibration" / "coefficients"
     folder.mkdir(parents=True)
-    slow = EngineFile(fitted="2026-01-02", provenance="made up", engines={"lmdeploy": {"step_seconds": 0.5}})
+    slow = EngineFile(fitted="2026-01-02", provenance="made up", engines={"torch": {"step_seconds": 0.5}})
     write_engine_file(folder / "serving-mine.json", slow)
-    data = gathered("lmdeploy", specs=str(tmp_path))
+    data = gathered("torch", specs=str(tmp_path))
     assert np.all(predict_shipped(data, specs=str(tmp_path))[0].predicted["tpot"] > 0.5)
     assert np.all(predict_shipped(data)[0].predicted["tpot"] < 0.5)
