@@ -101,7 +101,8 @@ def fit_serving(
     effects = {metric: effects_to_json(own) for metric, own in _effects(data, unknowns, z).items()}
     file = EngineFile(
         fitted=date.today().isoformat(),
-        provenance=f"{source}: {len(data)} runs of {len(data.groups)} deployments on {', '.join(chips)}",
+        provenance=f"{len(data)} runs of {len(data.groups)} deployments of {', '.join(sorted(data.runs.engines))} on "
+        f"{', '.join(chips)} ({source})",
         shared=_named(unknowns, z, None),
         engines={name: _named(unknowns, z, place) for place, name in enumerate(data.runs.engines)},
         errors=errors,

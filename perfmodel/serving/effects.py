@@ -21,6 +21,7 @@ import numpy as np
 from perfmodel.serving.step_table import Array
 
 Labels: TypeAlias = Mapping[str, Sequence[str]]
+Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 CELL = ("family", "hardware", "engine", "version", "precision", "speculative")
 # level -> (labels that make it, whether it has slopes)
 LEVELS: Mapping[str, tuple[tuple[str, ...], bool]] = {
@@ -163,12 +164,12 @@ def known_levels(family: bool, chip: bool) -> tuple[str, ...]:
     return ("hardware",) if chip else ()
 
 
-def expected_where(effects: Effects, labels: Labels, x: Array, family: Array, chip: Array) -> Array:
+def expected_where(effects: Effects, labels: Labels, x: Array, family: Mask, chip: Mask) -> Array:
     """`expected` from the levels that help each row; `family` and `chip` tell what was fitted, as `known_levels`."""
     total = np.zeros(len(x))
     for known in ((True, True), (True, False), (False, True)):
-        rows = np.flatnonzero((family == known[0]) & (chip == known[1]))
-        if len(rows):
+        rows = np.flatnonzero((family == known[0]) & (chip == known[1])).tolist()
+        if rows:
             own = {name: [column[row] for row in rows] for name, column in labels.items()}
             total[rows] = expected(effects, own, x[rows], known_levels(*known))
     return total

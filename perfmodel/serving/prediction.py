@@ -183,7 +183,7 @@ def _standing(
     speculative: bool,
     anchors: Sequence[ServerAnchor],
 ) -> tuple[dict[str, float], str, frozenset[str]]:
-    """(factors on TPOT and TTFT from what is known of like deployments, the level they stand on, metrics with anchors)."""
+    """(factors on TPOT and TTFT from like deployments and anchors, the level without anchors, metrics with anchors)."""
     family = model_family(deployment.subject)
     moved = dict.fromkeys(METRICS, 1.0)
     labels = {

@@ -50,7 +50,7 @@ def test_a_run_moves_its_own_prediction_most(tmp_path: Path) -> None:
         assert 1.0 < own / ask(version="0.12.0", **changes).latencies["tpot"].seconds < 1.3
     for metric in ("tpot", "ttft"):
         wide = [own.latencies[metric].high / own.latencies[metric].seconds for own in (before, after)]
-        assert wide[1] <= wide[0]
+        assert wide[1] <= wide[0] * (1 + 1e-9)
 
 
 def test_more_runs_are_believed_more(tmp_path: Path) -> None:
