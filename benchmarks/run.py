@@ -110,6 +110,39 @@ def command_line() -> list[tuple[str, str, str]]:
     ]
 
 
+SIMULATION = """
+from perfmodel.serving.deployment_simulation import simulate_deployment
+from perfmodel.serving.deployments import deploy
+from perfmodel.serving.workload import Arrival, drawn_lengths, make_workload
+
+server = deploy("llama-3.1-8b", "h100-sxm")
+lengths = drawn_lengths({requests}, 2588, 291, spread=0.8)  # as summaries of papers are
+load = make_workload(Arrival(rate=8.0), *lengths)
+{warm}
+"""
+
+
+def simulating() -> list[tuple[str, str, str]]:
+    count = 200_000
+    with tempfile.TemporaryDirectory() as folder:
+        cache = {"XDG_CACHE_HOME": folder, "HOME": folder, "LOCALAPPDATA": folder}
+        first, _ = child(
+            SIMULATION.format(requests=100, warm="import numba"), "simulate_deployment(server, load)", cache
+        )
+        warm = "simulate_deployment(server, load)"
+        seconds, memory = child(
+            SIMULATION.format(requests=count, warm=warm), "simulate_deployment(server, load)", cache
+        )
+    return [
+        (
+            f"simulating {count:,} requests, about 70 at a time",
+            f"{count / seconds:,.0f} requests/s, {memory / 2**20:.0f} MiB",
+            "300,000 requests/s, 300 MiB",
+        ),
+        ("compiling the simulator, once on a machine", f"{first:.1f} s", "10 s"),
+    ]
+
+
 def tracing() -> list[tuple[str, str, str]]:
     rows = []
     for name, sizes, limit in (
@@ -119,23 +152,24 @@ def tracing() -> list[tuple[str, str, str]]:
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.py"
             file.write_text(TRACE_FACTORY.format(**sizes))
-            code = f"from perfmodel.graphs.torch_module import load_factory; load_factory({str(file) + ':build'!r})"
-            imports = "import torch, transformers; from transformers import AutoModelForCausalLM, LlamaForCausalLM; "
-            seconds, memory = child(imports + code)
+            imports = (
+                "import torch, transformers; from transformers import AutoModelForCausalLM, LlamaForCausalLM\n"
+                "from perfmodel.graphs.torch_module import load_factory"
+            )
+            seconds, memory = child(imports, f"load_factory({str(file) + ':build'!r})")
             rows.append((f"tracing Llama-3.1-{name} on meta", f"{seconds:.1f} s, {memory / 2**20:.0f} MiB", limit))
     return rows
 
 
-def child(code: str) -> tuple[float, float]:
-    """(CPU seconds of the last statement, peak memory) of Python code in a process of its own."""
-    *setup, action = code.split("; ")
+def child(setup: str, action: str, variables: dict[str, str] | None = None) -> tuple[float, float]:
+    """(CPU seconds of a statement after a setup, peak memory of both) in a process of its own."""
     script = (
-        "; ".join(setup)
+        setup
         + "\nimport time, resource\nstart = time.process_time()\n"
         + action
         + "\nprint(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)"
     )
-    environment = os.environ | {"HF_HUB_OFFLINE": "1"}
+    environment = os.environ | {"HF_HUB_OFFLINE": "1"} | (variables or {})
     output = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment
     ).stdout
@@ -148,6 +182,7 @@ BENCHMARKS = {
     "warm": warm_prediction,
     "arrays": array_path,
     "steady": steady_states,
+    "simulating": simulating,
     "tracing": tracing,
 }
 

@@ -1,6 +1,7 @@
 """Writes docs/accuracy.md: every figure of accuracy, each from the validation that anyone can run.
 
     python docs/write_accuracy.py --data FOLDER     # the folder with aiconfigurator/, neusight/, vidur/, timm/
+    python docs/write_accuracy.py --servers         # writes the section of servers alone, in a second
 
 Nothing in the page is typed in by hand but the words between the tables. Takes about twenty minutes on two cores.
 """
@@ -28,12 +29,14 @@ from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.validation import Validation, validate
 from perfmodel.catalog import load_hardware
 from perfmodel.errors import InputError
-from perfmodel.fitted_scopes import half_normal_quantile
+from perfmodel.fitted_scopes import SHARES, half_normal_quantile
 from perfmodel.measuring.run_files import read_runs
+from perfmodel.serving.engine_files import read_engine_file
 from perfmodel.whole_files import write_whole
 
 LEVEL = 0.8
 POOR_MEDIAN, COVERED = 0.25, (0.75, 0.92)
+SERVERS = "## Servers"
 PAGE = Path(__file__).parent / "accuracy.md"
 RECORDED = Path(__file__).parents[1] / "calibration" / "measurements"
 
@@ -94,8 +97,15 @@ SECTIONS = (
 def main() -> None:
     """Run all validations and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with aiconfigurator/, neusight/, vidur/")
-    data = parser.parse_args().data
+    parser.add_argument("--data", type=Path, help="folder with aiconfigurator/, neusight/, vidur/")
+    parser.add_argument("--servers", action="store_true", help="write the section of servers alone")
+    options = parser.parse_args()
+    if options.servers:
+        write_whole(PAGE, with_servers(PAGE.read_text(encoding="utf-8")))
+        return
+    if not options.data:
+        parser.error("--data is needed for all but --servers")
+    data = options.data
     parts = [_head()]
     poor: list[Poor] = []
     for section in SECTIONS:
@@ -104,6 +114,7 @@ def main() -> None:
     parts.append(_frameworks(data, poor))
     parts.append(_anchors(data))
     parts.append(_calibrated(poor))
+    parts.append(servers())
     parts.append(_noise(data))
     parts.append(_poor(poor))
     write_whole(PAGE, "\n".join(parts))
@@ -280,7 +291,7 @@ def _calibrated(poor: list[Poor]) -> str:
         "with what perfmodel ships for other chips. They are 15 runs for each line, so a coverage of .80 is known to "
         "about .10.",
     ]
-    for folder in sorted(path for path in RECORDED.iterdir() if path.is_dir()):
+    for folder in sorted(path.parent for path in RECORDED.glob("*/quick.jsonl")):
         suite, models = (read_runs(folder / name) for name in ("quick.jsonl", "models.jsonl"))
         versions = ", ".join(f"{name} {version}" for name, version in suite.header["versions"].items())
         loads = [float(point["load"]) for point in (*suite.points, *models.points)]
@@ -326,6 +337,33 @@ def _calibrated_models(found: Sequence[ScopeCalibration]) -> Iterator[str]:
             missed = "" if score.after[1] <= score.measured_seconds <= score.after[2] else " (missed)"
             cells.append(f"{1e3 * score.measured_seconds:.1f} ms, {100 * error:+.0f} %{missed}")
         yield f"| {name} | {' | '.join(cells)} |"
+
+
+def servers() -> str:
+    """Errors of servers, from the file of their fit: runs that were left out as each level says."""
+    path = RECORDED.parent / "coefficients" / "serving.json"
+    fitted = read_engine_file(path)
+    head = (
+        "    perfmodel validate runs.csv --leave-out deployment|model|hardware|family [--anchor-runs N]\n\n"
+        f"Fitted on {fitted.provenance}, {fitted.fitted}. *datasheet*: kernels and priors alone; *family*: one model "
+        "left out; *device*: deployments left out in folds; *anchored*: one model left out, but for one run of each of "
+        "its chips, engine versions and precisions. *Width* is the half-width of the 80 % interval that follows (1.28: "
+        "from 1/1.28 to 1.28 times). "
+        "How the figures come about: docs/serving.md."
+    )
+    lines = ["| level | metric | rows | median % | MAPE % | P90 % | width |", "|---|---|---|---|---|---|---|"]
+    for level, metrics in fitted.errors.items():
+        for metric, own in metrics.items():
+            percents = [f"{100 * own[key]:.1f}" for key in ("median", "mape", "p90")]
+            width = np.exp(fitted.widths[level][metric][SHARES.index(LEVEL)])
+            lines.append(f"| {level} | {metric.upper()} | {own['rows']} | {' | '.join(percents)} | {width:.2f} |")
+    return f"{SERVERS}\n\n{head}\n\n" + "\n".join(lines) + "\n"
+
+
+def with_servers(page: str) -> str:
+    """The page with its section of servers written anew, before the one on noise."""
+    before, noise = page.split("## Noise floor")
+    return f"{before.split(SERVERS)[0]}{servers()}\n## Noise floor{noise}"
 
 
 def _noise(data: Path) -> str:

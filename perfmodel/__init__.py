@@ -25,11 +25,15 @@ if TYPE_CHECKING:
     from perfmodel.graphs import list_models, load_model
     from perfmodel.layouts import Layout
     from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
+    from perfmodel.serving.deployments import deploy
+    from perfmodel.serving.prediction import predict_serving
+    from perfmodel.serving.simulator import simulate
 
 _PUBLIC = {
     "Layout": "perfmodel.layouts",
     "PerfmodelError": "perfmodel.errors",
     "compare": "perfmodel.comparison",
+    "deploy": "perfmodel.serving.deployments",
     "explain": "perfmodel.predict",
     "fit_files": "perfmodel.calibration.fitting",
     "list_hardware": "perfmodel.catalog",
@@ -40,7 +44,9 @@ _PUBLIC = {
     "max_context": "perfmodel.predict",
     "predict": "perfmodel.predict",
     "predict_arrays": "perfmodel.predict",
+    "predict_serving": "perfmodel.serving.prediction",
     "prepare": "perfmodel.predict",
+    "simulate": "perfmodel.serving.simulator",
     "validate": "perfmodel.calibration.validation",
 }
 
@@ -49,6 +55,7 @@ __all__ = [
     "PerfmodelError",
     "__version__",
     "compare",
+    "deploy",
     "explain",
     "fit_files",
     "list_hardware",
@@ -59,7 +66,9 @@ __all__ = [
     "max_context",
     "predict",
     "predict_arrays",
+    "predict_serving",
     "prepare",
+    "simulate",
     "validate",
 ]
 

@@ -9,6 +9,7 @@ PerfmodelError                exit code 2
 ├── GraphError                a graph that contradicts itself (cycle, shapes, names)
 ├── UnsupportedError          the chip cannot do what was asked (a refused precision)
 ├── MachineBusyError          other programs disturb a measurement too much
+├── PeerError                 a process that measures together with others died or hangs
 └── UnmodelledError           --strict and an op has no formula
 """
 
@@ -89,6 +90,10 @@ class UnsupportedError(PerfmodelError):
 
 class MachineBusyError(PerfmodelError):
     """Other programs take so much of the machine that what is measured would say little."""
+
+
+class PeerError(PerfmodelError):
+    """A process that takes part in a measurement died, failed, or does not answer."""
 
 
 class UnmodelledError(PerfmodelError):

@@ -182,8 +182,12 @@ def own_scheme(name: str) -> Scheme:
 
 
 def quantized_format(compute: str) -> str:
-    """The format activations are rewritten in before a contraction in a narrow dtype."""
-    return {"fp4": "nvfp4", "int4": "int8"}.get(compute, compute if compute in FORMATS else "fp8")
+    """The format that a contraction in a dtype reads: activations are rewritten in it before a narrow one.
+
+    >>> quantized_format("fp8"), quantized_format("fp4"), quantized_format("tf32")
+    ('fp8', 'nvfp4', 'fp32')
+    """
+    return {"fp4": "nvfp4", "int4": "int8", "tf32": "fp32"}.get(compute, compute if compute in FORMATS else "fp8")
 
 
 def element_bytes(name: str) -> float:

@@ -11,17 +11,16 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from perfmodel.anchoring import Anchor, anchored_phase, anchoring_of
-from perfmodel.catalog import is_path, load_hardware, search_state
+from perfmodel.catalog import search_state
+from perfmodel.catalog_entries import hardware_entry, layout_entry, model_entry
 from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.fitted_scopes import FittedScope
-from perfmodel.graphs import load_model
 from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import in_scheme, with_cache_format
 from perfmodel.identity_cache import identity_cache
@@ -127,40 +126,11 @@ def prepare(
         PerfmodelError: any of the tree: unknown names, a model that cannot be read, a precision the chip refuses, a
             layout that cannot work.
     """
-    folders = search_state()
-    loaded = model if isinstance(model, Model) else _load_model(model, specs, folders, image_size)
-    chip = hardware if isinstance(hardware, Hardware) else _load_hardware(hardware, specs, folders)
+    loaded, chip = model_entry(model, specs, image_size), hardware_entry(hardware, specs)
     return _prepare(
-        loaded, chip, precision, runtime, cache_precision, channels_last, threads, _one_of(layout), specs, folders
-    )
-
-
-@lru_cache(_PROGRAMS)
-def _one_of(layout: Layout | None) -> Layout:
-    """The same object for equal layouts, as what is prepared is kept by identity."""
-    return layout or ONE_DEVICE
-
-
-def _load_model(name: str, specs: str | None, folders: str, image_size: int) -> Model:
-    outside = ":" in name or os.path.exists(name)
-    if outside:
-        return load_model(name, specs=specs, image_size=image_size)
-    return _catalog_model(name, specs, folders, image_size)
-
-
-def _load_hardware(name: str, specs: str | None, folders: str) -> Hardware:
-    return load_hardware(name, specs=specs) if is_path(name) else _catalog_hardware(name, specs, folders)
-
-
-# a process reads a catalog entry once: looking for changed files would cost more than the prediction
-@lru_cache(_PROGRAMS)
-def _catalog_model(name: str, specs: str | None, _folders: str, image_size: int) -> Model:
-    return load_model(name, specs=specs, image_size=image_size)
-
-
-@lru_cache(_PROGRAMS)
-def _catalog_hardware(name: str, specs: str | None, _folders: str) -> Hardware:
-    return load_hardware(name, specs=specs)
+        loaded, chip, precision, runtime, cache_precision, channels_last, threads, layout_entry(layout), specs,
+        search_state(),
+    )  # fmt: skip
 
 
 @identity_cache(_PROGRAMS)
@@ -214,12 +184,17 @@ def _framework_notes(
 ) -> Iterator[str]:
     """What the coefficients of a framework's kernels do not speak of."""
     known = [fitted[scope] for scope in scopes if scope in fitted]
-    if known and model.facts.get("model_type") != "timm":
+    if any(map(_is_of_tables, known)) and model.facts.get("model_type") != "timm":
         yield "kernels of frameworks are fitted to image models: errors on other networks are not known"
     if channels_last and not scopes:
         yield "channels-last changes nothing here: only image models in eager or compiled code are told apart by it"
     elif channels_last and not any(("kernel", FRAMEWORK, CHANNELS_LAST) in own.effects for own in known):
         yield "channels-last was not measured in this runtime: timed as any layout"
+
+
+def _is_of_tables(fit: FittedScope) -> bool:
+    """Whether a framework's kernels were fitted to tables of image models, and not to programs of this machine."""
+    return any(effect[0] == "kernel" for effect in fit.effects)
 
 
 def _as_it_is(graph: Graph) -> Graph:
@@ -415,7 +390,7 @@ def _predict(
         times = time_program(program, prepared.example_sizes | sizes)
         for scope, share in scope_shares(program, times).items():
             shares[scope] = max(share, shares.get(scope, 0.0))
-        launching = launching or _launches_decide(program, times)
+        launching = launching or _launches_decide(program, times, prepared.fitted)
         phase = phase_prediction(name, program, times, level, with_ops=with_ops)
         if anchors:
             own = scope_shares(program, times)
@@ -535,9 +510,11 @@ def _read_anchors(anchors: Anchors, specs: str | None) -> Sequence[Anchor]:
     return read_anchors(anchors, specs=specs)
 
 
-def _launches_decide(program: Program, times: PhaseTimes) -> bool:
-    """Whether most of a network's time in a framework goes into starting kernels, as at small batches."""
-    in_framework = any(group.classes for group in program.groups)
+def _launches_decide(program: Program, times: PhaseTimes, fitted: Mapping[str, FittedScope]) -> bool:
+    """Whether most of a network's time in a framework goes into starting kernels, as at small batches, of which tables
+    have few."""
+    own = fitted.get(program.network)
+    in_framework = any(group.classes for group in program.groups) and (own is None or _is_of_tables(own))
     return in_framework and bool(times.overhead_seconds[0] > times.device_seconds[0] / 2)
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from perfmodel.arithmetic import Number, as_array
-from perfmodel.coefficients import Coefficient, prior
+from perfmodel.coefficients import Coefficient
 from perfmodel.costs import OpArguments, op_arguments
 from perfmodel.costs.collective import COLLECTIVE
 from perfmodel.costs.registry import CostFunction
@@ -27,24 +27,14 @@ from perfmodel.kernels import Device, KernelTime, Rate, bound_seconds, contracti
 from perfmodel.kernels.cpu_network import cache_sizes, cpu_parts
 from perfmodel.kernels.framework import framework_parts
 from perfmodel.kernels.framework_classes import OpClass, class_of
-from perfmodel.kernels.networks import (
-    CPU_DTYPES,
-    NetworkParts,
-    has_own_kernels,
-    is_cpu_scope,
-    network_scope,
-    time_parts,
-)
+from perfmodel.kernels.host import HOST_SECONDS
+from perfmodel.kernels.networks import NetworkParts, has_own_kernels, is_cpu_scope, network_scope, time_parts
 from perfmodel.kernels.roofline import Array
 from perfmodel.precisions import SCHEMES
 from perfmodel.reuse import Touches, cached_shares, touches_of
 from perfmodel.sizes import Size, compile_sizes
 from perfmodel.types import Graph, OpCost
 
-HOST_SECONDS = prior(
-    "host.seconds_per_launch", 8e-6, 0.4, meaning="host time to launch one kernel", source="NeuSight eager fp32 models",
-    variants={"compiled": (5e-6, 0.5), "graphs": (0.2e-6, 0.7)},
-)  # fmt: skip
 HOST_OVERLAP = 4  # exponent with which host and device time overlap: the slower one sets the pace
 _FULL_WIDTH = tuple({scheme.activation for scheme in SCHEMES.values()})
 
@@ -83,6 +73,7 @@ class Program:
         evaluate: values of the graph's symbols -> all distinct sizes that vary. symbols: what it needs.
         has_host: a host launches the kernels one by one beside the device.
         touches: who touches which tensor after whom, where caches decide (CPUs).
+        network: the scope of a framework's kernels; "" where kernels are timed one by one.
     """
 
     graph: Graph
@@ -92,6 +83,12 @@ class Program:
     symbols: frozenset[str]
     has_host: bool
     touches: Touches | None = None
+    network: str = ""
+
+    @property
+    def host_coefficient(self) -> Coefficient:
+        """Seconds of the host for each launch: of the network's own fit, where one was made on the chip."""
+        return self.device.in_scope(self.network)[HOST_SECONDS] if self.network else self.device[HOST_SECONDS]
 
     @property
     def emulated(self) -> tuple[tuple[str, str], ...]:
@@ -149,7 +146,14 @@ def compile_graph(graph: Graph, device: Device) -> Program:
         members.setdefault((argument.cost, *same), []).append(index)
     rows: dict[Any, int] = {}  # every distinct size that varies -> its row
     has_cache = any(tensor.kind == "cache" for tensor in graph.tensors.values())
-    scope = network_scope(device.hardware, device.runtime, _dtypes(graph, rates, device), has_cache=has_cache)
+    scope = network_scope(
+        device.hardware,
+        device.runtime,
+        [rate.dtype for rate in rates.values()],
+        has_cache=has_cache,
+        kept=() if rates else sorted({tensor.dtype for tensor in graph.tensors.values()}),
+        fitted=device.fitted_scopes,
+    )
     groups = tuple(
         _group(graph, [arguments[index] for index in indices], tuple(indices), rates, rows, scope)
         for indices in members.values()
@@ -157,7 +161,7 @@ def compile_graph(graph: Graph, device: Device) -> Program:
     touches = touches_of(graph, rows) if is_cpu_scope(scope) else None
     symbols = frozenset().union(*(dim.symbols for dim in rows if isinstance(dim, Size)))
     has_host = device.runtime != "graphs" and device.hardware.kind == "gpu"
-    return Program(graph, device, groups, compile_sizes(rows), symbols, has_host, touches)
+    return Program(graph, device, groups, compile_sizes(rows), symbols, has_host, touches, scope)
 
 
 def _group(
@@ -188,13 +192,6 @@ def _group(
         scope=framework or scope_of(members[0].kind, flags, rate),
         classes=_classes(graph, members, indices) if framework else (),
     )
-
-
-def _dtypes(graph: Graph, rates: Mapping[str, Rate], device: Device) -> list[str]:
-    """What contractions compute in; on a CPU, where one unit does all, what tensors are kept in if there are none."""
-    if rates or device.hardware.kind != "cpu":
-        return [rate.dtype for rate in rates.values()]
-    return sorted({tensor.dtype for tensor in graph.tensors.values() if tensor.dtype in CPU_DTYPES})
 
 
 def _classes(graph: Graph, members: list[OpArguments], indices: tuple[int, ...]) -> tuple[OpClass, ...]:
@@ -243,7 +240,7 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
         )
         parts.append([group.repeats @ _rows(part, len(group.kinds)) for part in per_group])
     compute, memory, network, overhead, bound, launches = (sum(part) for part in zip(*parts, strict=True))
-    coefficient = device[HOST_SECONDS]
+    coefficient = program.host_coefficient
     host = launches * (coefficient.value if program.has_host else 0.0)
     return PhaseTimes(
         compute,

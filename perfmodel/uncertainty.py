@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.fitted_scopes import half_normal_quantile
+from perfmodel.fitted_scopes import REGIMES, half_normal_quantile
 from perfmodel.kernels import Device, KernelTime
+from perfmodel.kernels.host import HOST_SECONDS
 from perfmodel.kernels.roofline import Array
 from perfmodel.program import HOST_OVERLAP, PhaseTimes, Program
 
@@ -90,6 +91,10 @@ def phase_half_width(program: Program, times: PhaseTimes, share: float) -> Array
     on_device = composed(parts) / times.device_seconds
     # the slower one of host and device sets the pace, and so the error
     device_weight = (times.device_seconds / times.seconds) ** HOST_OVERLAP
+    if program.network in device.widths and f"{program.network}:{HOST_SECONDS.name}" in device.overrides:
+        # fitted with the kernels: what whole programs were missed by is of both, and no spread of one coefficient
+        host = device.widths[program.network].at(share)[REGIMES.index("overhead")]
+        return np.asarray(device_weight * on_device + (1 - device_weight) * host)
     host = times.host_coefficient.log_sd * half_normal_quantile(share)
     return np.asarray(np.hypot(device_weight * on_device, (1 - device_weight) * host))
 

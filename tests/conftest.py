@@ -5,6 +5,9 @@ import tempfile
 
 from hypothesis import settings
 
+# the matrices of tests are small: a thread on each core for them fights with whatever else runs
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # what a developer calibrated on their own machine says nothing here; commands that tests start inherit this
 _HOME = tempfile.TemporaryDirectory(prefix="perfmodel-home-")
 os.environ["PERFMODEL_HOME"] = _HOME.name

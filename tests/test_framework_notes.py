@@ -28,6 +28,12 @@ def test_other_networks_than_image_models_are_told() -> None:
     assert "fitted to image models" not in notes("timm:resnet18", "eager")
 
 
+def test_a_machine_that_was_calibrated_itself_was_not_fitted_to_image_models() -> None:
+    made = predict("bert-base-uncased", "epyc-zen5-2-cores", precision="fp32", runtime="eager")
+    assert made.provenance["level"] == "device"
+    assert "fitted to image models" not in "\n".join(made.provenance["notes"])
+
+
 @pytest.mark.parametrize(
     ("runtime", "said"),
     [("graphs", "changes nothing"), ("compiled", "not measured"), ("eager", "")],

@@ -22,7 +22,7 @@ ROWS = (
     {"machine"},
     {"graphs", "costs", "coefficients"},
     {"fitted_scopes"},
-    {"coefficient_files"},
+    {"coefficient_files", "catalog_entries"},
     {"reuse"},
     {"kernels", "memory"},
     {"program"},

@@ -30,6 +30,12 @@ def test_wheel_holds_all_data_and_works_elsewhere(wheel: Path, tmp_path: Path) -
         for folder in ("hardware_specs", "model_specs", "engine_specs", "calibration"):
             shipped = {f"perfmodel/_data/{path.relative_to(CHECKOUT)}" for path in (CHECKOUT / folder).rglob("*.yaml")}
             assert shipped <= names
+        assert {
+            "perfmodel/_data/engine_specs/vllm.yaml",
+            "perfmodel/_data/calibration/coefficients/serving.json",
+        } <= names
+        schemas = (CHECKOUT / "perfmodel" / "report" / "schemas").glob("*.json")
+        assert {f"perfmodel/report/schemas/{path.name}" for path in schemas} <= names
         assert "perfmodel/py.typed" in names
         assert not any(name.startswith("tests/") for name in names)
         archive.extractall(tmp_path / "site")
@@ -44,3 +50,8 @@ def test_wheel_holds_all_data_and_works_elsewhere(wheel: Path, tmp_path: Path) -
         capture_output=True, text=True, env=environment, cwd=tmp_path, check=True,
     )  # fmt: skip
     assert '"hardware": "h100-sxm"' in result.stdout
+    server = subprocess.run(
+        [sys.executable, "-P", "-m", "perfmodel", *arguments, "--engine", "vllm", "--concurrency", "32"],
+        capture_output=True, text=True, env=environment, cwd=tmp_path, check=True,
+    )  # fmt: skip
+    assert '"level": "device"' in server.stdout

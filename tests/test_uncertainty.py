@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from perfmodel.coefficients import Coefficient
 from perfmodel.fitted_scopes import REGIMES, Widths
+from perfmodel.kernels.host import HOST_SECONDS
+from perfmodel.kernels.networks import calibrated_scope
 from perfmodel.predict import predict_arrays, prepare
-from perfmodel.program import time_program
+from perfmodel.program import compile_graph, time_program
 from perfmodel.uncertainty import composed, op_half_widths, phase_half_width, prior_spread, regimes, scope_shares
 
 ops = st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=8)
@@ -40,6 +43,17 @@ def test_a_phase_is_never_less_sure_than_its_least_sure_kernels() -> None:
     assert 0.0 < found <= 0.2
     narrow = replace(program, device=replace(program.device, widths={scope: constant(0.1) for scope in scopes}))
     assert phase_half_width(narrow, times, 0.8)[0] == pytest.approx(found / 2, rel=1e-6)
+
+
+def test_a_host_that_was_fitted_with_the_kernels_is_missed_as_they_are() -> None:
+    scope = calibrated_scope("eager", "bf16")
+    own = {f"{scope}:{HOST_SECONDS.name}": Coefficient("", 8e-6, 0.001, "device", "")}
+    prepared = prepare("timm:resnet18", "h100-sxm", precision="bf16", runtime="eager")
+    device = replace(prepared.device, overrides=own, widths={scope: constant(0.2)})
+    program = compile_graph(prepared.programs["forward"].graph, device)
+    for batch in (1, 30, 512):  # the host sets the pace, both do, the kernels do
+        times = time_program(program, {"batch": batch})
+        assert phase_half_width(program, times, 0.8)[0] == pytest.approx(0.2, rel=1e-6)
 
 
 def test_measured_widths_go_by_scope_and_regime() -> None:

@@ -22,12 +22,13 @@ import numpy as np
 from perfmodel.calibration.measurements import Array, Measurement
 from perfmodel.calibration.model_times import model_program
 from perfmodel.coefficients import Coefficient
-from perfmodel.errors import PerfmodelError
+from perfmodel.errors import PerfmodelError, UnsupportedError
 from perfmodel.kernels import Device
 from perfmodel.kernels.framework import Parts
+from perfmodel.kernels.host import HOST_SECONDS
 from perfmodel.kernels.networks import NetworkParts, network_scope, time_parts
 from perfmodel.kernels.roofline import Array as Column
-from perfmodel.program import HOST_OVERLAP, HOST_SECONDS, Program, overlap, program_parts, time_program
+from perfmodel.program import HOST_OVERLAP, Program, overlap, program_parts, time_program
 from perfmodel.types import Hardware
 from perfmodel.uncertainty import op_half_widths
 
@@ -149,8 +150,15 @@ def row_of(fact: Measurement, program: Program, sizes: Mapping[str, int]) -> Mod
 
     Args:
         fact: what was measured of it.
+
+    Raises:
+        UnsupportedError: no op of it is timed by the form of a network.
     """
     groups = program_parts(program, sizes)
+    if not groups:
+        raise UnsupportedError(
+            f"all kernels of {fact.subject} are timed one by one, so that no run of it can be fitted"
+        )
     streaming = [(group.repeats, parts) for group, parts in groups if group.rate is None]
     contracting = [(group.repeats, parts) for group, parts in groups if group.rate is not None]
     merged = [_merged(repeats, parts) if isinstance(parts, Parts) else (repeats, parts) for repeats, parts in streaming]
@@ -167,7 +175,7 @@ def row_of(fact: Measurement, program: Program, sizes: Mapping[str, int]) -> Mod
 
 
 def _launches(program: Program, host_seconds: float) -> float:
-    return float(host_seconds / program.device[HOST_SECONDS].value)
+    return float(host_seconds / program.host_coefficient.value)
 
 
 def _merged(repeats: Column, parts: Parts) -> tuple[Column, Parts]:
@@ -211,11 +219,11 @@ def stack_seconds(rows: Stack, device: Device) -> tuple[Column, dict[str, Column
     """(predicted seconds, ∂log t/∂log c by the coefficient's bare name), of each row."""
     kernel = time_parts(rows.parts, device.in_scope(rows.scope))
     on_device = _by_row(rows, kernel.seconds) + rows.other_seconds
-    host = rows.launches * device[HOST_SECONDS].value
+    host = rows.launches * device.in_scope(rows.scope)[HOST_SECONDS].value
     seconds = overlap(on_device, host)
     weight = (on_device / seconds) ** HOST_OVERLAP / on_device
     slopes = {_bare(coefficient): _by_row(rows, part) * weight for coefficient, part in kernel.sensitivities}
-    return seconds, slopes
+    return seconds, slopes | {HOST_SECONDS.name: (host / seconds) ** HOST_OVERLAP}
 
 
 def stack_half_widths(rows: Stack, device: Device, share: float) -> Column:

@@ -1,7 +1,7 @@
 """Rows that tell of a host rather than of kernels.
 
 A serving engine timed launch by launch is as slow as its Python; in service it replays graphs. Eager torch is what
-users of torch see, and NCCL's own benchmark queues its launches: both tell of kernels.
+users of torch see, NCCL's own benchmark queues its launches, and gloo has no device to launch on: they tell of kernels.
 
 May import: measurements.
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from perfmodel.calibration.measurements import OpRows
 
 HOST_TIMED = "timed launch by launch, so a host's time and no kernel's"
-QUEUED = ("", "torch", "nccl")  # software whose eager rows are kept
+QUEUED = ("", "torch", "nccl", "gloo")  # software whose eager rows are kept
 
 
 def is_host_time(rows: OpRows) -> bool:

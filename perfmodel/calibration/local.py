@@ -1,12 +1,12 @@
-"""Calibration on the machine at hand: its runs -> its profile, its coefficients, and errors before and after.
+"""Calibration of one machine: its runs -> its coefficients, and errors before and after.
 
-    runs of the suite, anchors ──profile_of──▶ Hardware ──calibrate_runs──▶ ScopeCalibration of each dtype and threads
-    runs of whole models, none of them fitted ──────────────────────────────▶ its scores
+    profile, runs of the suite, anchors ──calibrate_runs──▶ ScopeCalibration of each dtype, threads and runtime
+    runs of whole models, none of them fitted ────────────▶ its scores
 
 What was never fitted tells the error: neither programs nor anchors resemble the models checked. The error before is
 that of the same profile with what perfmodel ships.
 
-May import: local_fit, run_rows, framework_fits, scoring and below; machine, threads, catalog.
+May import: local_fit, starting, run_rows, framework_fits, scoring and below; threads, catalog.
 """
 
 from __future__ import annotations
@@ -20,28 +20,31 @@ from typing import Any
 import numpy as np
 
 from perfmodel.calibration.framework_fits import score_rows
-from perfmodel.calibration.framework_rows import scope_of_fact
-from perfmodel.calibration.local_fit import fit_runs, log_ratios, with_intervals
+from perfmodel.calibration.local_fit import fit_anchors, fit_runs, log_ratios, with_anchor_intervals, with_intervals
 from perfmodel.calibration.run_rows import RunRow, model_rows, program_rows
 from perfmodel.calibration.scoring import Scored, metrics_of
+from perfmodel.calibration.starting import (
+    COMPILED,
+    compiled_start,
+    own_scope,
+    shipped_fits,
+    shipped_scores,
+    starting_device,
+)
 from perfmodel.catalog import load_hardware
-from perfmodel.coefficient_files import CoefficientFile, load_scopes, read_coefficients
+from perfmodel.coefficient_files import CoefficientFile, read_coefficients
 from perfmodel.errors import InputError, PerfmodelError
-from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, FittedScope, choose_scopes
-from perfmodel.kernels.cpu_network import CpuParts
-from perfmodel.machine.detection import Machine
-from perfmodel.machine.measured_figures import MARGIN
-from perfmodel.machine.profile import starting_profile
+from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, FittedScope
+from perfmodel.kernels import Device
 from perfmodel.measuring.run_files import Runs, read_runs
 from perfmodel.measuring.validation_models import VALIDATION_MODELS
-from perfmodel.threads import split_threads, with_threads
+from perfmodel.threads import with_threads
 from perfmodel.types import Hardware
 
 Progress = Callable[[str], None]
 Point = Mapping[str, Any]
 SHARE = 0.8  # of cases that intervals shall hold
-_FOR_BANDWIDTH_BYTES = 64 << 20  # a program that reads less says little of memory
-_FOR_RATES = ("linear", "copy", "clone", "add", "relu")  # programs that reach what the machine can do
+EAGER = "eager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +71,11 @@ class ModelScore:
 
 @dataclass(frozen=True, slots=True)
 class ScopeCalibration:
-    """What was fitted for a dtype and a number of threads.
+    """What was fitted for a dtype, a number of threads and a runtime.
 
     Args:
-        chip: with those threads. anchors: models whose runs were fitted with the programs.
+        threads: 0 on a GPU. chip: with those threads.
+        programs: none for compiled code. anchors: models whose runs were fitted, with the programs if there are any.
         before, after: metrics of the scores, as `validate` gives them; empty without models to check.
         skipped: model -> why its run cannot be predicted.
     """
@@ -87,40 +91,10 @@ class ScopeCalibration:
     after: Mapping[str, float]
     skipped: Mapping[str, str]
 
-
-def profile_of(machine: Machine, name: str, runs: Runs, threads: Sequence[int]) -> Hardware:
-    """The machine's profile, raised to what its runs on all cores reached: no bound may be below a measurement."""
-    start = starting_profile(machine, name)
-    points = [
-        point
-        for point in runs.points
-        if point["threads"] == start.cores and str(point["program"]).startswith(_FOR_RATES)
-    ]
-    if not points or start.cores not in threads:
-        return start
-    rows = program_rows(points, start, runs.header["suite"], runs.header["machine"]["llc_bytes"])
-    peaks: dict[str, float] = {}
-    bandwidth = 0.0
-    for own in rows:
-        parts, repeats = own.row.parts, own.row.repeats
-        if not isinstance(parts, CpuParts):  # a form for GPUs
-            continue
-        seconds = own.row.fact.value_seconds
-        dtype = own.row.fact.precision
-        rate = start.peaks.get(("matrix", dtype)) or start.peaks.get(("vector", dtype), 0.0)
-        if own.name.startswith("linear") and rate:
-            reached = float(repeats @ parts.compute_seconds[:, 0]) * rate / seconds
-            peaks[dtype] = max(peaks.get(dtype, 0.0), reached)
-        far, near = (
-            float(repeats @ part[:, 0]) * start.memory_bandwidth_bytes_per_second
-            for part in (parts.memory_seconds, parts.last_seconds + parts.inner_seconds)
-        )
-        if far > _FOR_BANDWIDTH_BYTES and far > 10 * near:
-            bandwidth = max(bandwidth, far / seconds)
-    # no program does nothing but read, so that what they reach may raise an assumed bandwidth, and not replace it
-    known = start.memory_bandwidth_bytes_per_second
-    raised = bandwidth if bandwidth * MARGIN > known else 0.0
-    return starting_profile(machine, name, measured_peaks=peaks, measured_bandwidth_bytes_per_second=raised)
+    @property
+    def runtime(self) -> str:
+        """eager or compiled."""
+        return self.fitted.runtime
 
 
 def calibrate_runs(
@@ -133,6 +107,8 @@ def calibrate_runs(
 ) -> tuple[ScopeCalibration, ...]:
     """Fit every dtype and number of threads that was measured, and check it on whole models.
 
+    Where whole models were measured compiled, too, compiled code is fitted to the anchors among them.
+
     Args:
         suite: runs of the suite's programs. models: runs of anchors, and of the models to check.
         disturbed: use runs that other programs disturbed, too.
@@ -140,55 +116,82 @@ def calibrate_runs(
     Raises:
         InputError: too few runs to fit.
     """
-    pairs = dict.fromkeys((point["threads"], point["dtype"]) for point in suite.points)
+    on_gpu = profile.kind == "gpu"  # where the threads of the host decide nothing
+
+    def part(points: Iterable[Point], threads: int, dtype: str, runtime: str) -> list[Point]:
+        wanted = [point for point in points if (point["dtype"], point["runtime"]) == (dtype, runtime)]
+        return [point for point in wanted if on_gpu or point["threads"] == threads]
+
+    pairs = dict.fromkeys((0 if on_gpu else point["threads"], point["dtype"]) for point in suite.points)
     found = []
     for threads, dtype in pairs:
-        chip = with_threads(profile, threads)[0] if threads < profile.cores else profile
-
-        def of_pair(points: Iterable[Point], threads: int = threads, dtype: str = dtype) -> list[Point]:
-            return [point for point in points if point["threads"] == threads and point["dtype"] == dtype]
-
-        progress(f"reading {dtype} runs on {threads} threads")
+        chip = with_threads(profile, threads)[0] if threads and threads < profile.cores else profile
+        words = f"{dtype} on {threads} threads" if threads else dtype
+        progress(f"reading runs: {words}")
+        start = starting_device(chip, EAGER, dtype)
         header = suite.header
         rows = program_rows(
-            of_pair(suite.points), chip, header["suite"], header["machine"]["llc_bytes"], disturbed=disturbed
-        )
-        anchors, checked, skipped = _models(of_pair(models.points), chip, disturbed)
-        progress(f"fitting {dtype} on {threads} threads")
-        found.append(_calibrate(dtype, threads, chip, rows, anchors, checked, skipped))
+            part(suite.points, threads, dtype, EAGER), chip, header["suite"], header["machine"]["llc_bytes"],
+            start=start, disturbed=disturbed,
+        )  # fmt: skip
+        if not rows:
+            raise InputError(f"no undisturbed run of programs: {words}; measure again.")
+        measured = _models(part(models.points, threads, dtype, EAGER), start, disturbed)
+        progress(f"fitting {words}")
+        known = [*rows, *measured.anchors]
+        scope = own_scope(chip, EAGER, dtype)
+        fitted = with_intervals(fit_runs(scope, known, chip, start), known, chip, start)
+        eager = _checked(dtype, threads, fitted, rows, measured, start)
+        found.append(eager)
+        if compiled := part(models.points, threads, dtype, COMPILED):
+            progress(f"fitting {words}, compiled")
+            found += _compiled(eager, compiled, disturbed)
     return tuple(found)
 
 
-def _models(
-    points: Sequence[Point], chip: Hardware, disturbed: bool = False
-) -> tuple[list[RunRow], list[RunRow], dict[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Models:
     """Runs of anchors, those of other models, and why some cannot be predicted."""
+
+    anchors: list[RunRow]
+    checked: list[RunRow]
+    skipped: dict[str, str]
+
+
+def _models(points: Sequence[Point], start: Device, disturbed: bool = False) -> _Models:
+    chip = start.hardware
     names = {model.name for model in VALIDATION_MODELS if model.anchor}
     wide = {model.name for model in VALIDATION_MODELS if model.convolutional}  # whatever int8 says, they stay in fp32
     points = [point for point in points if point["dtype"] != "int8" or point["model"] not in wide]
-    anchors, reasons = model_rows([point for point in points if point["model"] in names], chip, disturbed=disturbed)
-    checked, more = model_rows([point for point in points if point["model"] not in names], chip, disturbed=disturbed)
-    return anchors, checked, reasons | more
+    chosen = ([point for point in points if (point["model"] in names) == known] for known in (True, False))
+    (anchors, reasons), (others, more) = (model_rows(own, chip, start=start, disturbed=disturbed) for own in chosen)
+    return _Models(anchors, [own for own in others if not own.replayed], reasons | more)
 
 
-def _calibrate(
-    dtype: str,
-    threads: int,
-    chip: Hardware,
-    rows: Sequence[RunRow],
-    anchors: Sequence[RunRow],
-    checked: Sequence[RunRow],
-    skipped: Mapping[str, str],
+def _compiled(eager: ScopeCalibration, points: Sequence[Point], disturbed: bool) -> list[ScopeCalibration]:
+    """Compiled code from its anchors; nothing where there are none."""
+    chip = eager.chip
+    scope = own_scope(chip, COMPILED, eager.dtype)
+    start = compiled_start(eager.fitted, chip, eager.dtype)
+    measured = _models(points, start, disturbed)
+    if not measured.anchors:
+        return []
+    fitted = fit_anchors(scope, measured.anchors, start)
+    fitted = with_anchor_intervals(fitted, measured.anchors, start, eager.fitted)
+    return [_checked(eager.dtype, eager.threads, fitted, [], measured, start)]
+
+
+def _checked(
+    dtype: str, threads: int, fitted: FittedScope, rows: Sequence[RunRow], measured: _Models, start: Device
 ) -> ScopeCalibration:
-    if not rows:
-        raise InputError(f"no undisturbed run of {dtype} programs on {threads} threads; measure again.")
-    scope = scope_of_fact(rows[0].row.fact, chip)
-    known = [*rows, *anchors]
-    fitted = with_intervals(fit_runs(scope, known, chip), known, chip)
-    shipped = _shipped(scope, chip)
-    chips = {chip.id: chip}
-    before = score_rows(scope, [own.row for own in checked], shipped, chips, SHARE)
-    after = score_rows(scope, [own.row for own in checked], fitted, chips, SHARE)
+    """A fit with its errors on the models that were not fitted, before and after."""
+    chip, checked = start.hardware, measured.checked
+    models, chips = [own.row for own in checked], {chip.id: chip}
+    if chip.kind == "gpu":
+        before = shipped_scores(checked, chip, SHARE)
+    else:
+        before = score_rows(fitted.scope, models, shipped_fits(chip).get(fitted.scope), chips, SHARE)
+    after = score_rows(fitted.scope, models, fitted, chips, SHARE)
     errors: dict[str, Any] = {DEVICES_LEFT_OUT: {}}  # one machine says how far off it is, and nothing of others
     if checked:
         errors |= {"split": "whole models that were not fitted", **_rounded(metrics(after))}
@@ -196,25 +199,14 @@ def _calibrate(
         dtype=dtype,
         threads=threads,
         chip=chip,
-        fitted=replace(fitted, errors=errors, rows=len(known)),
-        programs=_points(rows, fitted, chip),
-        anchors=tuple(own.name for own in anchors),
+        fitted=replace(fitted, errors=errors, rows=len(rows) + len(measured.anchors)),
+        programs=_points([own for own in rows if not own.replayed], fitted, chip),
+        anchors=tuple(own.name for own in measured.anchors if not own.replayed),
         scores=_scores(checked, before, after),
         before=metrics(before) if checked else {},
         after=metrics(after) if checked else {},
-        skipped=dict(skipped),
+        skipped=dict(measured.skipped),
     )
-
-
-def _shipped(scope: str, chip: Hardware) -> FittedScope | None:
-    """What perfmodel ships for the chip, apart from what was fitted on the chip itself."""
-    whole = split_threads(chip.id)[0]
-
-    def is_of_chip(fit: FittedScope) -> bool:
-        return any(effect[0] == "device" and split_threads(effect[1])[0] == whole for effect in fit.effects)
-
-    fits = [fit for fit in load_scopes().get(scope, ()) if not is_of_chip(fit)]
-    return choose_scopes({scope: fits}, chip).get(scope)
 
 
 def metrics(sets: Sequence[Scored]) -> dict[str, float]:
@@ -228,6 +220,8 @@ def _rounded(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def _points(rows: Sequence[RunRow], fitted: FittedScope, chip: Hardware) -> tuple[ProgramPoint, ...]:
+    if not rows:
+        return ()
     ratios = np.exp(log_ratios(rows, fitted, chip))
     return tuple(
         ProgramPoint(
@@ -265,8 +259,11 @@ def coefficient_files(
     files = {}
     for chip in dict.fromkeys(own.chip.id for own in found):
         own = [one for one in found if one.chip.id == chip]
-        counts = ", ".join(f"{one.fitted.rows} {one.dtype}" for one in own)
-        provenance = f"torch {suite.header['versions']['torch']} on this machine, {created}: {counts} runs"
+        counts = ", ".join(
+            f"{one.fitted.rows} {one.dtype}{' compiled' if one.runtime == COMPILED else ''}" for one in own
+        )
+        place = suite.header["machine"].get("gpu") or "this machine"
+        provenance = f"torch {suite.header['versions']['torch']} on {place}, {created}: {counts} runs"
         scopes = {one.fitted.scope: replace(one.fitted, provenance=provenance) for one in own}
         files[chip] = CoefficientFile(
             fitted=created, provenance=provenance, data=tuple(data), scopes=dict(sorted(scopes.items()))

@@ -3,8 +3,8 @@
 
 Sizes are the keyword arguments of the op kind's cost formula in `perfmodel.costs`, so that a table goes through the
 same formulas as a prediction: `rows.cost()` is the OpCost of every row at once. A collective has the sizes `bytes`,
-`devices` and `devices_per_node` and the flags `operation`, `fabric` (the links of the chip, or "network" across nodes)
-and `library` (nccl or custom) instead.
+`devices` and `devices_per_node` and the flags `operation`, `fabric` (the links of the chip, "network" across nodes, or
+"host" between processes of a CPU) and `library` (nccl, custom or gloo) instead.
 
 `conditions` tell what a benchmark does differently from a real run; each is a number or an array (NaN: unknown for that
 row), all optional:

@@ -3,13 +3,14 @@
     points ──(build, trace, compile)──▶ ModelRow each, by what it is: single, interleaved, block, deep, model
 
 A program is traced by the tracer that models go through, so that what its ops leave in the caches for one another is
-part of the fit. May import: framework_rows, measurements, model_times, measuring, graphs and below; torch through them.
+part of the fit. What a GPU ran as a captured graph, too, is a second row, without the time of a host.
+May import: framework_rows, measurements, model_times, measuring, graphs and below; torch through them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from perfmodel.calibration.framework_rows import ModelRow, row_of
@@ -36,11 +37,13 @@ class RunRow:
 
     Args:
         group: single, interleaved, block or deep for programs; model. name: for tables, with phase and sizes.
+        replayed: the run was the replay of a captured graph, the device alone.
     """
 
     group: str
     name: str
     row: ModelRow
+    replayed: bool = False
 
 
 def model_name(point: Point) -> str:
@@ -62,22 +65,28 @@ def program_rows(
     llc_bytes: int,
     progress: Progress | None = None,
     *,
+    start: Device | None = None,
     disturbed: bool = False,
 ) -> list[RunRow]:
     """Points of the suite's programs as rows of a chip; programs of other suites are left out.
 
     Args:
         chip: with the threads that ran. llc_bytes: as at the measurement: it sets how many weights programs go through.
+        start: the chip with the coefficients that a fit starts from, by which a GPU's form is chosen; all points are of
+            its dtype.
         disturbed: take runs that other programs disturbed, too.
     """
     found: list[RunRow] = []
+    device = "cuda" if chip.kind == "gpu" else "cpu"
     programs: dict[str, dict[str, TimedProgram]] = {}
     for done, point in enumerate(points):
         if point.get("contaminated") and not disturbed:
             continue
         dtype = point["dtype"]
         if dtype not in programs:
-            programs[dtype] = {program.name: program for program in suite_programs(suite, dtype, llc_bytes)}
+            programs[dtype] = {
+                program.name: program for program in suite_programs(suite, dtype, llc_bytes, device=device)
+            }
         program = programs[dtype].get(point["program"])
         if program is None:
             continue
@@ -85,9 +94,18 @@ def program_rows(
             progress(f"traced {done} of {len(points)} programs")
         graph = _program_graph(program, dtype)
         fact = _fact(point, chip, subject=program.name)
-        row = row_of(fact, compile_graph(graph, Device(chip, point["runtime"], {})), {})
-        found.append(RunRow(point["group"], program.name, row))
+        row = row_of(fact, compile_graph(graph, start or Device(chip, point["runtime"], {})), {})
+        found += _with_replay(RunRow(point["group"], program.name, row), point)
     return found
+
+
+def _with_replay(own: RunRow, point: Point) -> list[RunRow]:
+    """The row, and that of the device alone where its time was measured, too."""
+    seconds = point.get("device_seconds")
+    if not seconds:
+        return [own]
+    row = replace(own.row, launches=0.0, fact=replace(own.row.fact, value_seconds=seconds))
+    return [own, replace(own, row=row, replayed=True)]
 
 
 def _program_graph(program: TimedProgram, dtype: str) -> Graph:
@@ -97,24 +115,25 @@ def _program_graph(program: TimedProgram, dtype: str) -> Graph:
         module, inputs = program.make(torch_dtype(dtype))
     model = trace_module(module, inputs, name=program.name, source=program.name, symbolic=False)
     graph = model.phases["forward"]
-    return in_scheme(graph, own_scheme(model.precision), find_scheme("int8")) if program.quantized else graph
+    other = "int8" if program.quantized else "tf32" if dtype == "tf32" else ""
+    return in_scheme(graph, own_scheme(model.precision), find_scheme(other)) if other else graph
 
 
 def model_rows(
-    points: Iterable[Point], chip: Hardware, *, disturbed: bool = False
+    points: Iterable[Point], chip: Hardware, *, start: Device | None = None, disturbed: bool = False
 ) -> tuple[list[RunRow], dict[str, str]]:
-    """Points of whole models as rows, and name -> why one cannot be predicted."""
+    """Points of whole models as rows, and name -> why one cannot be predicted; arguments as `program_rows`."""
     found, reasons = [], {}
     for point in points:
         if point.get("contaminated") and not disturbed:
             continue
         try:
             fact = model_fact(point, chip)
-            row = row_of(fact, *model_program(fact, Device(chip, fact.runtime, {})))
+            row = row_of(fact, *model_program(fact, start or Device(chip, fact.runtime, {})))
         except PerfmodelError as error:
             reasons[model_name(point)] = str(error)
             continue
-        found.append(RunRow(MODEL, model_name(point), row))
+        found += _with_replay(RunRow(MODEL, model_name(point), row), point)
     return found, reasons
 
 

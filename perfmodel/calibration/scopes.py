@@ -66,6 +66,10 @@ _COLLECTIVE = (
     "collective.own_share",
 )  # fmt: skip
 _DIRECT_ALL_REDUCE = ("direct_all_reduce.start_seconds", "direct_all_reduce.link_efficiency")
+_HOST_COLLECTIVE = (
+    "host_collective.start_seconds", "host_collective.step_seconds", "host_collective.bytes_per_cycle",
+    "host_collective.own_share", "host_collective.fresh_share",
+)  # fmt: skip
 # the longest prefix of a scope's name counts
 FITTED: dict[str, tuple[str, ...]] = {
     "gemm": _GEMM,
@@ -82,6 +86,7 @@ FITTED: dict[str, tuple[str, ...]] = {
     "experts.fp4": (*_EXPERTS, "experts.narrow_efficiency"),
     "streaming": _STREAMING,
     "collective": _COLLECTIVE,
+    "collective.gloo": _HOST_COLLECTIVE,
     "collective.custom": (*_COLLECTIVE, *_DIRECT_ALL_REDUCE),
 }
 

@@ -8,6 +8,7 @@ import: serving_rows, serving_features, serving.deployments and below.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from perfmodel.calibration.serving_features import Runs, gather_runs, settle
 from perfmodel.calibration.serving_fit import unknowns_of
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.catalog import Specs, load_hardware
-from perfmodel.errors import PerfmodelError
+from perfmodel.errors import InputError, PerfmodelError
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import model_family, slopes_of
 from perfmodel.serving.engine_time import Host
@@ -108,8 +109,19 @@ def deployment_of(rows: ServingRows, specs: Specs = None) -> Deployment:
         precision=rows.precision or None,
         cache_precision=rows.cache_precision or usual_cache(rows),
         layout=rows.layout,
-        specs=specs,
+        specs=one_folder(specs),
     )
+
+
+def one_folder(specs: Specs) -> str | None:
+    """
+    Raises:
+        InputError: several folders; deployments are kept for one.
+    """
+    folders = [specs] if isinstance(specs, str | os.PathLike) else list(specs or ())
+    if len(folders) > 1:
+        raise InputError("server runs are predicted with one folder of specs only: give one, or put them into one")
+    return os.fspath(folders[0]) if folders else None
 
 
 def usual_cache(rows: ServingRows) -> str | None:

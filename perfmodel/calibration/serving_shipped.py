@@ -11,9 +11,10 @@ from perfmodel.calibration.serving_features import run_latencies, take_runs
 from perfmodel.calibration.serving_runs import ServingSet
 from perfmodel.calibration.serving_splits import METRICS, LeftOut, choose_anchors, from_anchors, labels_of
 from perfmodel.catalog import Specs
-from perfmodel.serving.effects import expected_where
+from perfmodel.serving.effects import expected_where, model_family
 from perfmodel.serving.engine_files import load_engine_coefficients
-from perfmodel.serving.standing import Knowledge, anchored_half_width, knowledge_of
+from perfmodel.serving.prediction import standing_of
+from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
 from perfmodel.serving.step_table import Array
 
 
@@ -30,14 +31,19 @@ def predict_shipped(
         own = run_latencies(take_runs(data.runs, rows), coefficients[place])
         for metric, seconds in zip(METRICS, own, strict=True):
             logs[metric][rows] = np.log(seconds)
-    stands = [
-        known[engine].level(family, chip)
-        for engine, family, chip in zip(data.runs.engine, data.labels["family"], data.labels["hardware"], strict=True)
+    by_deployment = [
+        standing_of(own, known[names.index(own.engine.id)], coefficients[names.index(own.engine.id)], family)
+        for own, family in zip(data.deployments, _families(data), strict=True)
     ]
+    stands = [by_deployment[place] for place in data.group]
     measured = {"tpot": np.log(data.tpot), "ttft": np.log(data.ttft)}
     given = (
         choose_anchors(data, np.ones(len(data), dtype=bool), anchors) if anchors else np.zeros(len(data), dtype=bool)
     )
+    shown = ["anchored"] * len(data) if anchors else stands
+    of_rows = [known[engine] for engine in data.runs.engine]
+    if anchors:
+        of_rows = [anchored_knowledge(own, stand, METRICS) for own, stand in zip(of_rows, stands, strict=True)]
     widths: dict[str, Array] = {}
     for metric in METRICS:
         logs[metric] = logs[metric] + _effects(data, known, metric)
@@ -47,15 +53,8 @@ def predict_shipped(
                 data, effects, measured[metric] - logs[metric], given, np.ones(len(data), dtype=bool)
             )
         widths[metric] = np.array(
-            [
-                anchored_half_width(known[engine], stand, metric, level)
-                if anchors
-                else known[engine].half_width(stand, metric, level)
-                for engine, stand in zip(data.runs.engine, stands, strict=True)
-            ]
+            [own.half_width(stand, metric, level) for own, stand in zip(of_rows, shown, strict=True)]
         )
-    if anchors:
-        stands = ["anchored"] * len(data)
     return (
         LeftOut(
             predicted={metric: np.exp(own) for metric, own in logs.items()},
@@ -63,8 +62,13 @@ def predict_shipped(
             fold=np.zeros(len(data), dtype=np.intp),
             anchor=given,
         ),
-        stands,
+        shown,
     )
+
+
+def _families(data: ServingSet) -> list[str]:
+    """The architecture of each deployment, by the name that the file gives it."""
+    return [model_family(own.subject) for own in data.groups]
 
 
 def _effects(data: ServingSet, known: list[Knowledge], metric: str) -> Array:

@@ -130,6 +130,7 @@ def experts_arguments(
     own = {
         "weight_bytes": storage_columns((e, u, d), weight) + storage_columns((e, d, f), weight),
         "parameters": e * d * (u + f),
+        "load_skew": 1.0,  # how tables spread the load is told by their conditions
     }
     flags: dict[str, str | bool] = {
         "activation": activation, "compute": compute, "weight": weight, "quantize_input": quantize_input,

@@ -19,7 +19,7 @@ import numpy as np
 
 from perfmodel.calibration.measurements import Array, Imported, Measurement, OpRows
 from perfmodel.catalog import Specs, load_hardware
-from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE
+from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE, HOST
 from perfmodel.errors import UnsupportedError
 from perfmodel.kernels import contraction_rate
 from perfmodel.kernels.links import link_bound_seconds
@@ -109,8 +109,9 @@ def _memory_seconds(moved: Array, hardware: Hardware) -> Array:
 def _collective_bound(rows: OpRows, hardware: Hardware) -> Array:
     cost = rows.cost()
     assert cost is not None  # collectives have a formula
+    operation, fabric = str(rows.flags["operation"]), str(rows.flags["fabric"])
     try:
-        return link_bound_seconds(_best_links(hardware), rows.sizes, str(rows.flags["operation"]), cost)
+        return link_bound_seconds(_best_links(hardware), rows.sizes, operation, cost, fabric)
     except UnsupportedError:
         return np.zeros(len(rows))
 
@@ -128,7 +129,7 @@ def _best_links(hardware: Hardware) -> Hardware:
 
 def _suspect_elements(rows: OpRows, hardware: Hardware, what: str) -> str:
     """Large messages that nowhere come near the rate of the links."""
-    if rows.flags["fabric"] == ACROSS_NODES:
+    if rows.flags["fabric"] in (ACROSS_NODES, HOST):  # copies through sockets are far from the rate of the memory
         return ""
     bound = _collective_bound(rows, replace(hardware, link_name=""))  # as if no switch reduced on the way
     telling = bound > LAUNCH_SECONDS

@@ -29,7 +29,7 @@ COMMANDS = {
     "measure": ("measuring", "Real torch runs on this machine, for calibrating on it."),
     "hardware": ("hardware", "The chips and networks: list, show, check; detect this machine."),
     "models": ("models", "The catalog of models: list, show."),
-    "engines": ("serving", "The serving engines: list."),
+    "engines": ("engines", "The serving engines: list, show."),
 }
 INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 3, 130, 141
 

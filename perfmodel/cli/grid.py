@@ -6,7 +6,7 @@ May import: everything below, inside the functions.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -114,8 +114,11 @@ class Grid:
         )
 
 
-def read_grid(options: Mapping[str, Any]) -> Grid:
+def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelError]] = ()) -> Grid:
     """Read the options of `cli.options.request_options`.
+
+    Args:
+        more: (option, mistake) found elsewhere, to be told together with those found here.
 
     Raises:
         InputError: all mistakes at once, each with its option.
@@ -156,6 +159,7 @@ def read_grid(options: Mapping[str, Any]) -> Grid:
         "anchors": reader.read("anchors", lambda path: _anchors(path, specs)) or (),
         "left_out": left_out,
     }
+    reader.mistakes += more
     reader.refuse()
     return Grid(**grid)
 

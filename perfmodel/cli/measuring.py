@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from perfmodel.cli.measuring_collectives import DEVICES, check_collectives, run_collectives
 from perfmodel.cli.options import json_option, read_counts, split_list
 from perfmodel.cli.progress import progress_bar, resumable
 from perfmodel.errors import InputError
@@ -36,7 +37,8 @@ _OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
     "--precision",
     "dtype",
     metavar="D[,D]",
-    help="fp32 bf16 fp16 int8; of models also amp-bf16 amp-fp16. [default: fp32,bf16; of MODEL fp32]",
+    help="fp32 bf16 fp16 int8; of a GPU tf32 and no int8; of models also amp-bf16 amp-fp16, of collectives fp8. "
+    "[default: fp32,bf16; of MODEL and collectives fp32]",
 )
 @click.option("--threads", metavar="N[,N]", help="Cores that work. [default: all]")
 @click.option("--programs", "pattern", metavar="REGEX", help="Only programs whose group and name match.")
@@ -57,6 +59,15 @@ _OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
     metavar="N",
     help="Measure nothing: show the N runs that would narrow the interval of MODEL's time on this machine most.",
 )
+@click.option(
+    "--collectives",
+    is_flag=False,
+    flag_value=DEVICES,
+    metavar="[N[,N]]",
+    help="Collectives between N processes instead: gloo on the CPU, NCCL on CUDA devices. [default: 2, or all devices]",
+)
+@click.option("--operations", metavar="O[,O]", help="Of --collectives: all_reduce, all_gather, ... [default: all six]")
+@click.option("--sizes", metavar="S[,S]", help="Of --collectives: of the whole buffer. [default: 1KiB,4KiB,...,64MiB]")
 @click.option("--hardware", metavar="ID", help="With --suggest: a CPU. [default: local, else what is detected]")
 @json_option
 def measure_command(
@@ -70,18 +81,28 @@ def measure_command(
     out: str | None,
     force: bool,
     suggest: int | None,
+    collectives: str | None,
+    operations: str | None,
+    sizes: str | None,
     hardware: str | None,
     as_json: bool,
-    **sizes: str | None,
+    **of_model: str | None,
 ) -> None:
-    """Time torch on this machine: a suite of small programs, or MODEL as a whole with random weights.
+    """Time torch on this machine: a suite of small programs, collectives, or MODEL as a whole with random weights.
 
     MODEL is a catalog name, a config.json or its folder, timm:NAME, or torch:file.py:factory. Every point is on disk as
     soon as it is measured; the same command goes on where it was stopped.
     """
+    if collectives or operations or sizes:
+        other = {"MODEL": model, "--suite": suite, "--threads": threads, "--programs": pattern, "--runtime": runtime,
+                 "--suggest": suggest, "--hardware": hardware}  # fmt: skip
+        other |= {f"--{name.replace('_', '-')}": value for name, value in of_model.items()}
+        check_collectives(collectives, [name for name, value in other.items() if value])
+        run_collectives(collectives or "", device, operations, sizes, dtype, out, force=force, as_json=as_json)
+        return
     if suggest:
         options = {"--precision": dtype, "--threads": threads, "--runtime": runtime}
-        _suggest(suggest, model, hardware, device, suite, pattern, options, sizes, bool(out or force), as_json)
+        _suggest(suggest, model, hardware, device, suite, pattern, options, of_model, bool(out or force), as_json)
         return
     if hardware:
         raise InputError("--hardware goes with --suggest; what is measured is this machine: leave it out")
@@ -89,7 +110,7 @@ def measure_command(
     from perfmodel.measuring.run_files import open_runs
     from perfmodel.measuring.suite_runner import check_device, check_threads, check_torch, new_header
 
-    _check_options(model, suite, pattern, runtime, sizes)
+    _check_options(model, suite, pattern, runtime, of_model)
     counts = read_counts(threads, _MOST) if threads else (available_cores(),)
     dtypes = split_list(dtype or ("fp32" if model else "fp32,bf16"))
     check_torch()
@@ -99,7 +120,7 @@ def measure_command(
     path = out or f"runs-{device}-{what}.jsonl"
     header = new_header(device, what)
     if model or what in ("validation", "anchors"):
-        cases = _cases(model, what, dtypes, counts, split_list(runtime or "eager"), sizes)
+        cases = _cases(model, what, dtypes, counts, split_list(runtime or "eager"), of_model, device)
         total = sum(len(case.phases) for case in cases)
         from perfmodel.measuring.whole_models import measure_models
 
@@ -108,7 +129,7 @@ def measure_command(
     else:
         from perfmodel.measuring.suite_runner import PROTOCOLS, measure_suite, suite_tasks
 
-        tasks = suite_tasks(what, dtypes, counts, header["machine"]["llc_bytes"], pattern or "")
+        tasks = suite_tasks(what, dtypes, counts, header["machine"]["llc_bytes"], pattern or "", device)
         total = len(tasks)
         with resumable(path), open_runs(path, header) as runs, progress_bar() as progress:
             points = measure_suite(tasks, runs, PROTOCOLS[what], device=device, force=force, progress=progress)
@@ -161,6 +182,7 @@ def _cases(
     threads: Sequence[int],
     runtimes: Sequence[str],
     sizes: dict[str, str | None],
+    device: str = "cpu",
 ) -> list[Case]:
     """The whole models that are wanted, in all combinations."""
     from itertools import product
@@ -173,7 +195,9 @@ def _cases(
         return [
             case
             for runtime in runtimes
-            for case in validation_cases(precisions, threads, anchors_only=suite == "anchors", runtime=runtime)
+            for case in validation_cases(
+                precisions, threads, anchors_only=suite == "anchors", runtime=runtime, device=device
+            )
         ]
     batches, inputs, outputs, sides = (
         read_counts(value, _MOST) if (value := sizes[name]) else (1 if name == "batch" else 0,) for name in _OF_MODELS

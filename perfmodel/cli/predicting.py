@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: bool, **options: Any) -> None:
     """Predict latency, throughput and memory of every combination of the given lists.
 
-    With --engine, and --concurrency or --rate, predict a server with many users: TTFT, TPOT, throughput.
+    With --engine, and --concurrency or --rate, predict a server with many users: TTFT, TPOT, throughput. With
+    --slo-ttft or --slo-tpot instead, find the most users that keep them.
 
     MODEL is a catalog name (`perfmodel models list`), a Hugging Face config.json or its folder, the folder of a
     diffusers pipeline, a .gguf, .safetensors or .onnx file, a graph or model .yaml, timm:NAME, or
@@ -45,7 +46,8 @@ def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: b
     if asks_server(served):
         from perfmodel.cli.serving import print_served
 
-        print_served(options, served, as_json=as_json, as_csv=as_csv)
+        limits = {"max_batch": max_batch, "max_context": max_context}
+        print_served(options | limits, served, as_json=as_json, as_csv=as_csv)
         return
     grid = read_grid(options)
     answers = [answer(grid, cell, max_batch=max_batch, max_context=max_context) for cell in grid.combinations()]

@@ -1,4 +1,4 @@
-"""`perfmodel predict --engine` and `perfmodel engines`: servers with many users.
+"""`perfmodel predict --engine`: servers with many users.
 
 May import: everything below, inside the functions.
 """
@@ -7,27 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from perfmodel.cli.options import json_option, read_counts, specs_option, split_list
+from perfmodel.cli.options import read_counts, split_list
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
-    from perfmodel.cli.grid import Grid
+    from perfmodel.cli.grid import Combination, Grid
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.engines import EnginePolicy
     from perfmodel.serving.server_anchors import ServerAnchor
+    from perfmodel.serving.simulation_settings import Objective
 
-_UNUSED = {
-    "batch": ("1", "--batch is of static batches: a server's users are --concurrency or --rate"),
-    "runtime": (None, "--runtime is the engine's own under --engine"),
-    "image_size": (None, "--image-size has no meaning for a server of language models"),
-    "steps": (None, "--steps has no meaning for a server of language models"),
-    "threads": (None, "--threads is not known of servers"),
+Mistakes: TypeAlias = list[tuple[str, PerfmodelError]]  # with the option of each
+_UNUSED = {  # option of static batches -> (its default, why a server has none)
+    "batch": ("1", "is of static batches: a server's users are --concurrency or --rate"),
+    "runtime": (None, "is the engine's own under --engine"),
+    "image_size": (None, "has no meaning for a server of language models"),
+    "steps": (None, "has no meaning for a server of language models"),
+    "channels_last": (False, "has no meaning for a server of language models"),
+    "threads": (None, "is not known of servers"),
+    "max_batch": (False, "is of static batches: a server's answer tells how many requests run at once"),
+    "max_context": (False, "is of static batches: a server's answer tells how many requests run at once"),
 }
 LARGEST_RATE, LARGEST_COUNT = 1e6, 1 << 20
+MOST = {"draft_tokens": 64, "replicas": LARGEST_COUNT}
 
 
 def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_json: bool, as_csv: bool) -> None:
@@ -37,22 +43,26 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
         InputError: all mistakes at once. UnsupportedError: no combination can be answered.
     """
     from perfmodel.cli.grid import read_grid
-    from perfmodel.report.serving_document import served_csv, served_document
+    from perfmodel.report.serving_document import served_csv, served_document, served_notes
     from perfmodel.report.serving_table import print_served_answers
+    from perfmodel.serving.prediction import UNSTATED
 
-    mistakes = [text for name, (usual, text) in _UNUSED.items() if options.get(name) != usual]
-    loads = _read_loads(served, mistakes)
-    grid = read_grid({**options, "anchors": None})  # those of servers are of another kind
-    engines = _read_engines(served, grid.specs, mistakes)
-    drafts, replicas = (_count(served, name, least, mistakes) for name, least in (("draft_tokens", 0), ("replicas", 1)))
-    if mistakes:
-        raise InputError(mistakes[0] if len(mistakes) == 1 else "\n".join(f"- {text}" for text in mistakes))
-    version = served["engine_version"]
+    mistakes: Mistakes = [(name, InputError(text)) for name, (usual, text) in _UNUSED.items() if options[name] != usual]
+    objective = _read_objective(served, mistakes)
+    loads = [dict[str, float]()] if objective else _read_loads(served, mistakes)
+    engines = _read_engines(served["engine"] or "vllm", options["specs"], mistakes)
+    drafts, replicas = _counts(served, "draft_tokens", 0, mistakes), _counts(served, "replicas", 1, mistakes)
+    if len(replicas) > 1:
+        mistakes.append(("replicas", InputError("give one number")))
+    grid = read_grid({**options, "anchors": None}, mistakes)  # those of servers are of another kind
     anchors = _read_anchors(options, served, grid, engines) if options["anchors"] else ()
+    version = served["engine_version"] or UNSTATED
     answers = [
-        _answer(grid, cell, engine, load, drafts, replicas, version, anchors)
+        _answer(
+            grid, cell, engine, load, objective, drafts=count, replicas=replicas[0], version=version, anchors=anchors
+        )
         for cell in grid.combinations()
-        for engine, load in product(engines, loads)
+        for engine, load, count in product(engines, loads, drafts)
     ]
     if as_json:
         from perfmodel.report.documents import dump_json
@@ -60,6 +70,8 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
         click.echo(dump_json([served_document(each) for each in answers]))
     elif as_csv:
         click.echo(served_csv(answers), nl=False)
+        for note in served_notes(answers):
+            click.echo(f"Note: {note}", err=True)
     else:
         from perfmodel.report.console import open_console
 
@@ -72,44 +84,49 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
 
 def _answer(
     grid: Grid,
-    cell: Any,
+    cell: Combination,
     engine: EnginePolicy,
-    load: Mapping[str, Any],
-    drafts: int,
-    replicas: int,
-    version: Any,
-    anchors: Sequence[ServerAnchor],
+    load: Mapping[str, float],
+    objective: Objective | None,
+    **served: Any,
 ) -> ServedAnswer:
     from perfmodel.report.serving_document import ServedAnswer
-    from perfmodel.serving.prediction import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, UNSTATED, predict_serving
+    from perfmodel.serving.largest_load import LargestLoad, predict_largest_load
+    from perfmodel.serving.prediction import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, predict_serving
 
     sizes = {
         "input_tokens": cell.input_tokens or DEFAULT_INPUT_TOKENS,
         "output_tokens": cell.output_tokens or DEFAULT_OUTPUT_TOKENS,
     }
-    asked = {
+    asked: dict[str, Any] = {
         "model": cell.model.name,
         "hardware": cell.hardware.id,
         "engine": engine.id,
         "precision": cell.precision or cell.model.precision,
         "layout": cell.layout,
-        "replicas": replicas,
+        "replicas": served["replicas"],
+        "draft_tokens": served["drafts"],
         **sizes,
         **load,
     }
+    wanted: dict[str, Any] = {
+        "engine": engine, "precision": cell.precision, "layout": cell.layout, "cache_precision": grid.cache_precision,
+        "level": grid.level, "strict": grid.strict, "specs": grid.specs, **served, **sizes,
+    }  # fmt: skip
+    largest: LargestLoad | None = None
     try:
-        found = predict_serving(
-            cell.model, cell.hardware, engine=engine, precision=cell.precision, layout=cell.layout, drafts=drafts,
-            cache_precision=grid.cache_precision, replicas=replicas, version=version or UNSTATED, level=grid.level,
-            anchors=anchors, specs=grid.specs, **sizes, **load,
-        )  # fmt: skip
+        if objective:
+            largest, found = predict_largest_load(cell.model, cell.hardware, objective, **wanted)
+            asked["concurrency"] = float(largest.users)
+        else:
+            found = predict_serving(cell.model, cell.hardware, **(wanted | dict(load)))
     except PerfmodelError as error:
         return ServedAnswer(asked=asked, prediction=None, error=str(error))
-    return ServedAnswer(asked=asked, prediction=found)
+    return ServedAnswer(asked=asked, prediction=found, largest=largest)
 
 
 def _read_anchors(
-    options: Mapping[str, Any], served: Mapping[str, Any], grid: Grid, engines: Sequence[EnginePolicy]
+    options: Mapping[str, Any], served: Mapping[str, str | None], grid: Grid, engines: Sequence[EnginePolicy]
 ) -> tuple[ServerAnchor, ...]:
     """The runs of --anchors; of a report, which names no chip, taken to be of the one deployment that is asked for.
 
@@ -144,19 +161,44 @@ def _read_anchors(
         raise InputError(f"--anchors: {error}") from None
 
 
-def _read_loads(served: Mapping[str, Any], mistakes: list[str]) -> list[dict[str, float]]:
+def _read_objective(served: Mapping[str, str | None], mistakes: Mistakes) -> Objective | None:
+    """The limits whose largest load is asked for; none where a load is given."""
+    from perfmodel.serving.simulation_settings import Objective
+    from perfmodel.units import parse_quantity
+
+    asked = {name: text for name in ("slo_ttft", "slo_tpot") if (text := served[name]) is not None}
+    if not asked:
+        return None
+    limits: dict[str, float] = {}
+    for name, text in asked.items():
+        try:
+            limits[name] = parse_quantity(text, "seconds")
+        except PerfmodelError as error:
+            mistakes.append((name, error))
+            continue
+        if not 0 < limits[name] < float("inf"):
+            mistakes.append((name, InputError(f"'{text}' is no time above 0, like '50 ms'")))
+    for name in ("concurrency", "rate"):
+        if served[name] is not None:
+            mistakes.append((name, InputError("is a load, and --slo-ttft and --slo-tpot ask for the largest one")))
+    return Objective(ttft_seconds=limits.get("slo_ttft"), tpot_seconds=limits.get("slo_tpot"))
+
+
+def _read_loads(served: Mapping[str, str | None], mistakes: Mistakes) -> list[dict[str, float]]:
     """Every concurrency or rate, as the keyword it is given by."""
-    users, rates = served["concurrency"], served["rate"]
-    if (users is None) == (rates is None):
-        mistakes.append("a server needs either --concurrency (requests in flight) or --rate (requests per second)")
-        return []
-    try:
-        if users is not None:
-            return [{"concurrency": float(count)} for count in read_counts(users, LARGEST_COUNT)]
-        return [{"rate": value} for value in _rates(rates)]
-    except InputError as error:
-        mistakes.append(f"--{'rate' if users is None else 'concurrency'}: {error}")
-        return []
+    given = {name: served[name] for name in ("concurrency", "rate") if served[name] is not None}
+    if len(given) != 1:
+        others = "--rate (requests per second), or limits whose largest load is asked for (--slo-ttft, --slo-tpot)"
+        what = "give only one of --concurrency and --rate" if given else f"give it, or {others}"
+        mistakes.append(("concurrency", InputError(f"requests in flight: {what}")))
+    found: list[dict[str, float]] = []
+    for name, text in given.items():
+        try:
+            values = read_counts(text or "", LARGEST_COUNT) if name == "concurrency" else _rates(text or "")
+            found += [{name: float(value)} for value in dict.fromkeys(values)]
+        except InputError as error:
+            mistakes.append((name, error))
+    return found
 
 
 def _rates(text: str) -> Iterator[float]:
@@ -170,42 +212,38 @@ def _rates(text: str) -> Iterator[float]:
         yield value
 
 
-def _read_engines(served: Mapping[str, Any], specs: str | None, mistakes: list[str]) -> list[EnginePolicy]:
+def _read_engines(names: str, specs: str | None, mistakes: Mistakes) -> list[EnginePolicy]:
     from perfmodel.serving.engines import load_engine
 
+    found: list[EnginePolicy] = []
     try:
-        return [load_engine(name, specs=specs) for name in split_list(served["engine"] or "vllm")]
-    except PerfmodelError as error:
-        mistakes.append(f"--engine: {error}")
-        return []
+        listed = split_list(names)
+    except InputError as error:
+        mistakes.append(("engine", error))
+        return found
+    for name in listed:
+        try:
+            engine = load_engine(name, specs=specs)
+        except PerfmodelError as error:
+            mistakes.append(("engine", error))
+            continue
+        if engine not in found:
+            found.append(engine)
+    return found
 
 
-def _count(served: Mapping[str, Any], name: str, least: int, mistakes: list[str]) -> int:
-    text = served[name]
+def _counts(served: Mapping[str, str | None], name: str, least: int, mistakes: Mistakes) -> list[int]:
+    """Whole numbers of an option, or the least where it was not given."""
+    text, most = served[name], MOST[name]
     if text is None:
-        return least
-    if not text.isdecimal() or not least <= int(text) <= LARGEST_COUNT:
-        mistakes.append(f"--{name.replace('_', '-')}: '{text}' is not one whole number of at least {least}")
-        return least
-    return int(text)
-
-
-@click.group("engines")
-def engines_command() -> None:
-    """Serving engines that perfmodel knows."""
-
-
-@engines_command.command("list")
-@specs_option
-@json_option
-def list_command(specs: str | None, as_json: bool) -> None:
-    """All engines: how they batch, and what was fitted for them."""
-    from perfmodel.report.console import open_console
-    from perfmodel.report.serving_table import engine_documents, print_engines
-
-    if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(engine_documents(specs)))
-        return
-    print_engines(open_console(), engine_documents(specs))
+        return [least]
+    found = []
+    for item in text.split(","):
+        item = item.strip()
+        if item.isascii() and item.isdecimal() and len(item) < 10 and least <= int(item) <= most:
+            found.append(int(item))
+        else:
+            mistakes.append(
+                (name, InputError(f"'{item}' is not a whole number of at least {least} and at most {most}"))
+            )
+    return list(dict.fromkeys(found))

@@ -47,6 +47,7 @@ def simulate_command(as_json: bool, plot: str | None, **options: Any) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from perfmodel.report.plots import check_plot_path
     from perfmodel.report.simulation_document import simulation_document
+    from perfmodel.serving.standing import simulated_widths
 
     if plot:
         check_plot_path(plot)
@@ -55,6 +56,7 @@ def simulate_command(as_json: bool, plot: str | None, **options: Any) -> None:
     deployed = _deploy(options)
     result = _simulate(deployed, workload, options, quantities)
     subject = _subject(deployed, options)
+    widths = simulated_widths(deployed.engine.id, specs=options["specs"])
     if plot:
         from perfmodel.report.simulation_plot import save_simulation
 
@@ -62,12 +64,12 @@ def simulate_command(as_json: bool, plot: str | None, **options: Any) -> None:
     if as_json:
         from perfmodel.report.documents import dump_json
 
-        click.echo(dump_json(simulation_document(result, subject)))
+        click.echo(dump_json(simulation_document(result, subject, widths)))
         return
     from perfmodel.report.console import open_console
     from perfmodel.report.simulation_table import print_simulation
 
-    print_simulation(open_console(), result, subject)
+    print_simulation(open_console(), result, subject, widths)
     if plot:
         click.echo(f"\nPlot: {plot}")
 

@@ -18,6 +18,8 @@ from perfmodel.types import OpCost
 
 COLLECTIVE = "collective"
 ACROSS_NODES = "network"  # the fabric of a collective that leaves its node
+HOST = "host"  # of one between processes of a CPU, over its memory
+HOST_LIBRARY = "gloo"  # which runs there
 PASSES = {"all_reduce": 2, "all_gather": 1, "reduce_scatter": 1, "all_to_all": 1}
 WHOLE = ("broadcast", "reduce", "send_recv")
 OPERATIONS = (*PASSES, *WHOLE)
@@ -31,6 +33,7 @@ def collective_sizes(operands: Operands) -> Arguments:
         raise operands.wrong(f"operation must be one of {', '.join(OPERATIONS)}, is {operation!r}")
     if devices == 0:
         raise operands.wrong("needs the attribute 'devices'")
+    library = str(operands.attribute("library", "nccl"))
     gathered = elements(x) * devices if operation == "all_gather" else elements(x)
     kept = elements(y) * devices if operation == "reduce_scatter" else elements(y)
     operands.expect(gathered, kept, f"elements before and after {operation} over {devices} devices")
@@ -39,8 +42,8 @@ def collective_sizes(operands: Operands) -> Arguments:
         "devices": devices,
         "devices_per_node": operands.attribute("devices_per_node", devices),
         "operation": operation,
-        "library": str(operands.attribute("library", "nccl")),
-        "fabric": str(operands.attribute("fabric", "")),
+        "library": library,
+        "fabric": str(operands.attribute("fabric", HOST if library == HOST_LIBRARY else "")),
     }
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from perfmodel.catalog import Specs
 from perfmodel.errors import InputError, ModelError
 from perfmodel.graphs.model_spec import list_models, model_spec, read_model_spec
 from perfmodel.graphs.weight_files import is_weight_file, read_weight_file
@@ -23,7 +22,7 @@ Logits: TypeAlias = Literal["last", "all"]
 _GRAPH_KEYS = {"ops", "phases"}
 
 
-def load_model(source: str, *, specs: Specs = None, image_size: int = 0, logits: Logits = "last") -> Model:
+def load_model(source: str, *, specs: str | None = None, image_size: int = 0, logits: Logits = "last") -> Model:
     """Load a model from wherever it is described.
 
     Args:
@@ -45,7 +44,7 @@ def load_model(source: str, *, specs: Specs = None, image_size: int = 0, logits:
     return model
 
 
-def _load(source: str, specs: Specs, image_size: int, logits: Logits) -> Model:
+def _load(source: str, specs: str | None, image_size: int, logits: Logits) -> Model:
     if source.startswith("torch:"):
         from perfmodel.graphs.torch_module import load_factory
 

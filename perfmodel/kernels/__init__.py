@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE
+from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE, HOST
 from perfmodel.kernels.attention import time_attention
 from perfmodel.kernels.collective import time_collective
 from perfmodel.kernels.convolution import WINOGRAD_SHORTCUT, time_convolution, winograd_applies, works_with_winograd
 from perfmodel.kernels.device import RUNTIMES, Device, Rate, contraction_rate, fitted_device, resolve_runtime
 from perfmodel.kernels.experts import time_experts
 from perfmodel.kernels.gemm import time_gemm
+from perfmodel.kernels.host_collective import time_host_collective
 from perfmodel.kernels.links import link_bound_seconds
 from perfmodel.kernels.memory_bound import time_memory_bound
 from perfmodel.kernels.recurrent import time_recurrent
@@ -82,7 +83,8 @@ def time_group(
     """
     device = device.in_scope(scope_of(kinds[0], flags, rate))
     if kinds[0] == COLLECTIVE:
-        return time_collective(sizes, flags, cost, device)
+        timed = time_host_collective if flags.get("fabric") == HOST else time_collective
+        return timed(sizes, flags, cost, device)
     if kinds[0] in _SCANS:
         return time_state_space(kinds[0], sizes, cost, device, rate)
     if rate is None:
@@ -114,7 +116,9 @@ def bound_seconds(
     """
     bound = np.asarray(cost.bytes, dtype=float) / hardware.memory_bandwidth_bytes_per_second * (1 - sum(cached))
     if kind == COLLECTIVE:
-        return np.maximum(bound, link_bound_seconds(hardware, sizes, str(flags["operation"]), cost))
+        return np.maximum(
+            bound, link_bound_seconds(hardware, sizes, str(flags["operation"]), cost, str(flags.get("fabric", "")))
+        )
     if rate is None:
         return bound
     flops = np.asarray(cost.matrix_flops, dtype=float)

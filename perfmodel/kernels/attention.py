@@ -28,7 +28,7 @@ from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
-from perfmodel.precisions import element_bytes
+from perfmodel.precisions import element_bytes, quantized_format
 from perfmodel.types import OpCost
 
 _SOURCE = "attention operator tables of A100, H100, B200, L40S, fitted together"
@@ -93,7 +93,7 @@ def time_attention(
     pairs = maximum(visible_pairs(s, t, window, causal=causal, windowed=windowed), 0.0)
     rows = s * h / k
     padding = np.ceil(rows / MINIMUM_ROWS) * MINIMUM_ROWS / rows
-    is_narrow = element_bytes(rate.dtype) < 2
+    is_narrow = element_bytes(quantized_format(rate.dtype)) < 2
     sustained = sustained_rate(device, rate, device[COMPUTE_EFFICIENCY], narrow.value if is_narrow else 1.0)
     cores, hertz = busy_cores(device)
     edge = half = s * (short.value / 2)

@@ -1,4 +1,4 @@
-"""Kernel time of a collective, by NCCL and by the frameworks' own all-reduce.
+"""Kernel time of a collective between devices, by NCCL and by the frameworks' own all-reduce.
 
     NCCL     t = t0 + steps·t1 + t2·S/(S + S0) + (traffic + own·S/n) / (links·e)
     direct   t = min( t0' + (n − 1)·S/(links·e'),  NCCL )

@@ -29,7 +29,7 @@ from perfmodel.kernels.gemm import time_gemm
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime
 from perfmodel.kernels.tiles import tile_model, with_tiles
-from perfmodel.precisions import element_bytes
+from perfmodel.precisions import element_bytes, quantized_format
 from perfmodel.types import Hardware, OpCost
 
 _SOURCE = "NeuSight fp32 convolutions, 3x3, cuDNN in benchmark mode"
@@ -109,7 +109,7 @@ def _transformed(
     """Kernels that transform, before and after a batched GEMM."""
     products = winograd_products(sizes, TRANSFORMED_SIDE)
     g, m, n, k = (products[name] for name in "gmnk")
-    moved = g * (m * k + m * n + k * n) * element_bytes(rate.dtype)
+    moved = g * (m * k + m * n + k * n) * element_bytes(quantized_format(rate.dtype))
     efficiency, share = device[PRODUCT_EFFICIENCY], device[TRANSFORM_EFFICIENCY]
     tiles = with_tiles(tile_model(device, rate, {}), PRODUCT_TILES, RESIDENT_TILES)
     gemm = time_gemm("matmul", products, flags, OpCost(read_bytes=moved), device, _scaled(rate, efficiency), tiles)

@@ -53,6 +53,11 @@ class Device:
         return found
 
     @cached_property
+    def fitted_scopes(self) -> frozenset[str]:
+        """The scopes of which there are coefficients of their own."""
+        return frozenset(name.partition(":")[0] for name in self.overrides if ":" in name)
+
+    @cached_property
     def _scopes(self) -> dict[str, Device]:
         return {}
 

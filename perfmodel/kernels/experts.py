@@ -17,17 +17,17 @@ device left out did not fall: whole waves of tiles over the cores, a choice amon
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from perfmodel.coefficients import Coefficient, prior
+from perfmodel.coefficients import prior
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
-from perfmodel.precisions import element_bytes, find_format, quantized_format
+from perfmodel.kernels.unpacking import unpacking_rate
+from perfmodel.precisions import element_bytes, quantized_format
 from perfmodel.types import OpCost
 
 _SOURCE = "MoE operator tables of A100, H100, B200, L40S"
@@ -78,10 +78,7 @@ def time_experts(
     memory, launch, passes = device[MEMORY_EFFICIENCY], device[LAUNCH_SECONDS], device[TOKEN_PASSES]
     tile, fill = device[TILE_ROWS], device[FILL_BYTES]
     narrow = device[NARROW_EFFICIENCY] if rate.dtype in _NARROW else None
-    cap = _unpacking_cap(device, rate, str(flags.get("weight", "")))
-    if cap:
-        cores_hertz = device.hardware.cores * device.hardware.clock_hertz
-        rate = replace(rate, flops_per_second=cap.value * cores_hertz)
+    rate, cap = unpacking_rate(device, rate, str(flags.get("weight", "")), UNPACKING_RATE)
     sustained = sustained_rate(device, rate, device[COMPUTE_EFFICIENCY], narrow.value if narrow else 1.0)
     e, t, d, u, f = (np.asarray(sizes[name], dtype=float) for name in ("e", "t", "d", "u", "f"))
     pairs = np.asarray(cost.matrix_flops, dtype=float) / (2 * d * (u + f))
@@ -112,19 +109,6 @@ def time_experts(
             (device[FORM], compute_seconds + streaming_seconds),
         ),
     )
-
-
-def _unpacking_cap(device: Device, rate: Rate, weight: str) -> Coefficient | None:
-    """What caps the rate for 4-bit weights and 16-bit activations, which no matrix unit multiplies as they are.
-
-    Kernels unpack such weights in registers, so that they use the older instructions that read registers: 2048 FLOPs a
-    clock and SM on A100, and no more on the GPUs after it, whose peaks are those of instructions on shared memory.
-    """
-    hardware = device.hardware
-    if hardware.vendor != "NVIDIA" or rate.dtype not in ("bf16", "fp16") or not weight or find_format(weight).bits >= 8:
-        return None
-    cap = device[UNPACKING_RATE]
-    return cap if 0 < cap.value * hardware.cores * hardware.clock_hertz < rate.flops_per_second else None
 
 
 def padded_rows(pairs: Array, active: Array, tile_rows: float) -> tuple[Array, Array]:

@@ -27,6 +27,7 @@ from perfmodel.kernels.residency import memory_seconds
 from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
 from perfmodel.kernels.sustained import sustained_rate
 from perfmodel.kernels.tiles import TileModel, full_width, tile_model
+from perfmodel.kernels.unpacking import unpacking_rate
 from perfmodel.types import Hardware, OpCost
 
 _TABLES = "GEMM operator tables of A100, H100, B200, L40S"
@@ -54,6 +55,10 @@ NARROW_EFFICIENCY = prior(
 )  # fmt: skip
 FP4_EFFICIENCY = prior(
     "gemm.fp4_efficiency", 0.6, 0.4, meaning="4-bit issue efficiency over the 16-bit one", source=_TABLES,
+)  # fmt: skip
+UNPACKING_RATE = prior(
+    "gemm.unpacking_flops_per_core_cycle", 2048.0, 0.35, meaning="matrix FLOPs on weights unpacked in registers",
+    source="operator tables of experts with 4-bit weights on H100 and B200; no dense ones were measured",
 )  # fmt: skip
 MEMORY_EFFICIENCY = prior(
     "gemm.memory_efficiency", 0.80, 0.08, meaning="achievable share of memory bandwidth", source=_TABLES,
@@ -103,6 +108,7 @@ def time_gemm(
     memory, split = device[MEMORY_EFFICIENCY], device[SPLIT_SECONDS]
     tiles = own_tiles or tile_model(device, rate, flags)
     efficiency, narrow = compute_efficiency(device, rate)
+    rate, cap = unpacking_rate(device, rate, str(flags.get("weight", "")), UNPACKING_RATE)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
     chip = _Chip(
         flops_per_second=sustained.flops_per_second,
@@ -129,6 +135,7 @@ def time_gemm(
         (
             *sustained.sensitivities(compute_part),
             *(((narrow, compute_part * (1 - sustained.cap_share)),) if narrow else ()),
+            *(((cap, compute_part * (1 - sustained.cap_share)),) if cap else ()),
             (memory, memory_part + np.maximum(overhead - split.value * device.launch_scale, 0.0)),
             (split, np.minimum(overhead, split.value * device.launch_scale)),  # partial sums go to memory too
             (launch, launches),

@@ -3,6 +3,7 @@
     direct links       link bandwidth                                      up to `domain_size` devices
     through the host   PCIe bandwidth                                      what no direct link joins
     across nodes       min(devices of a node · network bandwidth, the rate inside)
+    a host's memory    between processes of a CPU, which share its bandwidth: what is sent is read and written there
 
 All rates are peaks, one direction, of one device; a node's network cards are shared by its devices, each of which
 carries its part of the ring. A domain that spans nodes (a rack of NVLink, a TPU slice) counts as one node.
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.costs.collective import HOST
 from perfmodel.errors import UnsupportedError
 from perfmodel.kernels.roofline import Array
 from perfmodel.types import Hardware, OpCost
@@ -66,12 +68,20 @@ def links_between(hardware: Hardware, devices: Array, devices_per_node: Array) -
     return Links(rate, rate_inside, inside, nodes, direct)
 
 
-def link_bound_seconds(hardware: Hardware, sizes: Mapping[str, Any], operation: str, cost: OpCost) -> Array:
+def link_bound_seconds(
+    hardware: Hardware, sizes: Mapping[str, Any], operation: str, cost: OpCost, fabric: str = ""
+) -> Array:
     """The least time of collectives: what a device must send at the peak rate of its links.
+
+    Args:
+        fabric: `HOST` for processes of a CPU; all of them but one at least send as much as the cost says.
 
     Switches that reduce on the way (NVLink SHARP, in NVSwitch) save an all-reduce one of its two passes.
     """
     devices, per_node = (np.asarray(sizes[name], dtype=float) for name in ("devices", "devices_per_node"))
+    if fabric == HOST:
+        moved = 2 * (devices - 1) * np.asarray(cost.link_bytes, dtype=float)
+        return np.asarray(moved / hardware.memory_bandwidth_bytes_per_second)
     links = links_between(hardware, devices, per_node)
     reduced = operation == "all_reduce" and "NVSwitch" in hardware.link_name
     sent = np.asarray(cost.link_bytes, dtype=float) * (0.5 if reduced else 1.0)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Any
 
 from perfmodel.catalog import match_hardware
-from perfmodel.errors import UnsupportedError
+from perfmodel.errors import InputError, UnsupportedError
 from perfmodel.hardware_profile import DTYPES, UNITS, default_fallbacks
 from perfmodel.machine.gpu_rates import FAMILIES, SOURCE, multiprocessor_rates
 from perfmodel.machine.linux_files import ROOT, read_word
@@ -23,6 +23,8 @@ from perfmodel.machine.profile_files import as_read
 from perfmodel.types import Figure, Hardware
 
 KINDS = ("cuda", "rocm", "mps")
+_FIELD = "gpu_"  # in front of an accelerator's fields in the first line of a file of runs
+_OF_PROCESS = ("name", "index", "driver")  # fields that are kept otherwise, or change while the GPU stays what it is
 _SEEN = "detected: torch"
 
 
@@ -183,6 +185,41 @@ def from_properties(properties: Any, kind: str, index: int, toolkit: str) -> Acc
         driver=_driver() if kind == "cuda" else "",
         toolkit=toolkit,
     )
+
+
+def accelerator_fields(accelerator: Accelerator) -> dict[str, Any]:
+    """What is known of a GPU, as the first line of a file of runs has it: its name as `gpu`, `gpu_memory_bytes`, ..."""
+    told = {
+        field.name: getattr(accelerator, field.name) for field in fields(Accelerator) if field.name not in _OF_PROCESS
+    }
+    return {"gpu": accelerator.name, **{f"{_FIELD}{name}": value for name, value in told.items() if value}}
+
+
+def accelerator_of(machine: Mapping[str, Any]) -> Accelerator:
+    """The GPU that runs were measured on.
+
+    Args:
+        machine: of the first line of their file; fields that it lacks are not known.
+
+    Raises:
+        InputError: it names no GPU, or fields are of another type.
+    """
+    name = machine.get("gpu")
+    if not name or not isinstance(name, str):
+        raise InputError("the first line of the file of runs names no GPU; measure anew")
+    told: dict[str, Any] = {"kind": "cuda", "name": name}
+    wrong = []
+    for field in fields(Accelerator):
+        key = f"{_FIELD}{field.name}"
+        if field.name in _OF_PROCESS or key not in machine:
+            continue
+        value = machine[key]
+        if isinstance(value, bool) or not isinstance(value, str if field.type == "str" else int | float):
+            wrong.append(f"{key} is {value!r}")
+        told[field.name] = value
+    if wrong:
+        raise InputError(f"the first line of the file of runs is damaged: {', '.join(wrong)}")
+    return Accelerator(**told)
 
 
 def _gfx(properties: Any) -> str:

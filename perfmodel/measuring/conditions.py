@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from perfmodel.machine.accelerators import accelerator_fields, require_device
 from perfmodel.machine.detection import Machine, detect_machine, machine_id
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -38,11 +39,12 @@ def versions() -> dict[str, str]:
 
 
 def gpu() -> dict[str, Any]:
-    """The CUDA device that is timed."""
+    """The CUDA device that is timed: its name, its last cache, and what a profile can be made from."""
     import torch
 
-    properties = torch.cuda.get_device_properties(0)
-    return {"gpu": properties.name, "gpu_memory_bytes": properties.total_memory, "llc_bytes": properties.L2_cache_size}
+    found = require_device("rocm" if torch.version.hip else "cuda")
+    caches = torch.cuda.get_device_properties(found.index).L2_cache_size
+    return {**accelerator_fields(found), "llc_bytes": caches}
 
 
 def available_cores() -> int:
@@ -63,6 +65,14 @@ def free_memory_bytes() -> int:
     except OSError:
         return 0
     return int(found[1]) * 1024 if found else 0
+
+
+def free_gpu_bytes() -> int:
+    """What can still be allocated on the CUDA device, with what torch keeps for itself given back first."""
+    import torch
+
+    torch.cuda.empty_cache()
+    return int(torch.cuda.mem_get_info()[0])
 
 
 @lru_cache(1)

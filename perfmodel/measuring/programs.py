@@ -5,6 +5,9 @@
     block        blocks of networks, two to six in a row
     deep         a dozen to fifty blocks, with the footprint of a model
 
+On a GPU ops so small last as long as their start, so that there is a suite of its own: chains of small ops, the blocks
+and deep programs, and all kinds of programs in sizes that keep a GPU busy (programs_large.py).
+
 Ops by themselves run up to twice as fast as inside a model (caches, allocator, branch predictors are theirs alone);
 blocks and deep programs carry what the difference is. No block has the shape of a well-known model: those are for
 checking. May import: errors; the other files of this folder when a function is called. To add a program: a line in a
@@ -26,6 +29,7 @@ Make: TypeAlias = Callable[[Any], Made]
 
 SUITES = ("quick", "full")
 DTYPES = ("fp32", "bf16", "fp16", "int8")
+GPU_DTYPES = ("fp32", "tf32", "fp16", "bf16")
 _MIB = 1 << 20
 
 
@@ -71,14 +75,17 @@ class Footprints:
         return max(2, min(400, -(-wanted // weight_bytes)))
 
 
-def suite_programs(suite: str, dtype: str, llc_bytes: int, pattern: str = "") -> tuple[TimedProgram, ...]:
+def suite_programs(
+    suite: str, dtype: str, llc_bytes: int, pattern: str = "", device: str = "cpu"
+) -> tuple[TimedProgram, ...]:
     """The programs of a suite for a dtype, in the order in which they are timed.
 
     Args:
         suite: quick, or full with more sizes of each.
-        dtype: fp32, bf16, fp16 or int8 (linear layers and networks of them only).
+        dtype: fp32, bf16, fp16 or int8 (linear layers and networks of them only); on a GPU fp32, tf32, fp16 or bf16.
         llc_bytes: size of the last-level cache.
         pattern: a regular expression that the group and name ("single linear ...") must hold; all by default.
+        device: cpu or cuda.
 
     Raises:
         UnknownNameError: no such suite. UnsupportedError: no programs for the dtype. InputError: the pattern is none,
@@ -86,10 +93,12 @@ def suite_programs(suite: str, dtype: str, llc_bytes: int, pattern: str = "") ->
     """
     if suite not in SUITES:
         raise UnknownNameError("suite", suite, SUITES, f"Suites: {', '.join(SUITES)}")
-    if dtype not in DTYPES:
-        raise UnsupportedError(f"there are no programs for '{dtype}'; the suite has {', '.join(DTYPES)}")
+    known = GPU_DTYPES if device == "cuda" else DTYPES
+    if dtype not in known:
+        raise UnsupportedError(f"there are no programs for '{dtype}'; the suite has {', '.join(known)} on {device}")
     wanted = _compile(pattern)
-    programs = _all_programs(suite == "full", dtype, Footprints(llc_bytes))
+    full, footprints = suite == "full", Footprints(llc_bytes)
+    programs = _gpu_programs(full, footprints) if device == "cuda" else _all_programs(full, dtype, footprints)
     if not wanted:
         return programs
     chosen = tuple(program for program in programs if wanted.search(f"{program.group} {program.name}"))
@@ -105,7 +114,7 @@ def torch_dtype(dtype: str) -> Any:
     """The torch dtype of a program's tensors; int8 programs are made in fp32 and quantised then."""
     import torch
 
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.float32}[dtype]
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(dtype, torch.float32)
 
 
 def _compile(pattern: str) -> re.Pattern[str] | None:
@@ -129,6 +138,13 @@ def _all_programs(full: bool, dtype: str, footprints: Footprints) -> tuple[Timed
         return _distinct(programs_int8.programs(full, footprints))
     parts: Sequence[Any] = (programs_products, programs_images, programs_streams, programs_interleaved, programs_blocks)
     return _distinct([program for part in parts for program in part.programs(full, footprints)])
+
+
+def _gpu_programs(full: bool, footprints: Footprints) -> tuple[TimedProgram, ...]:
+    from perfmodel.measuring import programs_blocks, programs_large, programs_streams
+
+    blocks, large = programs_blocks.programs(full, footprints), programs_large.programs(full, footprints)
+    return _distinct([*programs_streams.chains("cuda"), *blocks, *large])
 
 
 def _distinct(programs: Sequence[TimedProgram]) -> tuple[TimedProgram, ...]:

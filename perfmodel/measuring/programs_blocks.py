@@ -80,29 +80,29 @@ ENCODER_DEEP_FULL = ((1, 110, 448, 7, 1792, 16),)
 def programs(full: bool, footprints: Footprints) -> list[TimedProgram]:
     """All of this file."""
     return [
-        *(_tokens("mlp", Mlp, row) for row in MLP + MLP_FULL * full),
-        *(_tokens("mlp k by n", partial(Mlp, layer=Conv1D), row) for row in TRANSPOSED_MLP),
-        *(_tokens("gated mlp", GatedMlp, row) for row in GATED_MLP),
-        *(_tokens("wrapped mlp", WrappedMlp, row) for row in WRAPPED_MLP),
-        *(_tokens("attention", SelfAttention, row) for row in ATTENTION + ATTENTION_FULL * full),
-        *(_encoder(*row) for row in ENCODER),
-        *(_windows(*row) for row in WINDOWS),
-        *(_decode(*row) for row in DECODE + DECODE_FULL * full),
-        *(_grouped_decode(*row) for row in GROUPED_DECODE),
-        *(_image("basic residual", *row) for row in BASIC),
-        *(_image("bottleneck", *row) for row in BOTTLENECK + BOTTLENECK_FULL * full),
-        *(_image("grouped bottleneck", *row, group_width=16) for row in GROUPED),
-        *(_inverted(*row) for row in INVERTED + INVERTED_FULL * full),
-        *(_mixer(*row) for row in MIXER),
-        *(_tokens("mlp", Mlp, row, "deep") for row in MLP_DEEP),
-        *(_tokens("wrapped mlp", WrappedMlp, row, "deep") for row in WRAPPED_MLP_DEEP),
-        *(_tokens("attention", SelfAttention, row, "deep") for row in ATTENTION_DEEP),
-        *(_windows(*row, group="deep") for row in WINDOWS_DEEP),
-        *(_decode(*row, group="deep") for row in DECODE_DEEP),
-        *(_image("basic residual", *row, group="deep") for row in BASIC_DEEP),
-        *(_image("bottleneck", *row, group="deep") for row in BOTTLENECK_DEEP),
-        *(_inverted(*row, group="deep") for row in INVERTED_DEEP),
-        *(_encoder(*row, group="deep") for row in ENCODER_DEEP_FULL * full),
+        *(token_blocks("mlp", Mlp, row) for row in MLP + MLP_FULL * full),
+        *(token_blocks("mlp k by n", partial(Mlp, layer=Conv1D), row) for row in TRANSPOSED_MLP),
+        *(token_blocks("gated mlp", GatedMlp, row) for row in GATED_MLP),
+        *(token_blocks("wrapped mlp", WrappedMlp, row) for row in WRAPPED_MLP),
+        *(token_blocks("attention", SelfAttention, row) for row in ATTENTION + ATTENTION_FULL * full),
+        *(encoder_blocks(*row) for row in ENCODER),
+        *(window_blocks(*row) for row in WINDOWS),
+        *(decode_blocks(*row) for row in DECODE + DECODE_FULL * full),
+        *(grouped_decode_blocks(*row) for row in GROUPED_DECODE),
+        *(image_blocks("basic residual", *row) for row in BASIC),
+        *(image_blocks("bottleneck", *row) for row in BOTTLENECK + BOTTLENECK_FULL * full),
+        *(image_blocks("grouped bottleneck", *row, group_width=16) for row in GROUPED),
+        *(inverted_blocks(*row) for row in INVERTED + INVERTED_FULL * full),
+        *(mixer_blocks(*row) for row in MIXER),
+        *(token_blocks("mlp", Mlp, row, "deep") for row in MLP_DEEP),
+        *(token_blocks("wrapped mlp", WrappedMlp, row, "deep") for row in WRAPPED_MLP_DEEP),
+        *(token_blocks("attention", SelfAttention, row, "deep") for row in ATTENTION_DEEP),
+        *(window_blocks(*row, group="deep") for row in WINDOWS_DEEP),
+        *(decode_blocks(*row, group="deep") for row in DECODE_DEEP),
+        *(image_blocks("basic residual", *row, group="deep") for row in BASIC_DEEP),
+        *(image_blocks("bottleneck", *row, group="deep") for row in BOTTLENECK_DEEP),
+        *(inverted_blocks(*row, group="deep") for row in INVERTED_DEEP),
+        *(encoder_blocks(*row, group="deep") for row in ENCODER_DEEP_FULL * full),
     ]
 
 
@@ -119,32 +119,36 @@ def stacked(
     return TimedProgram(f"{blocks} {name}", group, make)
 
 
-def _tokens(kind: str, block: Callable[..., nn.Module], row: tuple[int, ...], group: Group = "block") -> TimedProgram:
+def token_blocks(
+    kind: str, block: Callable[..., nn.Module], row: tuple[int, ...], group: Group = "block"
+) -> TimedProgram:
     batch, tokens, width, inner, blocks = row
     name = f"{kind} {batch}x{tokens}x{width} {inner}"
     return stacked(name, group, partial(block, width, inner), blocks, (batch, tokens, width))
 
 
-def _encoder(
+def encoder_blocks(
     batch: int, tokens: int, width: int, heads: int, hidden: int, blocks: int, group: Group = "block"
 ) -> TimedProgram:
     name = f"encoder layer {batch}x{tokens}x{width} heads {heads} {hidden}"
     return stacked(name, group, partial(EncoderLayer, width, heads, hidden), blocks, (batch, tokens, width))
 
 
-def _windows(windows: int, tokens: int, width: int, heads: int, blocks: int, group: Group = "block") -> TimedProgram:
+def window_blocks(
+    windows: int, tokens: int, width: int, heads: int, blocks: int, group: Group = "block"
+) -> TimedProgram:
     build = partial(WindowAttention, width, heads, tokens)
     name = f"window attention {windows}x{tokens}x{width} heads {heads}"
     return stacked(name, group, build, blocks, (windows, tokens, width))
 
 
-def _decode(batch: int, width: int, heads: int, cached: int, blocks: int, group: Group = "block") -> TimedProgram:
+def decode_blocks(batch: int, width: int, heads: int, cached: int, blocks: int, group: Group = "block") -> TimedProgram:
     caches = (batch, heads, cached, width // heads)
     name = f"decode step {batch}x{width} heads {heads} cached {cached}"
     return stacked(name, group, partial(DecodeStep, width, heads), blocks, (batch, 1, width), caches)
 
 
-def _grouped_decode(
+def grouped_decode_blocks(
     batch: int, width: int, heads: int, kv_heads: int, hidden: int, cached: int, blocks: int
 ) -> TimedProgram:
     build = partial(GroupedDecodeStep, width, heads, kv_heads, hidden)
@@ -153,7 +157,7 @@ def _grouped_decode(
     return stacked(name, "block", build, blocks, (batch, 1, width), caches)
 
 
-def _image(
+def image_blocks(
     kind: str, batch: int, width: int, inner: int, side: int, blocks: int, group_width: int = 0, group: Group = "block"
 ) -> TimedProgram:
     build = partial(Residual, width, inner, group_width)
@@ -161,7 +165,7 @@ def _image(
     return stacked(name, group, build, blocks, (batch, width, side, side))
 
 
-def _inverted(
+def inverted_blocks(
     batch: int, width: int, inner: int, side: int, blocks: int, kernel: int, form: str, group: Group = "block"
 ) -> TimedProgram:
     build = partial(InvertedResidual, width, inner, kernel, form)
@@ -169,6 +173,6 @@ def _inverted(
     return stacked(name, group, build, blocks, (batch, width, side, side))
 
 
-def _mixer(batch: int, width: int, hidden: int, side: int, blocks: int) -> TimedProgram:
+def mixer_blocks(batch: int, width: int, hidden: int, side: int, blocks: int, group: Group = "block") -> TimedProgram:
     name = f"patch mixer {batch}x{width}x{side}x{side} {hidden}"
-    return stacked(name, "block", partial(PatchMixer, width, hidden), blocks, (batch, width, side, side))
+    return stacked(name, group, partial(PatchMixer, width, hidden), blocks, (batch, width, side, side))

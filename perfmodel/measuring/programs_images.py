@@ -68,16 +68,16 @@ def programs(full: bool, footprints: Footprints) -> list[TimedProgram]:
     """All of this file."""
     convolutions = CONVOLUTION + CONVOLUTION_FULL * full
     return [
-        *(_convolution(*row) for row in convolutions),
-        *(_patches(*row) for row in PATCHES),
+        *(convolution(*row) for row in convolutions),
+        *(patches(*row) for row in PATCHES),
         _convolution_1d(1, 128, 256, 3, 1000),
         _convolution_1d(1, 80, 320, 3, 1500),
-        *(_layer("batch norm", partial(nn.BatchNorm2d, shape[1]), shape) for shape in BATCH_NORM),
-        *(_layer(name, build, shape) for name, build, shapes in LAYERS for shape in shapes),
+        *(image_layer("batch norm", partial(nn.BatchNorm2d, shape[1]), shape) for shape in BATCH_NORM),
+        *(image_layer(name, build, shape) for name, build, shapes in LAYERS for shape in shapes),
     ]
 
 
-def _convolution(
+def convolution(
     batch: int, inputs: int, outputs: int, kernel: int, side: int, stride: int, groups: int
 ) -> TimedProgram:
     """A few copies of the layer and of its images, that stay in the last-level cache."""
@@ -97,7 +97,7 @@ def _convolution(
     return TimedProgram(f"convolution {shape}", "single", make)
 
 
-def _patches(batch: int, outputs: int, kernel: int, side: int) -> TimedProgram:
+def patches(batch: int, outputs: int, kernel: int, side: int) -> TimedProgram:
     def make(dtype: Any) -> Made:
         module = filled(on_meta(lambda: nn.Conv2d(3, outputs, kernel, kernel)), dtype)
         return module, random_tensors(1, (batch, 3, side, side), dtype)
@@ -113,7 +113,7 @@ def _convolution_1d(batch: int, inputs: int, outputs: int, kernel: int, length: 
     return TimedProgram(f"convolution 1d {batch}x{inputs}x{length} to {outputs} kernel {kernel}", "single", make)
 
 
-def _layer(name: str, build: Callable[[], nn.Module], shape: tuple[int, ...]) -> TimedProgram:
+def image_layer(name: str, build: Callable[[], nn.Module], shape: tuple[int, ...]) -> TimedProgram:
     """One layer on two images in turn."""
 
     def make(dtype: Any) -> Made:

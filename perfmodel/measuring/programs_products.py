@@ -78,9 +78,9 @@ def programs(full: bool, footprints: Footprints) -> list[TimedProgram]:
     return [
         *(linear(*row, footprints) for row in LINEAR + LINEAR_FULL * full),
         *(linear(*row, footprints, transposed=True) for row in TRANSPOSED + TRANSPOSED_FULL * full),
-        *(_batched(*row) for row in BATCHED + BATCHED_FULL * full),
-        *(_attention(*row) for row in ATTENTION + ATTENTION_FULL * full),
-        *(_lookup(*row) for row in LOOKUP),
+        *(batched(*row) for row in BATCHED + BATCHED_FULL * full),
+        *(attention(*row) for row in ATTENTION + ATTENTION_FULL * full),
+        *(lookup(*row) for row in LOOKUP),
         *(_recurrent(*row) for row in RECURRENT + RECURRENT_FULL * full),
     ]
 
@@ -100,7 +100,7 @@ def linear(
     return TimedProgram(f"{kind} {rows}x{inputs} to {outputs} {level}", "single", make)
 
 
-def _batched(batch: int, m: int, k: int, n: int) -> TimedProgram:
+def batched(batch: int, m: int, k: int, n: int) -> TimedProgram:
     def make(dtype: Any) -> Made:
         a, b = random_tensors(1, (batch, m, k), dtype), random_tensors(1, (batch, k, n), dtype)
         return Each(torch.bmm, 2), (*a, *b)
@@ -108,7 +108,7 @@ def _batched(batch: int, m: int, k: int, n: int) -> TimedProgram:
     return TimedProgram(f"bmm {batch}x{m}x{k}x{n}", "single", make)
 
 
-def _attention(batch: int, heads: int, queries: int, keys: int, channels: int, sets: int, form: str) -> TimedProgram:
+def attention(batch: int, heads: int, queries: int, keys: int, channels: int, sets: int, form: str) -> TimedProgram:
     kv_heads = int(form.split()[-3]) if form.endswith("kv heads") else heads
     causal, masked = "causal" in form, form == "mask"
 
@@ -127,7 +127,7 @@ def _attention(batch: int, heads: int, queries: int, keys: int, channels: int, s
     return TimedProgram(f"attention {shape} over {sets} {form}".rstrip(), "single", make)
 
 
-def _lookup(rows: int, width: int, tokens: int) -> TimedProgram:
+def lookup(rows: int, width: int, tokens: int) -> TimedProgram:
     def make(dtype: Any) -> Made:
         table = filled(on_meta(lambda: nn.Embedding(rows, width)), dtype)
         ids = torch.randint(0, rows, (1, tokens), generator=torch.Generator().manual_seed(21))

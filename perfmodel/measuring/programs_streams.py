@@ -83,6 +83,7 @@ TINY: dict[str, tuple[Callable[..., Any], Shape]] = {
     "full and add": (lambda x: torch.full((8,), 1.0) + x, (8,)),
     "matmul": (torch.mm, (16, 16)),
 }
+MADE_ON_CPU = ("arange and add", "full and add")
 _CHAIN = 40
 
 
@@ -91,14 +92,14 @@ def programs(full: bool, footprints: Footprints) -> list[TimedProgram]:
     return [
         *_pointwise(full),
         *_hierarchy(full),
-        *(_each(f"{name} {_words(a)} by {_words(b)}", op, (a, b)) for name, op, a, b in TWO),
-        *(_norm("layer norm", nn.LayerNorm, shape) for shape in LAYER_NORM),
-        *(_norm("rms norm", RMSNorm, shape) for shape in RMS_NORM),
-        *(_each(f"softmax {_words(shape)}", partial(torch.softmax, dim=-1), (shape,), 2) for shape in SOFTMAX),
-        *(_each(f"mean of {run} in {n}", lambda x: x.mean(-1), ((n // run, run),), 2) for run, n in MEANS),
-        _each("mean of tokens 1x200x1000", lambda x: x.mean(1), ((1, 200, 1000),), 2),
+        *(each(f"{name} {_words(a)} by {_words(b)}", op, (a, b)) for name, op, a, b in TWO),
+        *(token_norm("layer norm", nn.LayerNorm, shape) for shape in LAYER_NORM),
+        *(token_norm("rms norm", RMSNorm, shape) for shape in RMS_NORM),
+        *(each(f"softmax {_words(shape)}", partial(torch.softmax, dim=-1), (shape,), 2) for shape in SOFTMAX),
+        *(each(f"mean of {run} in {n}", lambda x: x.mean(-1), ((n // run, run),), 2) for run, n in MEANS),
+        each("mean of tokens 1x200x1000", lambda x: x.mean(1), ((1, 200, 1000),), 2),
         *_copies(),
-        *_chains(),
+        *chains(),
     ]
 
 
@@ -107,7 +108,7 @@ def _pointwise(full: bool) -> list[TimedProgram]:
     for name, function in POINTWISE.items():
         sizes = COVERED_SIZES if name in WELL_COVERED else POINTWISE_SIZES
         for elements, count in sizes + ((20_000, 4), (300_000, 2)) * full:
-            found.append(_each(f"{name} of {elements} over {count}", function, ((elements,),), count))
+            found.append(each(f"{name} of {elements} over {count}", function, ((elements,),), count))
     return found
 
 
@@ -131,7 +132,7 @@ def _sized(function: Callable[..., Any], arity: int, size: int) -> Callable[[Any
     return make
 
 
-def _each(
+def each(
     name: str, function: Callable[..., Any], shapes: Sequence[Shape], sets: int = 1, rounds: int = 1
 ) -> TimedProgram:
     """A function over `sets` of tensors of these shapes."""
@@ -143,7 +144,7 @@ def _each(
     return TimedProgram(name, "single", make)
 
 
-def _norm(name: str, layer: Callable[[int], nn.Module], shape: Shape) -> TimedProgram:
+def token_norm(name: str, layer: Callable[[int], nn.Module], shape: Shape) -> TimedProgram:
     def make(dtype: Any) -> Made:
         norm = on_meta(lambda: layer(shape[-1]))
         return filled(Rotation([norm, norm]), dtype), random_tensors(2, shape, dtype)
@@ -158,23 +159,23 @@ def _copies() -> list[TimedProgram]:
         *(("to channels last", lambda x: x.permute(0, 2, 3, 1).contiguous(), shape) for shape in IMAGES),
         *(("to channels first", lambda x: x.permute(0, 3, 1, 2).contiguous(), _last(shape)) for shape in IMAGES),
         *(("roll", lambda x: torch.roll(x, (3, 3), (1, 2)), shape) for shape in ROLLED),
-        *(("rotate halves", _rotate_halves, shape) for shape in HALVES),
+        *(("rotate halves", rotate_halves, shape) for shape in HALVES),
     ]
-    copies = [_each(f"{name} {_words(shape)}", function, (shape,), 2) for name, function, shape in found]
+    copies = [each(f"{name} {_words(shape)}", function, (shape,), 2) for name, function, shape in found]
     for batch, heads, tokens, channels, sets in CACHES:
         shapes = ((batch, heads, tokens, channels), (batch, heads, 1, channels))
-        copies.append(_each(f"append to cache {_words(shapes[0])} over {sets}", _append, shapes, sets))
+        copies.append(each(f"append to cache {_words(shapes[0])} over {sets}", append_tokens, shapes, sets))
     for a, b in CHANNELS:
-        copies.append(_each(f"concat {_words(a)} and {_words(b)}", lambda x, y: torch.cat((x, y), 1), (a, b)))
+        copies.append(each(f"concat {_words(a)} and {_words(b)}", lambda x, y: torch.cat((x, y), 1), (a, b)))
     return copies
 
 
-def _rotate_halves(x: Any) -> Any:
+def rotate_halves(x: Any) -> Any:
     half = x.shape[-1] // 2
     return torch.cat((-x[..., half:], x[..., :half]), -1)
 
 
-def _append(cache: Any, new: Any) -> Any:
+def append_tokens(cache: Any, new: Any) -> Any:
     return torch.cat((cache, new), 2)
 
 
@@ -182,12 +183,17 @@ def _last(shape: Shape) -> Shape:
     return (shape[0], *shape[2:], shape[1])
 
 
-def _chains() -> list[TimedProgram]:
-    found = [
-        _each(f"chain of {name}", function, (shape,) * (2 if name == "matmul" else 1), 1, _CHAIN)
-        for name, (function, shape) in TINY.items()
-    ]
+def chains(device: str = "cpu") -> list[TimedProgram]:
+    """Programs of which hardly anything but the starts of ops takes time.
 
+    Args:
+        device: cpu, or another one, on which those are left out that make a tensor on the CPU.
+    """
+    found = [
+        each(f"chain of {name}", function, (shape,) * (2 if name == "matmul" else 1), 1, _CHAIN)
+        for name, (function, shape) in TINY.items()
+        if device == "cpu" or name not in MADE_ON_CPU
+    ]
     found += [
         TimedProgram(f"chain of {name} modules", "single", _modules(build))
         for name, build in (

@@ -21,9 +21,10 @@ from typing import Any, TypeAlias
 from perfmodel.errors import InputError, Problem, SpecError
 
 SCHEMA = "perfmodel-runs/1"
-# what tells points apart; of a suite's points the model and its sizes are missing, of a model's the program
+# what tells points apart: of a suite's points the program, of a model's its name and sizes, of a collective's the rest
 KEYS = (
     "program", "model", "phase", "dtype", "threads", "runtime", "batch", "input_tokens", "output_tokens", "image_size",
+    "operation", "bytes", "devices", "library",
 )  # fmt: skip
 # header entries that must agree before points of two sessions go into one file; of one machine's CPU the id says it all
 _SAME = ("device", "suite", "machine", "versions")
@@ -219,19 +220,24 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: str |
 
 def different_conditions(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """In what two headers differ that must not differ within a file, in words; empty if in nothing."""
-    differences = []
+    return [f"{what}: {was} in the file, {now} now" for what, was, now in differences(found, wanted)]
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(what, of the one, of the other) of all in which two headers differ that are to agree within a file."""
+    found: list[tuple[str, Any, Any]] = []
     for name in _SAME:
-        was, now = found.get(name), wanted.get(name)
-        if isinstance(was, dict) and isinstance(now, dict):
-            differences += [
-                f"{name} {key}: {was.get(key)} in the file, {now.get(key)} now"
-                for key in {**was, **now}
-                if was.get(key) != now.get(key)
-                and not (key in _OF_CPU and was.get("id") and was["id"] == now.get("id"))
+        left, right = one.get(name), other.get(name)
+        if isinstance(left, dict) and isinstance(right, dict):
+            found += [
+                (f"{name} {key}", left.get(key), right.get(key))
+                for key in {**left, **right}
+                if left.get(key) != right.get(key)
+                and not (key in _OF_CPU and left.get("id") and left["id"] == right.get("id"))
             ]
-        elif was != now:
-            differences.append(f"{name}: {was} in the file, {now} now")
-    return differences
+        elif left != right:
+            found.append((name, left, right))
+    return found
 
 
 def _reason(error: OSError) -> str:

@@ -11,22 +11,22 @@ import random
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from perfmodel.errors import InputError, MachineBusyError, ModelError, UnsupportedError
 from perfmodel.measuring.conditions import available_cores, gpu, machine, versions
-from perfmodel.measuring.programs import TimedProgram, suite_programs, torch_dtype
-from perfmodel.measuring.run_files import Point, RunFile, key_of
-from perfmodel.measuring.timing import (
-    Protocol,
-    Timing,
-    load_average,
-    reference_seconds,
-    time_calls,
+from perfmodel.measuring.cuda_timing import (
+    clock_megahertz,
+    cuda_reference_seconds,
+    fp32_products,
+    time_cuda_calls,
 )
+from perfmodel.measuring.programs import GPU_DTYPES, TimedProgram, suite_programs, torch_dtype
+from perfmodel.measuring.run_files import Point, RunFile, key_of
+from perfmodel.measuring.timing import Call, Protocol, Timing, load_average, reference_seconds, time_calls
 
 PROTOCOLS = {"quick": Protocol(), "full": Protocol(budget_seconds=0.25, least_samples=10)}
 _REFERENCE_EVERY_SECONDS = 3.0
@@ -71,14 +71,34 @@ def check_torch() -> None:
 
 def check_device(device: str, dtypes: Sequence[str]) -> None:
     """Raises:
-    InputError: no such device here. UnsupportedError: torch's int8 layers do not run on it.
+    InputError: no such device here. UnsupportedError: dtypes that torch cannot time on it, all of them named.
     """
     import torch
 
-    if device == "cuda" and not torch.cuda.is_available():
+    if device == "cpu":
+        if "tf32" in dtypes:
+            raise UnsupportedError("tf32 on cpu: only GPUs round fp32 to TF32; leave it out, or take --device cuda")
+        return
+    if not torch.cuda.is_available():
         raise InputError("--device cuda: torch finds no CUDA device here; measure the CPU with --device cpu")
-    if device == "cuda" and "int8" in dtypes:
-        raise UnsupportedError("int8 on cuda: torch's quantised linear layers run on CPUs only; leave int8 out")
+    wrong = []
+    if "int8" in dtypes:
+        wrong.append("int8 on cuda: torch's quantised linear layers run on CPUs only; leave int8 out")
+    known = gpu_dtypes()
+    if lacking := [dtype for dtype in dtypes if dtype.removeprefix("amp-") in set(GPU_DTYPES) - set(known)]:
+        wrong.append(f"{torch.cuda.get_device_name()} has no {' and no '.join(lacking)}; it has {', '.join(known)}")
+    if wrong:
+        raise UnsupportedError("; ".join(wrong))
+
+
+def gpu_dtypes() -> tuple[str, ...]:
+    """Those of the suite's dtypes that the CUDA device computes in: bf16 and TF32 came with compute capability 8."""
+    import torch
+
+    if torch.version.hip:
+        return tuple(dtype for dtype in GPU_DTYPES if dtype != "tf32")
+    recent = torch.cuda.get_device_capability() >= (8, 0)
+    return tuple(dtype for dtype in GPU_DTYPES if recent or dtype not in ("bf16", "tf32"))
 
 
 def check_threads(threads: Sequence[int]) -> None:
@@ -104,11 +124,13 @@ def new_header(device: str, suite: str) -> dict[str, Any]:
         "suite": suite,
         "created": now(),
         "perfmodel": __version__,
-        "reference_seconds": reference_seconds(),
+        "reference_seconds": cuda_reference_seconds() if device == "cuda" else reference_seconds(),
     }
 
 
-def suite_tasks(suite: str, dtypes: Sequence[str], threads: Sequence[int], llc_bytes: int, pattern: str) -> list[Task]:
+def suite_tasks(
+    suite: str, dtypes: Sequence[str], threads: Sequence[int], llc_bytes: int, pattern: str, device: str = "cpu"
+) -> list[Task]:
     """All points of a run, in order. For the errors see `suite_programs`.
 
     Programs come in a random order, always the same: where the machine slows down for a while, it is not one kind of
@@ -118,7 +140,7 @@ def suite_tasks(suite: str, dtypes: Sequence[str], threads: Sequence[int], llc_b
         Task(program, dtype, count)
         for count in threads
         for dtype in dtypes
-        for program in _mixed(suite_programs(suite, dtype, llc_bytes, pattern))
+        for program in _mixed(suite_programs(suite, dtype, llc_bytes, pattern, device))
     ]
 
 
@@ -136,11 +158,13 @@ def measure_suite(
     device: str = "cpu",
     force: bool = False,
     progress: Progress = lambda done, total, label: None,
+    tolerate: Callable[[str], None] | None = None,
 ) -> int:
     """Measure what is not in the file yet.
 
     Args:
         force: keep disturbed points as they are, marked contaminated.
+        tolerate: is told of programs that torch cannot run, which are an error otherwise.
 
     Returns:
         How many points were measured.
@@ -152,7 +176,7 @@ def measure_suite(
     waiting = [task for task in tasks if key_of(task.label) not in runs.done]
     total = len(tasks)
     done = there = total - len(waiting)
-    clock = Clock(runs.header)
+    clock = Clock(runs.header, device)
     failed: list[str] = []
     recent: list[bool] = []  # whether each of the last points was disturbed
     pauses = _PAUSES
@@ -188,7 +212,10 @@ def measure_suite(
     progress(done, total, "")
     if failed:
         shown = "; ".join(failed[:_SHOWN]) + ("; ..." if len(failed) > _SHOWN else "")
-        raise UnsupportedError(f"torch cannot run {len(failed)} programs here, all others are in {runs.path}: {shown}")
+        message = f"torch cannot run {len(failed)} programs here, all others are in {runs.path}: {shown}"
+        if tolerate is None:
+            raise UnsupportedError(message)
+        tolerate(message)
     return done - there
 
 
@@ -215,14 +242,15 @@ def measuring_mode() -> Iterator[None]:
 class Clock:
     """How much slower the reference product is than at the beginning of the file, looked at every few seconds."""
 
-    def __init__(self, header: Mapping[str, Any]) -> None:
-        self._at_start = float(header.get("reference_seconds") or 0) or reference_seconds()
+    def __init__(self, header: Mapping[str, Any], device: str = "cpu") -> None:
+        self._seconds = cuda_reference_seconds if device == "cuda" else reference_seconds
+        self._at_start = float(header.get("reference_seconds") or 0) or self._seconds()
         self._next = 0.0
         self._drift = 1.0
 
     def drift(self) -> float:
         if time.monotonic() >= self._next:
-            self._drift = reference_seconds() / self._at_start
+            self._drift = self._seconds() / self._at_start
             self._next = time.monotonic() + _REFERENCE_EVERY_SECONDS
         return self._drift
 
@@ -235,28 +263,59 @@ def _measure(task: Task, protocol: Protocol, device: str, clock: Clock) -> Point
     if task.program.quantized:
         module = quantized(module)
     drift = clock.drift()
-    device_seconds: float | None = None
     if device == "cuda":
-        from perfmodel.measuring.cuda_timing import time_cuda_calls
-
         module, inputs = module.cuda(), tuple(tensor.cuda() for tensor in inputs)
-        timing, device_seconds = time_cuda_calls(lambda: module(*inputs), protocol)
+    with products_of(task.dtype, device):
+        return timed_point(task.label, lambda: module(*inputs), protocol, device, drift)
+
+
+def products_of(dtype: str, device: str) -> AbstractContextManager[None]:
+    """In which fp32 tensors are multiplied on a device as the dtype says: in TF32 or not."""
+    return fp32_products(dtype) if device == "cuda" else nullcontext()
+
+
+def timed_point(
+    label: Mapping[str, Any],
+    call: Call,
+    protocol: Protocol,
+    device: str,
+    drift: float,
+    *,
+    before: Call | None = None,
+    steps: int = 1,
+) -> Point:
+    """Time a call; a line of the file.
+
+    Args:
+        label: the part of it that is known before, with the dtype and threads that count. steps: of a call, whose time
+            is told for one of them.
+    """
+    more: dict[str, Any] = {}
+    if device == "cuda":
+        timing, device_seconds = time_cuda_calls(call, protocol, before)
+        more = {"device_seconds": device_seconds and _short(device_seconds / steps), "clock_mhz": clock_megahertz()}
     else:
-        timing = time_calls(lambda: module(*inputs), protocol, task.threads)
-    return point_of(task.label, timing, drift, device_seconds)
+        timing = time_calls(call, protocol, label["threads"], before)
+    return point_of(label, timing, drift, more, steps=steps)
 
 
-def point_of(label: Mapping[str, Any], timing: Timing, drift: float, device_seconds: float | None = None) -> Point:
-    """A line of the file."""
+def point_of(
+    label: Mapping[str, Any], timing: Timing, drift: float, more: Mapping[str, Any] | None = None, *, steps: int = 1
+) -> Point:
+    """A line of the file.
+
+    Args:
+        more: further figures, those that are known. steps: of a call, whose time is told for one of them.
+    """
     return {
         **label,
-        "seconds": _short(timing.seconds),
-        "minimum_seconds": _short(timing.minimum_seconds),
-        **({} if device_seconds is None else {"device_seconds": _short(device_seconds)}),
+        "seconds": _short(timing.seconds / steps),
+        "minimum_seconds": _short(timing.minimum_seconds / steps),
+        **{name: value for name, value in (more or {}).items() if value},
         "repeats": timing.repeats,
         "rejected": timing.rejected,
         "wall_over_cpu": round(timing.wall_over_cpu, 4),
-        "page_faults": round(timing.page_faults, 2),
+        "page_faults": round(timing.page_faults / steps, 2),
         "contaminated": timing.contaminated,
         "load": round(load_average(), 2),
         "drift": round(drift, 4),
@@ -292,11 +351,15 @@ def _first_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def busy(what: str, runs: RunFile) -> MachineBusyError:
-    """The error for points that could not be measured, with what to do."""
+def busy(what: str, runs: RunFile, fewer: str = ", or use fewer --threads,") -> MachineBusyError:
+    """The error for points that could not be measured, with what to do.
+
+    Args:
+        fewer: what else helps than stopping other programs; "" for nothing.
+    """
     return MachineBusyError(
         f"other programs keep what is measured off the cores: {what} (threads waited more than a sixth of the time; "
-        f"load average {load_average():.1f} on {available_cores()} cores). Stop them, or use fewer --threads, and "
+        f"load average {load_average():.1f} on {available_cores()} cores). Stop them{fewer} and "
         f"run the same command again: {len(runs.done)} points are in {runs.path}. --force keeps disturbed points, "
         "marked as such."
     )

@@ -19,7 +19,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,9 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sample:
+class Sample:
+    """One sample: seconds of a call, and how much longer that was than it would have been with its cores."""
+
     seconds: float
     wall_over_cpu: float
 
@@ -90,32 +92,50 @@ def time_calls(call: Call, protocol: Protocol, threads: int, before: Call | None
     """
     first = _warm_up(call, protocol.warm_up, before)
     calls = 1 if before else max(1, int(_SHORTEST_SAMPLE_SECONDS / max(first, 1e-7)))
-    kept: list[_Sample] = []
-    rejected: list[_Sample] = []
+    return take_samples(lambda: _sample(call, calls, threads), protocol, calls, before)
+
+
+def take_samples(sample: Callable[[], Sample], protocol: Protocol, calls: int, before: Call | None = None) -> Timing:
+    """Samples until the budget is used.
+
+    Args:
+        sample: takes one. calls: that are in it.
+        before: puts things back before each sample, untimed.
+    """
+    kept: list[Sample] = []
+    rejected: list[Sample] = []
     with collector_paused():
-        faults = _page_faults()
+        faults = page_faults()
         start = time.perf_counter()
-        while _wants_more(kept, rejected, time.perf_counter() - start, protocol):
+        while wants_more(kept, rejected, time.perf_counter() - start, protocol):
             if before:
                 before()
-            sample = _sample(call, calls, threads)
-            (kept if sample.wall_over_cpu <= protocol.most_wall_over_cpu else rejected).append(sample)
-        faults = _page_faults() - faults
-    everything = kept + rejected
+            taken = sample()
+            (kept if taken.wall_over_cpu <= protocol.most_wall_over_cpu else rejected).append(taken)
+        faults = page_faults() - faults
+    return timing_of(kept, rejected, faults / ((len(kept) + len(rejected)) * calls), protocol)
+
+
+def timing_of(
+    kept: Sequence[Sample], rejected: Sequence[Sample], faults_of_a_call: float, protocol: Protocol
+) -> Timing:
+    """What samples say of a program."""
+    everything = [*kept, *rejected]
     contaminated = len(kept) < protocol.least_samples
-    counted = [sample.seconds for sample in (everything if contaminated else kept)]
+    counted = [own.seconds for own in (everything if contaminated else kept)]
     return Timing(
         seconds=statistics.median(counted),
         minimum_seconds=min(counted),
         repeats=len(counted),
         rejected=len(everything) - len(kept),
-        wall_over_cpu=statistics.median(sample.wall_over_cpu for sample in everything),
-        page_faults=faults / (len(everything) * calls),
+        wall_over_cpu=statistics.median(own.wall_over_cpu for own in everything),
+        page_faults=faults_of_a_call,
         contaminated=contaminated,
     )
 
 
-def _wants_more(kept: list[_Sample], rejected: list[_Sample], elapsed: float, protocol: Protocol) -> bool:
+def wants_more(kept: Sequence[Sample], rejected: Sequence[Sample], elapsed: float, protocol: Protocol) -> bool:
+    """Whether a point needs further samples after so many seconds."""
     if len(kept) >= protocol.most_samples:
         return False
     if len(kept) >= protocol.least_samples:
@@ -136,23 +156,33 @@ def _warm_up(call: Call, calls: int, before: Call | None) -> float:
     return elapsed
 
 
-def _sample(call: Call, calls: int, threads: int) -> _Sample:
-    waits, cpu = _waits(), time.thread_time()
+def _sample(call: Call, calls: int, threads: int) -> Sample:
+    waits, cpu = thread_waits(), time.thread_time()
     start = time.perf_counter()
     for _ in range(calls):
         call()
     wall = time.perf_counter() - start
     cpu = time.thread_time() - cpu
-    after = _waits()
-    if waits:
-        wait = max(after[thread] - waits.get(thread, 0) for thread in after) * 1e-9
-        ratio = wall / max(wall - wait, 1e-9)
-    else:
+    ratio = wall_over_cpu(wall, waits)
+    if ratio is None:
         ratio = wall / max(cpu, 1e-9) if threads == 1 else 1.0
-    return _Sample(wall / calls, max(1.0, ratio))
+    return Sample(wall / calls, max(1.0, ratio))
 
 
-def _waits() -> dict[str, int]:
+def wall_over_cpu(wall: float, before: Mapping[str, int]) -> float | None:
+    """Wall time over that without what the thread which waited longest has waited since; None where nobody counts.
+
+    Args:
+        before: what `thread_waits` was then.
+    """
+    after = thread_waits()
+    if not before:
+        return None
+    wait = max(after[thread] - before.get(thread, 0) for thread in after) * 1e-9
+    return wall / max(wall - wait, 1e-9)
+
+
+def thread_waits() -> dict[str, int]:
     """Nanoseconds that each thread of the process has waited for a core so far; empty where nobody counts them."""
     found: dict[str, int] = {}
     try:
@@ -166,7 +196,8 @@ def _waits() -> dict[str, int]:
     return found
 
 
-def _page_faults() -> int:
+def page_faults() -> int:
+    """Minor ones of this process so far."""
     if sys.platform == "win32":
         return 0
     import resource
@@ -184,13 +215,14 @@ def reference_seconds() -> float:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        a = torch.full((_REFERENCE_SIZE, _REFERENCE_SIZE), 0.5)
-        times = []
-        for _ in range(_REFERENCE_REPEATS):
-            start = time.thread_time()
-            torch.mm(a, a)
-            times.append(time.thread_time() - start)
-        return min(times)
+        with torch.autocast("cpu", enabled=False):  # which a model may be timed under
+            a = torch.full((_REFERENCE_SIZE, _REFERENCE_SIZE), 0.5)
+            times = []
+            for _ in range(_REFERENCE_REPEATS):
+                start = time.thread_time()
+                torch.mm(a, a)
+                times.append(time.thread_time() - start)
+            return min(times)
     finally:
         torch.set_num_threads(threads)
 

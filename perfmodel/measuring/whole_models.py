@@ -12,7 +12,7 @@ from typing import Any
 
 from perfmodel.errors import InputError, ModelError, PerfmodelError, UnsupportedError
 from perfmodel.graphs import load_model
-from perfmodel.measuring.conditions import free_memory_bytes
+from perfmodel.measuring.conditions import free_gpu_bytes, free_memory_bytes
 from perfmodel.measuring.model_builders import (
     Phase,
     Placement,
@@ -22,8 +22,8 @@ from perfmodel.measuring.model_builders import (
     build_transformer,
 )
 from perfmodel.measuring.run_files import Point, RunFile, key_of
-from perfmodel.measuring.suite_runner import Clock, Progress, busy, measuring_mode, point_of, quantized
-from perfmodel.measuring.timing import Protocol, Timing, time_calls
+from perfmodel.measuring.suite_runner import Clock, Progress, busy, measuring_mode, products_of, quantized, timed_point
+from perfmodel.measuring.timing import Protocol
 from perfmodel.types import Model
 
 RUNTIMES = ("eager", "compiled")
@@ -33,6 +33,7 @@ PRECISIONS = {
     "bf16": ("bfloat16", ""),
     "fp16": ("float16", ""),
     "int8": ("float32", ""),
+    "tf32": ("float32", ""),
     "amp-bf16": ("float32", "bfloat16"),
     "amp-fp16": ("float32", "float16"),
 }
@@ -167,7 +168,7 @@ def measure_models(
     """
     total = sum(len(case.phases) for case in cases)
     done = measured = 0
-    clock = Clock(runs.header)
+    clock = Clock(runs.header, device)
     with measuring_mode():
         for case in cases:
             missing = [phase for phase in case.phases if key_of(case.label(phase)) not in runs.done]
@@ -192,11 +193,11 @@ def _measure(
 ) -> list[Point]:
     import torch
 
-    check_memory(case)
+    check_memory(case, device)
     torch.set_num_threads(case.threads)
     autocast = PRECISIONS[case.precision][1]
     context = torch.autocast(device, getattr(torch, autocast)) if autocast else nullcontext()
-    with context, _explained(case):
+    with context, products_of(case.precision, device), _explained(case):
         built = build(case, device)
         return [_timed(case, phase, built[phase], protocol, device, force, clock, runs) for phase in phases]
 
@@ -211,31 +212,13 @@ def _timed(
     clock: Clock,
     runs: RunFile,
 ) -> Point:
-    device_seconds: float | None = None
     for _ in range(_ATTEMPTS):
-        drift = clock.drift()
-        if device == "cuda":
-            from perfmodel.measuring.cuda_timing import time_cuda_calls
-
-            timing, device_seconds = time_cuda_calls(phase.call, protocol, phase.before)
-        else:
-            timing = time_calls(phase.call, protocol, case.threads, phase.before)
-        if force or not timing.contaminated:
-            break
-    else:
-        raise busy(f"{case.name} ({name}, {case.precision}) was disturbed {_ATTEMPTS} times", runs)
-    if device_seconds is not None:
-        device_seconds /= phase.steps
-    return point_of(case.label(name), _per_step(timing, phase.steps), drift, device_seconds)
-
-
-def _per_step(timing: Timing, steps: int) -> Timing:
-    return replace(
-        timing,
-        seconds=timing.seconds / steps,
-        minimum_seconds=timing.minimum_seconds / steps,
-        page_faults=timing.page_faults / steps,
-    )
+        point = timed_point(
+            case.label(name), phase.call, protocol, device, clock.drift(), before=phase.before, steps=phase.steps
+        )
+        if force or not point["contaminated"]:
+            return point
+    raise busy(f"{case.name} ({name}, {case.precision}) was disturbed {_ATTEMPTS} times", runs)
 
 
 def build(case: Case, device: str = "cpu") -> Mapping[str, Phase]:
@@ -272,16 +255,19 @@ def needed_memory_bytes(case: Case) -> float:
     return (case.weights * width + 2 * case.cache_bytes) * _SPARE
 
 
-def check_memory(case: Case) -> None:
+def check_memory(case: Case, device: str = "cpu") -> None:
     """Raises:
-    InputError: the model's weights and cache need more memory than there is.
+    InputError: the model's weights and cache need more memory than there is, on the device or to build it.
     """
-    needed, free = needed_memory_bytes(case), free_memory_bytes()
-    if free and needed > free:
-        raise InputError(
-            f"{case.name} in {case.precision} needs about {needed / 2**30:.1f} GiB of memory, and "
-            f"{free / 2**30:.1f} are free; take a smaller batch or context, another precision, or a machine with more"
-        )
+    needed = needed_memory_bytes(case)
+    places = {"memory": free_memory_bytes()} | ({"GPU memory": free_gpu_bytes()} if device == "cuda" else {})
+    for place, free in places.items():
+        if free and needed > free:
+            raise InputError(
+                f"{case.name} in {case.precision} needs about {needed / 2**30:.1f} GiB of {place}, and "
+                f"{free / 2**30:.1f} are free; take a smaller batch or context, another precision, or a machine with "
+                "more"
+            )
 
 
 @contextmanager

@@ -36,7 +36,8 @@ def error_cells(found: Sequence[ScopeCalibration]) -> Cells:
     )  # fmt: skip
     rows = []
     for own in found:
-        fixed = (own.dtype, str(own.threads), str(own.fitted.rows))
+        compiled = " compiled" if own.runtime == "compiled" else ""
+        fixed = (f"{own.dtype}{compiled}", str(own.threads or _NONE), str(own.fitted.rows))
         if own.scores:
             rows.append((*fixed, "before", *_error_row(own.before)))
             rows.append(("", "", "", "after", *_error_row(own.after)))

@@ -60,6 +60,7 @@ def _scope_document(own: ScopeCalibration) -> dict[str, Any]:
         "scope": own.fitted.scope,
         "hardware": own.chip.id,
         "dtype": own.dtype,
+        "runtime": own.runtime,
         "threads": own.threads,
         "runs": own.fitted.rows,
         "anchors": list(own.anchors),

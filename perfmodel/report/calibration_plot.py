@@ -46,7 +46,7 @@ def write_calibration_plots(found: Sequence[ScopeCalibration], folder: str | Pat
     """
     written = []
     for own in found:
-        figures = {"roofline": draw_roofline(own), "programs": draw_programs(own)}
+        figures = {"roofline": draw_roofline(own), "programs": draw_programs(own)} if own.programs else {}
         if own.scores:
             figures = {"models": draw_models(own)} | figures
         for what, figure in figures.items():
@@ -59,8 +59,10 @@ def write_calibration_plots(found: Sequence[ScopeCalibration], folder: str | Pat
 
 
 def plot_path(own: ScopeCalibration, what: str, folder: str | PathLike[str]) -> Path:
-    """`FOLDER/fp32-2-threads-roofline.png`."""
-    return Path(folder) / f"{own.dtype}-{own.threads}-threads-{what}.png"
+    """`FOLDER/fp32-2-threads-roofline.png`, `fp16-gpu-roofline.png`, `fp32-2-threads-compiled-models.png`."""
+    where = f"{own.threads}-threads" if own.threads else "gpu"
+    runtime = "" if own.runtime == "eager" else f"-{own.runtime}"
+    return Path(folder) / f"{own.dtype}-{where}{runtime}-{what}.png"
 
 
 def _figure(width: float, height: float) -> Any:
@@ -262,6 +264,7 @@ def draw_roofline(own: ScopeCalibration) -> Any:
     axes.set(xlabel="FLOP per byte from memory", ylabel="FLOP/s reached")
     beside.set(xlabel="measured")
     axes.legend(handles=_group_handles(points), loc="lower right", frameon=True)
+    beside.set_visible(bool(cached))
     axes.set_title("programs that read from memory", fontsize=9, loc="left")
     beside.set_title("all in caches, by time", fontsize=9, loc="left")
     figure.suptitle(f"What measured programs reach on {own.chip.name}, {scope_words(own)}", fontsize=12)

@@ -77,7 +77,8 @@ def _lines(
         yield from _scope_lines(own)
     yield from ("", "## Conditions", "")
     yield from (f"- {sentence}" for sentence in standing_sentences(conditions))
-    yield f"- Suite: {conditions.suite}. Threads: {', '.join(dict.fromkeys(str(own.threads) for own in found))}."
+    threads = ", ".join(dict.fromkeys(str(own.threads) for own in found if own.threads))
+    yield f"- Suite: {conditions.suite}." + (f" Threads: {threads}." if threads else "")
     yield from (f"- Note on the profile: {note}" for note in (found[0].chip.notes if found else ()))
     yield from ("", "## How to read it", "", _READING)
     yield from ("", "## Files and use", "")
@@ -90,9 +91,10 @@ def _scope_lines(own: ScopeCalibration) -> Iterator[str]:
     if own.scores:
         yield from _table(model_cells(own))
         yield from ("", _picture(own, "models", "whole models, predicted against measured"), "")
-    yield from _table(group_cells(own))
-    yield from ("", _picture(own, "programs", "fitted programs by group, and their residuals"))
-    yield from ("", _picture(own, "roofline", "roofline with the measured programs"))
+    if own.programs:
+        yield from _table(group_cells(own))
+        yield from ("", _picture(own, "programs", "fitted programs by group, and their residuals"))
+        yield from ("", _picture(own, "roofline", "roofline with the measured programs"))
     yield from ("", "Could not be predicted: " + ("" if own.skipped else "nothing that was measured."))
     if own.skipped:
         yield from ("", *(f"- {model}: {' '.join(reason.split())}" for model, reason in own.skipped.items()))

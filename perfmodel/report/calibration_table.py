@@ -91,5 +91,7 @@ def print_calibration(
 
 def anchor_sentence(own: ScopeCalibration) -> str:
     """What was fitted."""
+    if not own.programs:
+        return f"Fitted: the anchors {'; '.join(own.anchors)}, and no programs."
     programs = f"Fitted: {len(own.programs)} programs"
     return f"{programs}, and as anchors {'; '.join(own.anchors)}." if own.anchors else f"{programs}, no anchors."

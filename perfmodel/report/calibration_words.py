@@ -58,8 +58,9 @@ def conditions_of(suite: Runs, models: Runs) -> Conditions:
 
 
 def scope_words(own: ScopeCalibration) -> str:
-    """A dtype and a number of threads: `fp32 on 1 thread`, `bf16 on 8 threads`."""
-    return f"{own.dtype} on {own.threads} thread{'s' if own.threads > 1 else ''}"
+    """A dtype and where it runs: `fp32 on 1 thread`, `bf16 on 8 threads`, `fp16 on the GPU, compiled`."""
+    where = f"{own.threads} thread{'s' if own.threads > 1 else ''}" if own.threads else "the GPU"
+    return f"{own.dtype} on {where}" + (f", {own.runtime}" if own.runtime != "eager" else "")
 
 
 def is_held(measured: float, interval: tuple[float, float, float]) -> bool:
@@ -70,7 +71,7 @@ def is_held(measured: float, interval: tuple[float, float, float]) -> bool:
 def result_sentences(own: ScopeCalibration) -> Iterator[str]:
     """What the check on whole models came to, and what in it to beware of."""
     if not own.scores:
-        yield f"{scope_words(own)}: not checked on whole models; its intervals come from programs left out of fits."
+        yield f"{scope_words(own)}: not checked on whole models; its intervals come from runs left out of fits."
         return
     before, after = own.before["median_ape"], own.after["median_ape"]
     held = sum(is_held(score.measured_seconds, score.after) for score in own.scores)
@@ -135,7 +136,9 @@ def next_sentences(found: Sequence[ScopeCalibration], name: str) -> Iterator[str
     """
     whole = [own for own in found if own.chip.id == name]
     parts = dict.fromkeys(own.threads for own in found if own.chip.id != name)
+    # on a GPU a model with a KV cache is predicted as a serving engine runs it, unless told otherwise
+    eager = " --runtime eager" if any(own.chip.kind == "gpu" for own in whole) else ""
     if whole or not parts:
-        yield f"perfmodel predict MODEL --hardware {name}"
+        yield f"perfmodel predict MODEL --hardware {name}{eager}"
     for threads in parts:
         yield f"perfmodel predict MODEL --hardware {name} --threads {threads}"

@@ -1,27 +1,46 @@
-"""Servers' predictions as JSON and CSV. May import: serving.prediction and below."""
+"""Servers' predictions as JSON and CSV; `schemas/predict-serving.schema.json` publishes the form of the first.
+
+All figures are SI; null where there is nothing finite to tell. May import: serving.prediction and below. To add a key:
+a line here and one in the schema, which refuses keys it does not know."""
 
 from __future__ import annotations
 
 import csv
 import io
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.report.documents import layout_document
+from perfmodel.report.formats import format_share
 
 if TYPE_CHECKING:
+    from perfmodel.serving.largest_load import LargestLoad
     from perfmodel.serving.prediction import Latency, ServingPrediction
+
+
+def served_schema() -> dict[str, Any]:
+    """The JSON schema of `perfmodel predict --engine --json`."""
+    text = files("perfmodel.report").joinpath("schemas/predict-serving.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedAnswer:
-    """One combination: what was asked (by name), and the prediction or why there is none."""
+    """One combination: what was asked (by name), and the prediction or why there is none.
+
+    Args:
+        largest: where the largest load was asked for, which is then the prediction's.
+    """
 
     asked: Mapping[str, Any]
     prediction: ServingPrediction | None
     error: str = ""
+    largest: LargestLoad | None = None
 
 
 def served_document(answer: ServedAnswer) -> dict[str, Any]:
@@ -32,6 +51,8 @@ def served_document(answer: ServedAnswer) -> dict[str, Any]:
     if found is None:
         return document | {"error": answer.error}
     capacity = found.deployment.capacity
+    if answer.largest:
+        document["largest_load"] = _largest(answer.largest)
     return document | {
         "phases": {name: _latency(own) for name, own in found.latencies.items()},
         "throughput": {name: finite(value) for name, value in found.throughput.items()},
@@ -50,21 +71,33 @@ def served_document(answer: ServedAnswer) -> dict[str, Any]:
             "fitted": found.provenance,
             "notes": list(found.notes),
         },
-        "unmodelled": [],
+        "unmodelled": [{"op": kind, "share": share} for kind, share in found.unmodelled],
     }
+
+
+def served_notes(answers: Sequence[ServedAnswer]) -> list[str]:
+    """What is assumed, and what is left out, each once."""
+    found = [each.prediction for each in answers if each.prediction]
+    counted = (
+        f"without a formula, only its memory traffic counted: {kind}, up to {format_share(share)}"
+        for each in found
+        for kind, share in each.unmodelled
+    )
+    return list(dict.fromkeys([*counted, *(note for each in found for note in each.notes)]))
 
 
 def served_csv(answers: Sequence[ServedAnswer]) -> str:
     """One line per answer."""
     rows = []
     for answer in answers:
-        row = {name: str(value) for name, value in answer.asked.items()}
+        row: dict[str, Any] = {name: str(value) for name, value in answer.asked.items()}
         found = answer.prediction
         if found:
             for name, own in found.latencies.items():
                 row |= {f"{name}_seconds": own.seconds, f"{name}_low": own.low, f"{name}_high": own.high}
             row |= {f"{name}_per_second": value for name, value in found.throughput.items()}
             row |= {"running": found.running, "waiting": found.waiting, "stable": found.stable, "fits": found.fits}
+            row |= {"concurrency_sure": answer.largest.sure} if answer.largest else {}
             row |= {"capacity": found.capacity, "highest_rate": found.highest_rate, "level": found.standing}
         rows.append(row | {"error": answer.error})
     names = dict.fromkeys(name for row in rows for name in row)
@@ -73,6 +106,16 @@ def served_csv(answers: Sequence[ServedAnswer]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def _largest(found: LargestLoad) -> dict[str, Any]:
+    return {
+        "objective": {"ttft_seconds": found.objective.ttft_seconds, "tpot_seconds": found.objective.tpot_seconds},
+        "concurrency": found.users,
+        "concurrency_sure": found.sure,
+        "limit": found.limit or None,
+        "beyond": {f"{metric}_seconds": finite(value) for metric, value in found.beyond.items()},
+    }
 
 
 def _latency(latency: Latency) -> dict[str, float | None]:

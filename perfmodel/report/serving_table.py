@@ -1,4 +1,4 @@
-"""Servers' predictions and engines as tables. May import: serving, types, units, rich."""
+"""Servers' predictions as tables. May import: serving, types, units, rich."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.report.formats import format_bytes, format_interval, format_number, format_seconds, format_share
+from perfmodel.report.formats import (
+    format_bytes,
+    format_interval,
+    format_number,
+    format_seconds,
+    format_share,
+    join_words,
+)
 from perfmodel.report.prediction_table import make_table
+from perfmodel.report.serving_document import ServedAnswer, served_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from perfmodel.report.serving_document import ServedAnswer
+    from perfmodel.serving.largest_load import LargestLoad
     from perfmodel.serving.prediction import Latency, ServingPrediction
 
 _TITLES = {"ttft": "time to first token", "tpot": "time per output token", "e2e": "whole answer"}
@@ -24,7 +32,8 @@ _STANDING = {
 }
 _ASKED = {
     "model": "{}", "hardware": "{}", "precision": "{}", "layout": "{}", "engine": "{}", "input_tokens": "{} tokens in",
-    "output_tokens": "{} out", "concurrency": "{:g} requests in flight", "rate": "{:g} requests/s",
+    "output_tokens": "{} out", "draft_tokens": "{} drafted", "concurrency": "{:g} requests in flight",
+    "rate": "{:g} requests/s",
 }  # fmt: skip
 _PARTS = {"gemm": "linear layers", "experts": "experts", "attention": "attention", "collective": "links",
           "streaming": "norms and the like", "other": "other kernels", "host": "host"}  # fmt: skip
@@ -36,8 +45,7 @@ def print_served_answers(console: Console, answers: Sequence[ServedAnswer]) -> N
         _print_one(console, answers[0], answers[0].prediction)
     else:
         _print_rows(console, answers)
-    notes = dict.fromkeys(note for each in answers if each.prediction for note in each.prediction.notes)
-    for note in notes:
+    for note in served_notes(answers):
         console.print(f"Note: {note}")
 
 
@@ -55,8 +63,23 @@ def _print_one(console: Console, answer: ServedAnswer, found: ServingPrediction)
         table.add_row(title, *_cells(found.latencies[name]))
     console.print(table)
     console.print()
+    if answer.largest:
+        console.print(largest_sentence(answer.largest, found.level))
     for sentence in _sentences(found):
         console.print(sentence)
+
+
+def largest_sentence(found: LargestLoad, level: float) -> str:
+    """`At most 60 users keep TPOT ≤ 50.0 ms: with one more, TPOT is 50.2 ms. ...`."""
+    limits = {"ttft": found.objective.ttft_seconds, "tpot": found.objective.tpot_seconds}
+    words = join_words([f"{name.upper()} ≤ {format_seconds(own)}" for name, own in limits.items() if own is not None])
+    text = f"At most {found.users:,} users keep {words}"
+    if found.limit and math.isfinite(found.beyond[found.limit]):
+        text += f": with one more, {found.limit.upper()} is {format_seconds(found.beyond[found.limit])}"
+    if not found.limit:
+        text += ", the most that were looked at"
+    sure = f"{found.sure:,} do" if found.sure else "not even one does"
+    return f"{text}. At the slow ends of the {100 * level:g} % intervals {sure}."
 
 
 def _sentences(found: ServingPrediction) -> list[str]:
@@ -69,8 +92,8 @@ def _sentences(found: ServingPrediction) -> list[str]:
         f"Throughput: {format_number(rates['requests'])} requests/s, {format_number(rates['output_tokens'])} output "
         f"tokens/s, {format_number(rates['output_tokens_per_gpu'])} per device. This load is {verdict}; at most "
         f"{format_number(found.highest_rate)} requests/s are sustained.",
-        f"Requests: {_count(found.running)} run, {_count(found.waiting)} wait; the cache holds "
-        f"{_count(found.capacity)} of them.",
+        f"Requests: {_count(found.running)} run, {_count(found.waiting)} wait; at most {_count(found.capacity)} run at "
+        "once.",
         f"Memory of each device: {format_bytes(parts['weights'])} weights, "
         f"{format_bytes(max(parts['cache'], 0.0))} for the cache, of {format_bytes(parts['memory'])}.",
         f"A decoding step: {format_seconds(total)}: {spent}.",
@@ -80,24 +103,21 @@ def _sentences(found: ServingPrediction) -> list[str]:
 
 
 def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
-    columns = (
-        "model",
-        "hardware",
-        "precision",
-        "layout",
-        "engine",
-        "input_tokens",
-        "output_tokens",
-        "concurrency",
-        "rate",
-    )
     varying = [
-        name for name in columns if len({str(each.asked.get(name, "")) for each in answers}) > 1 or name == "hardware"
+        name for name in _ASKED if len({str(each.asked.get(name, "")) for each in answers}) > 1 or name == "hardware"
     ]
+    reasons = list(dict.fromkeys(each.error for each in answers if each.error))
     first = answers[0].asked
-    shared = [_ASKED[name].format(first[name]) for name in columns if name not in varying and name in first]
+    said = [name for name in _ASKED if name not in varying and name in first and first[name] != 0]
+    shared = [_ASKED[name].format(first[name]) for name in said]
     console.print(", ".join(shared), style="bold")
-    titles = {"hardware": "chip", "input_tokens": "in", "output_tokens": "out", "concurrency": "users"}
+    titles = {
+        "hardware": "chip",
+        "input_tokens": "in",
+        "output_tokens": "out",
+        "concurrency": "users",
+        "draft_tokens": "drafts",
+    }
     table = make_table(
         *((titles.get(name, name), "left") for name in varying),
         ("TTFT", "right"), ("interval", "right"), ("TPOT", "right"), ("interval", "right"),
@@ -107,7 +127,7 @@ def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
         asked = [_plain(each.asked.get(name, "")) for name in varying]
         found = each.prediction
         if found is None:
-            table.add_row(*asked, each.error.split(": ")[-1][:60], *[""] * 7)
+            table.add_row(*asked, f"refused [{reasons.index(each.error) + 1}]")
             continue
         table.add_row(
             *asked,
@@ -119,6 +139,8 @@ def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
             found.standing,
         )
     console.print(table)
+    for number, reason in enumerate(reasons, 1):
+        console.print(f"\n[{number}] {reason}")
 
 
 def _plain(value: Any) -> str:
@@ -138,35 +160,3 @@ def _count(value: float) -> str:
 def _devices(answer: ServedAnswer) -> str:
     layout, replicas = answer.asked["layout"], answer.asked["replicas"]
     return f"{replicas} x {layout.devices}" if replicas > 1 else str(layout.devices)
-
-
-def engine_documents(specs: str | None) -> list[dict[str, Any]]:
-    """All engines: their profile, and what was fitted."""
-    from perfmodel.serving.engine_files import load_engine_coefficients
-    from perfmodel.serving.engines import EnginePolicy, list_engines
-
-    found = []
-    for engine in list_engines(specs=specs):
-        fitted = load_engine_coefficients(engine.id, specs=specs)
-        plain = {name: getattr(engine, name) for name in EnginePolicy.__dataclass_fields__}
-        found.append(plain | {"level": fitted.level, "fitted": fitted.provenance})
-    return found
-
-
-def print_engines(console: Console, engines: Sequence[dict[str, Any]]) -> None:
-    """A row for each engine."""
-    table = make_table(
-        ("engine", "left"), ("name", "left"), ("tokens a step", "right"), ("steps", "left"), ("sequences", "right"),
-        ("memory", "right"), ("fitted", "left"),
-    )  # fmt: skip
-    for engine in engines:
-        table.add_row(
-            engine["id"],
-            engine["name"],
-            str(engine["chunk_tokens"] or "whole prompts"),
-            "mixed" if engine["mixed"] else "prompts apart",
-            str(engine["max_sequences"]),
-            format_share(engine["memory_utilisation"]),
-            "yes" if engine["fitted"] else "no: priors",
-        )
-    console.print(table)

@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from perfmodel.serving.simulation_result import LATENCIES, SimulationResult, goodput, percentiles, throughput
+from perfmodel.serving.standing import MeanWidths
 
 
 def simulate_schema() -> dict[str, Any]:
@@ -22,11 +23,14 @@ def simulate_schema() -> dict[str, Any]:
     return schema
 
 
-def simulation_document(result: SimulationResult, subject: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def simulation_document(
+    result: SimulationResult, subject: Mapping[str, Any] | None = None, widths: MeanWidths | None = None
+) -> dict[str, Any]:
     """What was simulated, and what came of it.
 
     Args:
         subject: what was asked: model, hardware, engine, precision, layout, replicas, router, seed.
+        widths: of the means' intervals, where the engine's errors are known.
     """
     objective = result.objective
     return {
@@ -37,6 +41,7 @@ def simulation_document(result: SimulationResult, subject: Mapping[str, Any] | N
         "cut": result.cut,
         "wall_seconds": result.wall_seconds,
         **{name: percentiles(result, name) for name in LATENCIES},
+        "intervals": _intervals(result, widths) if widths else None,
         "throughput": throughput(result),
         "objective": {"ttft_seconds": objective.ttft_seconds, "tpot_seconds": objective.tpot_seconds},
         "goodput": goodput(result),
@@ -50,3 +55,12 @@ def simulation_document(result: SimulationResult, subject: Mapping[str, Any] | N
         "prefix_hits": result.prefix_hits,
         "notes": list(result.notes),
     }
+
+
+def _intervals(result: SimulationResult, widths: MeanWidths) -> dict[str, Any]:
+    document: dict[str, Any] = {"level": widths.standing, "interval": widths.share}
+    for metric in widths.widths:
+        found = percentiles(result, metric)
+        low, high = widths.interval(metric, found["mean"]) if found else (None, None)
+        document[metric] = {"low": low, "high": high} if found else None
+    return document

@@ -79,7 +79,7 @@ def _draw_distributions(axes: Any, result: SimulationResult) -> None:
             at = float(seconds[min(int(np.searchsorted(shares, share - 1e-12)), len(seconds) - 1)])
             axes.plot([at], [100 * share], "o", color=colour, markersize=4)
             axes.annotate(
-                f"{mark} {format_seconds(at)}", (at, 100 * share), xytext=(-5 if side == "right" else 5, -9),
+                f"{mark} {format_seconds(at)}", (at, 100 * share), xytext=(-5, 4) if side == "right" else (5, -9),
                 textcoords="offset points", ha=side, fontsize=8, color=colour,
             )  # fmt: skip
     limits = {"TPOT": result.objective.tpot_seconds, "TTFT": result.objective.ttft_seconds}

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.report.columns import NOTHING
-from perfmodel.report.formats import format_number, format_seconds, format_share, join_words
+from perfmodel.report.formats import format_interval, format_number, format_seconds, format_share, join_words
 from perfmodel.report.prediction_table import make_table
 from perfmodel.serving.simulation_result import (
     PERCENTILES,
@@ -26,6 +26,8 @@ from perfmodel.serving.simulation_result import (
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from perfmodel.serving.standing import MeanWidths
+
 LATENCY_TITLES = {
     "ttft": "first token (TTFT)", "tpot": "further tokens (TPOT)", "itl": "gaps between tokens",
     "e2e": "whole request", "queue": "in the queue",
@@ -33,14 +35,20 @@ LATENCY_TITLES = {
 PERCENTILE_TITLES = {"mean": "mean"} | {
     name: f"p{percent:g}" for name, percent in PERCENTILES.items()
 }  # p999 is read as 99.9
+_STANDING = {
+    "datasheet": "tables of kernels and priors; no server of this engine was fitted",
+    "family": "the engine was fitted; how it missed models and chips left out",
+}
 TIGHT_CACHE = 0.9  # share of the KV blocks from which the cache is said to be full
 
 
-def print_simulation(console: Console, result: SimulationResult, subject: Mapping[str, Any]) -> None:
+def print_simulation(
+    console: Console, result: SimulationResult, subject: Mapping[str, Any], widths: MeanWidths | None = None
+) -> None:
     """Print what was simulated, the latencies, and what they mean.
 
     Args:
-        subject: what was asked, as in `simulation_document`.
+        subject, widths: as in `simulation_document`.
     """
     console.print(heading_of(subject), style="bold")
     console.print(load_sentence(result))
@@ -53,6 +61,8 @@ def print_simulation(console: Console, result: SimulationResult, subject: Mappin
     console.print()
     for sentence in simulation_sentences(result):
         console.print(sentence)
+    if widths:
+        console.print(_intervals(result, widths))
     if result.notes:
         console.print()
     for note in dict.fromkeys(result.notes):
@@ -83,6 +93,19 @@ def simulation_sentences(result: SimulationResult) -> tuple[str, ...]:
     """Whether the server keeps up, how full it is, what objectives are kept."""
     sentences = (_rates(result), _verdict(result), _occupation(result), _preemptions(result), _objective(result))
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def _intervals(result: SimulationResult, widths: MeanWidths) -> str:
+    """`80 % intervals of the means: TTFT 150 ms (100–220), TPOT 20.0 ms (17–24). Level: family (...).`"""
+    texts = []
+    for metric in widths.widths:
+        if found := percentiles(result, metric):
+            mean = found["mean"]
+            texts.append(
+                f"{metric.upper()} {format_seconds(mean)} ({format_interval(*widths.interval(metric, mean), mean)})"
+            )
+    level = f"Level: {widths.standing} ({_STANDING[widths.standing]})"
+    return f"{100 * widths.share:g} % intervals of the means: {', '.join(texts)}. {level}."
 
 
 def _rates(result: SimulationResult) -> str:

@@ -1,7 +1,11 @@
 """How many sequences a deployment holds at once: memory of one rank, part by part.
 
-    cache = utilisation·memory − weights − activations of a full step − the runtime's own
+    share    cache = u·memory − weights − activations        the engine profiles a full step inside its share (vLLM)
+    free     cache = u·(memory − weights − activations − runtime)    a share of what is left free (TensorRT-LLM)
+    static   cache = u·memory − weights                      activations and runtime lie in the rest (SGLang)
     sequences = min(cache / bytes of one sequence, the scheduler's limit)
+
+u is the engine's share (`EnginePolicy.memory_utilisation`), activations are those of a step of `chunk_tokens` tokens.
 
 May import: memory, types, engines and below.
 """
@@ -26,13 +30,14 @@ class Capacity:
     """Memory of one rank.
 
     Args:
-        parts: bytes by part: weights, activations, overhead, cache (what is left), unused, memory.
+        parts: bytes by part: weights, activations, overhead (the runtime's own), cache (below 0 where the others do not
+            fit), unused (what none of them takes), memory (of the device).
         max_sequences: that the scheduler runs at once, on one rank.
         need: of the model, for caches of other lengths.
     """
 
     parts: Mapping[str, float]
-    max_sequences: int
+    max_sequences: float
     need: MemoryNeed
 
     @property
@@ -48,31 +53,50 @@ class Capacity:
         """Sequences of that many tokens that run at once; below 1 where not even one fits."""
         room = max(self.parts["cache"], 0.0)
         own = np.maximum(np.asarray(self.sequence_bytes(context), dtype=float), 1.0)
-        return np.minimum(room / own, float(self.max_sequences))
+        return np.minimum(room / own, self.max_sequences)
 
     def tokens(self, context: float) -> float:
         """Tokens of cache, where sequences are that long."""
         return max(self.parts["cache"], 0.0) / max(float(self.sequence_bytes(context)), 1.0) * context
 
 
-def capacity_of(model: Model, hardware: Hardware, policy: EnginePolicy) -> Capacity:
+def capacity_of(model: Model, hardware: Hardware, policy: EnginePolicy, *, stages: int = 1) -> Capacity:
     """The capacity of a rank.
 
     Args:
-        model: of one rank (`graphs.shard`), with the weights of its heaviest stage.
+        model: what one device keeps (`spreading.Spreading.stage`). stages: of its pipeline; a batch for each of them is
+            in flight, and the capacity is that of one of these.
     """
     need = memory_need(model, hardware, policy.runtime)
     step = policy.chunk_tokens or WHOLE_PROMPT
     activations = float(need.evaluate({"batch": 1, "tokens": step, "context": step})["activations"])
-    usable = hardware.memory_bytes * policy.memory_utilisation
-    # the engine's share of memory is that of its own process: what the runtime holds lies in the rest
-    cache = usable - need.weight_bytes - activations
+    cache = cache_bytes(
+        policy, hardware.memory_bytes, weights=need.weight_bytes, activations=activations, overhead=need.overhead_bytes
+    )
+    taken = need.weight_bytes + activations + need.overhead_bytes + max(cache, 0.0)
     parts = {
         "weights": need.weight_bytes,
         "activations": activations,
         "overhead": need.overhead_bytes,
         "cache": cache,
-        "unused": hardware.memory_bytes - usable,
+        "unused": max(hardware.memory_bytes - taken, 0.0),
         "memory": hardware.memory_bytes,
     }
-    return Capacity(parts=parts, max_sequences=policy.max_sequences, need=need)
+    return Capacity(parts=parts, max_sequences=policy.max_sequences / stages, need=need)
+
+
+def cache_bytes(policy: EnginePolicy, memory: float, *, weights: float, activations: float, overhead: float) -> float:
+    """Bytes that an engine has for the cache; the formulas are at the head of this file.
+
+    Args:
+        memory: of the device; weights, activations, overhead: parts of it. All in bytes.
+
+    >>> own = EnginePolicy(id="own", name="Own", memory_utilisation=0.9, memory_rule="free")
+    >>> cache_bytes(own, 80e9, weights=16e9, activations=2e9, overhead=2e9) / 1e9
+    54.0
+    """
+    if policy.memory_rule == "free":
+        return policy.memory_utilisation * (memory - weights - activations - overhead)
+    # the share is of the engine's own process: what the runtime holds lies in the rest
+    inside = activations if policy.memory_rule == "share" else 0.0
+    return policy.memory_utilisation * memory - weights - inside

@@ -1,6 +1,6 @@
 """A model on chips under an engine, ready to be asked: its step table, its capacity, its notes.
 
-    load_model ─▶ in_precision ─▶ shard ─▶ step_work ──coefficients──▶ StepTable
+    load_model ─▶ served_model ─▶ spread ─▶ step_work ──coefficients──▶ StepTable
 
 May import: everything of predict and serving.
 """
@@ -10,23 +10,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from perfmodel.catalog import Specs, load_hardware
+from perfmodel.catalog import search_state
+from perfmodel.catalog_entries import hardware_entry, layout_entry, model_entry
 from perfmodel.coefficient_files import scopes_for
+from perfmodel.costs import is_modelled
 from perfmodel.errors import InputError
-from perfmodel.graphs import load_model
 from perfmodel.graphs.rewrite import in_scheme, with_cache_format
-from perfmodel.graphs.shard import shard
 from perfmodel.identity_cache import identity_cache
-from perfmodel.kernels import fitted_device, resolve_runtime
+from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.layouts import Layout
+from perfmodel.phases import unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme, own_scheme
+from perfmodel.program import compile_graph, time_program
 from perfmodel.serving.capacity import Capacity, capacity_of
 from perfmodel.serving.engine_time import Host
 from perfmodel.serving.engines import EnginePolicy, load_engine
 from perfmodel.serving.work import StepWork, step_work
+from perfmodel.spreading import spread
 from perfmodel.types import Graph, Hardware, Model
 
 _CACHED = 256
+USUAL_SIZES = {"batch": 1, "tokens": 1024, "context": 1024}  # at which the share of ops without a formula is told
 BLOCK_SCALED = ("mxfp4", "mxfp6")  # formats whose matrix units take 8-bit activations where a chip has them at all
 _CONTRACTING = ("linear", "matmul")
 
@@ -36,9 +40,10 @@ class Deployment:
     """One replica of a server.
 
     Args:
-        model: of one rank, in its precision. subject: the model as it was asked for.
-        work: of its steps. host: what the host's time depends on. capacity: of one rank.
-        notes: what is assumed.
+        model: of one rank, in its precision, all pipeline stages one after the other. subject: the model as it was
+            asked for. work: of its steps. host: what the host's time depends on.
+        capacity: of one rank and one batch in flight. in_flight: batches that the pipeline's stages work on at once.
+        notes: what is assumed. unmodelled: kinds of op without a formula, and their share of a usual step.
     """
 
     subject: str
@@ -51,6 +56,8 @@ class Deployment:
     host: Host
     capacity: Capacity
     notes: tuple[str, ...] = ()
+    unmodelled: tuple[tuple[str, float], ...] = ()
+    in_flight: float = 1.0
 
 
 def deploy(
@@ -61,7 +68,7 @@ def deploy(
     precision: str | None = None,
     cache_precision: str | None = None,
     layout: Layout | None = None,
-    specs: Specs = None,
+    specs: str | None = None,
 ) -> Deployment:
     """Put a model on chips under an engine.
 
@@ -71,12 +78,11 @@ def deploy(
     Raises:
         PerfmodelError: unknown names, a layout or precision that cannot be, a model that no server can batch.
     """
-    loaded = model if isinstance(model, Model) else load_model(model, specs=specs)
-    chip = hardware if isinstance(hardware, Hardware) else load_hardware(hardware, specs=specs)
+    loaded, chip = model_entry(model, specs), hardware_entry(hardware, specs)
     policy = engine if isinstance(engine, EnginePolicy) else load_engine(engine, specs=specs)
     if not {"prefill", "decode"} <= loaded.phases.keys():
         raise InputError(f"{loaded.name} does not generate tokens over a cache: no engine batches it. Use predict.")
-    return _deploy(loaded, chip, policy, precision, cache_precision, layout or Layout(), specs)
+    return _deploy(loaded, chip, policy, precision, cache_precision, layout_entry(layout), specs, search_state())
 
 
 @identity_cache(_CACHED)
@@ -87,13 +93,15 @@ def _deploy(
     precision: str | None,
     cache_precision: str | None,
     layout: Layout,
-    specs: Specs,
+    specs: str | None,
+    _folders: str,
 ) -> Deployment:
     whole = served_model(model, chip, precision, cache_precision)
-    rank = shard(whole, layout)
+    spreading = spread(whole, layout, chip)
+    rank = spreading.model
     runtime, note = resolve_runtime(chip, policy.runtime)
     device = fitted_device(chip, runtime, scopes_for(chip, specs=specs), policy.kernels)
-    capacity = capacity_of(rank, chip, policy)
+    capacity = capacity_of(spreading.stage, chip, policy, stages=layout.pipeline)
     ops = list(model.phases["decode"].ops)
     host = Host(
         layers=float(model.facts.get("layers", 1)),
@@ -110,14 +118,35 @@ def _deploy(
         work=step_work(rank, device),
         host=host,
         capacity=capacity,
-        notes=tuple(dict.fromkeys(filter(None, (*rank.notes, note, *policy.notes, *_memory_notes(capacity, chip))))),
+        notes=tuple(
+            dict.fromkeys(
+                filter(None, (*whole.notes, *spreading.notes, note, *policy.notes, *_memory_notes(capacity, chip)))
+            )
+        ),
+        unmodelled=tuple(sorted(_unmodelled(rank, device).items())),
+        in_flight=spreading.in_flight,
     )
+
+
+def _unmodelled(model: Model, device: Device) -> dict[str, float]:
+    """Kinds of op without a formula: the largest share that they have of a decoding step or a prompt."""
+    found: dict[str, float] = {}
+    for graph in (model.phases["decode"], model.phases["prefill"]):
+        if all(is_modelled(op) for op in graph.ops):
+            continue
+        program = compile_graph(graph, device)
+        for kind, share in unmodelled_shares(program, time_program(program, USUAL_SIZES)):
+            found[kind] = max(share, found.get(kind, 0.0))
+    return found
 
 
 def _memory_notes(capacity: Capacity, chip: Hardware) -> Iterator[str]:
     if not capacity.fits:
         need = (capacity.parts["weights"] + capacity.parts["activations"]) / 2**30
-        yield f"does not fit: weights and one step take {need:.1f} GiB of each {chip.id}, before any cache"
+        yield (
+            f"does not fit: weights and one step take {need:.1f} of the {chip.memory_bytes / 2**30:.0f} GiB of each "
+            f"{chip.id}, before any cache"
+        )
 
 
 def served_model(

@@ -1,13 +1,13 @@
 """What a serving engine does with requests: how it batches, what it keeps, where its limits are.
 
 A profile is a small YAML file in `engine_specs/`, found like the chips (`data_files`): facts from the engine's
-documentation with their sources; nothing in it is fitted. What was fitted for an engine (host times, shares of launch
-times, multipliers of kernel classes) stands in calibration/coefficients/ and is read by `serving.engine_time`.
+documentation with their source; nothing in it is fitted. What was fitted for an engine (host times, shares of launch
+times, multipliers of kernel classes) stands in calibration/coefficients/ and is read by `serving.engine_files`.
 
     id: example
     name: Example Server
-    sources: {docs: "https://example.org/arguments, 2026-03"}
-    source: docs
+    aliases: [example-server]
+    source: "https://example.org/arguments, 2026-03"
     chunk_tokens: 8192
     mixed: true
 
@@ -22,11 +22,14 @@ from pathlib import Path
 from typing import Any
 
 from perfmodel.catalog import Specs, data_files, is_path, resolve_name
-from perfmodel.yaml_strict import Document, describe, read_text, read_yaml, unknown_key
+from perfmodel.yaml_strict import Document, describe, read_list, read_text, read_yaml, unknown_key
 
 FOLDER = "engine_specs"
 _HINT = "`perfmodel engines list` shows all"
 _LARGEST = 1 << 24
+MEMORY_RULES = ("share", "free", "static")  # what `memory_utilisation` is a share of; see `serving.capacity`
+RUNTIMES = ("graphs", "compiled", "eager")
+_CHOICES = {"memory_rule": MEMORY_RULES, "runtime": RUNTIMES}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +41,8 @@ class EnginePolicy:
         chunk_tokens: tokens of a step at most; longer prompts are cut into chunks. 0: prompts are never cut.
         mixed: prompts and running sequences share a step; else prompts go first, in steps of their own.
         max_sequences: running at once at most.
-        memory_utilisation: share of a device's memory that weights, cache and activations may take.
+        memory_utilisation: share of a device's memory that the engine takes, by memory_rule: for weights, activations
+            and cache (share); for weights and cache (static); or of what the rest leaves free, for the cache (free).
         block_tokens: tokens of a block of the KV cache.
         capture_sizes: batches for which steps are captured as graphs, ascending; a step runs at the next larger one.
             Empty: steps are not padded.
@@ -55,6 +59,7 @@ class EnginePolicy:
     mixed: bool = True
     max_sequences: int = 256
     memory_utilisation: float = 0.9
+    memory_rule: str = "share"
     block_tokens: int = 16
     capture_sizes: tuple[int, ...] = ()
     prefix_cache: bool = True
@@ -82,7 +87,17 @@ def list_engines(*, specs: Specs = None) -> tuple[EnginePolicy, ...]:
 
 
 def _read_file(path: Path) -> EnginePolicy:
-    return read_engine(read_yaml(path), path.stem)
+    """The same file is the same object, as long as nobody writes to it: deployments are remembered by it."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # which reading will tell
+        return read_engine(read_yaml(path), path.stem)
+    return _read_version(str(path), status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=64)
+def _read_version(path: str, _time: int, _size: int) -> EnginePolicy:
+    return read_engine(read_yaml(path), Path(path).stem)
 
 
 @lru_cache(maxsize=8)
@@ -110,6 +125,7 @@ def read_engine(document: Document, name: str = "") -> EnginePolicy:
     known = {field.name: field for field in fields(EnginePolicy)}
     for key in data.keys() - known.keys() - {"aliases"}:
         document.report(unknown_key(key, known), key)
+    read_list(document, data.get("aliases", []), "aliases")
     required = [key for key, field in known.items() if field.default is MISSING] + ["source"]
     for key in required:
         if data.get(key) in (None, ""):
@@ -122,18 +138,22 @@ def read_engine(document: Document, name: str = "") -> EnginePolicy:
 
 
 def _checked(document: Document, key: str, value: Any) -> Any:
-    if key in ("id", "name", "version", "runtime", "kernels", "source"):
-        return read_text(document, value, key) if value != "" else ""
+    if key in _CHOICES:
+        if value not in _CHOICES[key]:
+            document.report(f"must be one of {', '.join(_CHOICES[key])}, not {describe(value)}", key)
+        return value
+    if key in ("id", "name", "version", "kernels", "source"):
+        return read_text(document, value, key) if value not in ("", None) else ""
     if key in ("mixed", "prefix_cache"):
         if not isinstance(value, bool):
             document.report(f"must be true or false, not {describe(value)}", key)
         return value
     if key == "memory_utilisation":
-        if not isinstance(value, int | float) or not 0 < value <= 1:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 1:
             document.report(f"must be a share above 0 and at most 1, not {describe(value)}", key)
         return value
     if key == "notes":
-        return tuple(read_text(document, item, key, place) for place, item in enumerate(value or ()))
+        return read_list(document, value, key)
     if key == "capture_sizes":
         return _sizes(document, value)
     if type(value) is not int or not int(key != "chunk_tokens") <= value <= _LARGEST:

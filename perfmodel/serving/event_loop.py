@@ -189,8 +189,9 @@ def _first_decoded(world: World, gaps: Records, r: int, i: int, now: float) -> N
         count_gap(gaps, now - request["last"], 1)
     else:
         request["first"] = now
-        if rules["delay_steps"] > 0 and replica["decoding"] > 0:
-            row, keys = ALONE + replica["decoding"], mean_context(replica, rules["accepted"])
+        if rules["delay_steps"] > 0:  # where nothing decodes, steps of this request alone
+            keys = mean_context(replica, rules["accepted"]) if replica["decoding"] > 0 else float(context)
+            row = ALONE + max(replica["decoding"], 1)
             request["delay"] += rules["delay_steps"] * line(world.times[0], CONTEXT_KNOTS, row, keys)
     request["made"] += 1
     request["last"] = now

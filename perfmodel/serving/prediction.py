@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from perfmodel.catalog import Specs
-from perfmodel.errors import InputError
+from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import expected, known_levels, model_family, slopes_of
@@ -22,14 +22,15 @@ from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
-from perfmodel.serving.standing import Knowledge, anchored_half_width, knowledge_of
+from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
 from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
+from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
 from perfmodel.types import Hardware, Model
 
+MOST_DRAFTS = 3  # of a measured server
 UNSTATED = "unstated"  # a version or run that nothing was fitted on
 DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS = 1024, 256
-METRICS = ("tpot", "ttft")
 FAMILIES_OF_CLASSES = ("gemm", "experts", "attention", "collective", "streaming")
 
 
@@ -51,7 +52,8 @@ class ServingPrediction:
             output_tokens_per_gpu. running, waiting: requests, on the mean. capacity: sequences that can run at once.
         highest_rate: requests per second that are sustained. stable: whether this load is.
         step_seconds: of one decoding step, by what it is spent on. level: what the interval is meant to hold.
-        standing: datasheet, family, device or anchored. memory_bytes: of one device, by part.
+        standing: datasheet, family, device or anchored. provenance: the data of the engine's coefficients.
+        unmodelled: kinds of op without a formula, and their share of a step.
     """
 
     deployment: Deployment
@@ -72,10 +74,17 @@ class ServingPrediction:
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     provenance: str = ""
     notes: tuple[str, ...] = ()
+    unmodelled: tuple[tuple[str, float], ...] = ()
 
 
-def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: Specs = None) -> Server:
-    """A deployment as the closed form sees it, with its engine's coefficients."""
+def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: str | None = None) -> Server:
+    """A deployment as the closed form sees it, with its engine's coefficients.
+
+    Raises:
+        InputError: drafts below 0, or no replica.
+    """
+    if drafts < 0 or replicas < 1:
+        raise InputError(f"drafts must be at least 0 and replicas at least 1, got {drafts} and {replicas}")
     coefficients = load_engine_coefficients(deployment.engine.id, specs=specs)
     return Server(
         table=tabulate(deployment.work, deployment.host, coefficients, mixed=deployment.engine.mixed),
@@ -85,6 +94,7 @@ def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, spe
         attention_data=deployment.layout.attention_data,
         drafts=drafts,
         replicas=replicas,
+        pipeline=deployment.in_flight,
     )
 
 
@@ -104,17 +114,18 @@ def predict_serving(
     replicas: int = 1,
     version: str = UNSTATED,
     level: float = 0.8,
+    strict: bool = False,
     anchors: Sequence[ServerAnchor] = (),
-    specs: Specs = None,
+    specs: str | None = None,
 ) -> ServingPrediction:
     """Mean latencies of a server, under users who each have one request in flight or under a rate of requests.
 
     Args:
         concurrency: requests in flight over all replicas; rate: requests per second over all replicas: one of them.
         input_tokens, output_tokens: of a request, on the mean. drafts: tokens guessed ahead in each step.
-        version: of the engine, where it was measured; with anchors, theirs. level: share of unseen cases that the
-            interval should hold. anchors: the server's own runs (`calibration.server_anchor_files`), which shift TPOT
-            and TTFT.
+        version: of the engine, where it was measured. level: share of unseen cases that the interval should hold.
+        strict: refuse models with ops without a formula. anchors: runs of this server, which shift TPOT and TTFT
+            (`calibration.server_anchor_files`); the version is theirs, if none is given.
 
     Raises:
         PerfmodelError: bad input; a prompt longer than the model's context; anchors of other deployments alone.
@@ -131,33 +142,41 @@ def predict_serving(
         model, hardware, engine=engine, precision=precision, cache_precision=cache_precision, layout=layout, specs=specs
     )
     check_context(deployment, input_tokens, output_tokens)
+    if strict and deployment.unmodelled:
+        raise UnmodelledError(
+            f"{deployment.subject} has ops without a formula: {', '.join(kind for kind, _ in deployment.unmodelled)}"
+        )
     server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
-    if concurrency is not None:
-        state = fixed_concurrency(server, concurrency=concurrency, **sizes)
-    else:
-        state = at_rate(server, rate=rate, **sizes)
-    known = knowledge_of(deployment.engine.id, specs=specs)
-    users = float(concurrency if concurrency is not None else max(state.running[0], 1.0))
-    moved, standing, anchored = _standing(deployment, known, users, sizes, version, bool(drafts), anchors)
     top = float(highest_rate(server, **sizes)[0])
+    state = _state(server, concurrency, rate, sizes)
+    users = effective_users(state, replicas)
+    moved, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), anchors=anchors, specs=specs)
+    slower = _slowdown(server, moved, sizes) if top else 1.0
+    if rate is not None and slower != 1.0:
+        # what is known of the server moves its highest rate: the load stands at the same share of it
+        state = _state(server, None, rate * slower, sizes)
+    ttft, tpot = (float(own[0]) for own in moved_seconds(state, moved, output_tokens))
+    answering = max(output_tokens - 1, 0) * tpot
+    requests = min(float(rate), top / slower) if rate is not None else float(concurrency or 0) / (ttft + answering)
     return ServingPrediction(
         deployment=deployment,
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
-        latencies=_latencies(state, moved, known, standing, anchored, level, output_tokens),
-        throughput=_throughput(state, moved, server, deployment, concurrency, output_tokens),
-        running=float(state.running[0]),
-        waiting=float(state.waiting[0]),
+        latencies=_latencies(ttft, tpot, known, standing, level, output_tokens),
+        throughput=_throughput(requests, deployment.layout.devices * replicas, output_tokens),
+        running=requests * answering if requests else 0.0,
+        waiting=requests * ttft if requests else float(concurrency or np.inf),
         capacity=float(state.capacity[0]),
-        highest_rate=top,
+        highest_rate=top / slower,
         stable=bool(state.stable[0]),
         fits=bool(state.fits[0]),
-        standing="anchored" if anchored else standing,
-        step_seconds=_step_parts(deployment, server.coefficients, state, sizes, replicas),
+        standing=standing,
+        step_seconds=_step_parts(deployment, server, state, sizes),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, state, standing, version)),
+        notes=tuple(_notes(deployment, server.coefficients, state, standing, version, drafts)),
+        unmodelled=deployment.unmodelled,
         **sizes,
     )
 
@@ -174,18 +193,30 @@ def check_context(deployment: Deployment, input_tokens: int, output_tokens: int)
         )
 
 
-def _standing(
+def effects_of(
     deployment: Deployment,
-    known: Knowledge,
-    users: float,
+    users: Any,
     sizes: Mapping[str, int],
     version: str,
     speculative: bool,
-    anchors: Sequence[ServerAnchor],
-) -> tuple[dict[str, float], str, frozenset[str]]:
-    """(factors on TPOT and TTFT from like deployments and anchors, the level without anchors, metrics with anchors)."""
+    *,
+    anchors: Sequence[ServerAnchor] = (),
+    specs: str | None,
+) -> tuple[dict[str, Array], str, Knowledge]:
+    """(factors on TPOT and TTFT from what is known of like deployments, the level they stand on, that knowledge).
+
+    Args:
+        users: requests in flight, (n,). anchors: runs of this server.
+
+    Raises:
+        InputError: no anchor is of this deployment.
+    """
+    known = knowledge_of(deployment.engine.id, specs=specs)
+    count = np.atleast_1d(np.asarray(users, dtype=float))
     family = model_family(deployment.subject)
-    moved = dict.fromkeys(METRICS, 1.0)
+    coefficients = load_engine_coefficients(deployment.engine.id, specs=specs)
+    standing = standing_of(deployment, known, coefficients, family)
+    factors = {metric: np.ones(len(count)) for metric in ("tpot", "ttft")}
     labels = {
         "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,
         "precision": deployment.precision, "speculative": str(int(speculative)), "layout": str(deployment.layout),
@@ -194,31 +225,34 @@ def _standing(
     own = own_anchors(anchors, labels) if anchors else ()
     if version == UNSTATED:
         labels["version"] = only_version(own, version)
-    x = slopes_of([users], [sizes["input_tokens"]], [sizes["output_tokens"]])
-    columns = {name: [text] for name, text in labels.items()}
+    columns = {name: [text] * len(count) for name, text in labels.items()}
+    x = slopes_of(count, sizes["input_tokens"], sizes["output_tokens"])
     levels = known_levels(family in known.families, deployment.hardware.id in known.chips)
-    moved |= {metric: float(np.exp(expected(each, columns, x, levels)[0])) for metric, each in known.effects.items()}
-    anchored = factors_from_anchors(own, known, labels, x[0])
-    moved |= {metric: moved[metric] * factor for metric, factor in anchored.items()}
-    return moved, known.level(family, deployment.hardware.id), frozenset(anchored)
+    factors |= {metric: np.exp(expected(each, columns, x, levels)) for metric, each in known.effects.items()}
+    if not own:
+        return factors, standing, known
+    shifts = factors_from_anchors(own, known, labels, x)
+    factors |= {metric: factors[metric] * shift for metric, shift in shifts.items()}
+    return factors, "anchored", anchored_knowledge(known, standing, shifts)
+
+
+def standing_of(deployment: Deployment, known: Knowledge, c: EngineCoefficients, family: str) -> str:
+    """The level of a prediction without anchors: kernels that no fitted server ran take it from its device's."""
+    standing = known.level(family, deployment.hardware.id)
+    return "family" if standing == "device" and unfitted_classes(deployment, c) else standing
+
+
+def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]:
+    """Classes of contractions that no fitted server of the engine ran."""
+    work = deployment.work
+    classes = dict.fromkeys((*work.token.classes, *work.decode.classes))
+    return [name for name in classes if name.startswith(("gemm", "experts")) and f"compute.{name}" not in c.values]
 
 
 def _latencies(
-    state: SteadyState,
-    moved: Mapping[str, float],
-    known: Knowledge,
-    standing: str,
-    anchored: frozenset[str],
-    level: float,
-    output_tokens: int,
+    ttft: float, tpot: float, known: Knowledge, standing: str, level: float, output_tokens: int
 ) -> dict[str, Latency]:
-    tpot = float(state.tpot_seconds[0]) * moved["tpot"]
-    ttft = float(state.ttft_seconds[0]) * moved["ttft"]
-    wide = {
-        metric: float(np.exp(anchored_half_width(known, standing, metric, level) if metric in anchored
-                             else known.half_width(standing, metric, level)))
-        for metric in METRICS
-    }  # fmt: skip
+    wide = {metric: float(np.exp(known.half_width(standing, metric, level))) for metric in ("tpot", "ttft")}
     found = {
         "ttft": Latency(seconds=ttft, low=ttft / wide["ttft"], high=ttft * wide["ttft"]),
         "tpot": Latency(seconds=tpot, low=tpot / wide["tpot"], high=tpot * wide["tpot"]),
@@ -231,31 +265,48 @@ def _latencies(
     return found | {"e2e": Latency(seconds=e2e, low=float(low), high=float(high))}
 
 
-def _throughput(
-    state: SteadyState,
-    moved: Mapping[str, float],
-    server: Server,
-    deployment: Deployment,
-    concurrency: float | None,
-    output_tokens: int,
-) -> dict[str, float]:
-    requests = float(state.requests_per_second[0])
-    if concurrency is not None and state.stable[0]:
-        later = max(output_tokens - 1, 0)
-        requests = concurrency / float(
-            state.ttft_seconds[0] * moved["ttft"] + later * state.tpot_seconds[0] * moved["tpot"]
-        )
-    gpus = deployment.layout.devices * server.replicas
+def _state(server: Server, concurrency: float | None, rate: float | None, sizes: Mapping[str, int]) -> SteadyState:
+    if concurrency is not None:
+        return fixed_concurrency(server, concurrency=concurrency, **sizes)
+    return at_rate(server, rate=rate, **sizes)
+
+
+def effective_users(state: SteadyState, replicas: int) -> Array:
+    """Requests in flight that have a place, of one replica: what effects were fitted on."""
+    return np.clip(state.running + state.waiting, 1.0, np.maximum(state.capacity, 1.0)) / replicas
+
+
+def _slowdown(server: Server, moved: Mapping[str, Array], sizes: Mapping[str, int]) -> float:
+    """Time of an answer with the effects on its parts, against that without, where every place is taken."""
+    places = server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)
+    full = fixed_concurrency(server, concurrency=places * server.groups, **sizes)
+    ttft, tpot = moved_seconds(full, moved, sizes["output_tokens"])
+    return float((ttft[0] + max(sizes["output_tokens"] - 1, 0) * tpot[0]) / full.e2e_seconds[0])
+
+
+def moved_seconds(state: SteadyState, moved: Mapping[str, Array], output_tokens: int) -> tuple[Array, Array]:
+    """TTFT and TPOT with the effects on them; a wait for a place is a number of whole answers of others."""
+    tpot, place = state.tpot_seconds, state.place_seconds
+    own = state.ttft_seconds - place
+    finite = np.isfinite(own + tpot)
+    with np.errstate(invalid="ignore"):
+        answers_ahead = place / (own + output_tokens * tpot)
+        own, tpot = own * moved["ttft"], tpot * moved["tpot"]
+        waiting = answers_ahead * (own + output_tokens * tpot)
+    return own + np.where(finite, waiting, 0.0), tpot
+
+
+def _throughput(requests: float, devices: int, output_tokens: int) -> dict[str, float]:
     tokens = requests * output_tokens
-    return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / gpus}
+    return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / devices}
 
 
 def _step_parts(
-    deployment: Deployment, c: EngineCoefficients, state: SteadyState, sizes: Mapping[str, int], replicas: int
+    deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
 ) -> dict[str, float]:
     """Seconds of one decoding step by kind of kernel, and of the host."""
-    ranks = deployment.layout.attention_data * replicas
-    batch = np.array([max(float(state.running[0]) / ranks, 1.0)])
+    c = server.coefficients
+    batch = np.array([max(float(state.running[0]) / server.groups, 1.0)])
     context = np.array([sizes["input_tokens"] + sizes["output_tokens"] / 2])
     parts: dict[str, float] = {}
     work = deployment.work
@@ -271,16 +322,22 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
-def _notes(deployment: Deployment, state: SteadyState, standing: str, version: str) -> list[str]:
+def _notes(
+    deployment: Deployment, c: EngineCoefficients, state: SteadyState, standing: str, version: str, drafts: int
+) -> list[str]:
     notes = list(deployment.notes)
+    if drafts > MOST_DRAFTS:
+        notes.append(f"servers with at most {MOST_DRAFTS} drafted tokens were measured: acceptance is extrapolated")
     if not state.fits[0]:
         notes.append("not one sequence fits into the cache: more devices, a narrower precision or shorter requests")
     elif not state.stable[0]:
         notes.append("more requests arrive than are served: the queue grows without end")
-    elif state.waiting[0] > state.running[0] and state.capacity[0] < state.running[0] + state.waiting[0]:
-        notes.append("more users than the cache holds: requests wait for a place")
+    elif state.capacity[0] < state.running[0] + state.waiting[0]:
+        notes.append(f"more users than the {state.capacity[0]:.0f} that run at once: requests wait for a place")
     if standing == "datasheet":
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
+    elif unfitted := unfitted_classes(deployment, c):
+        notes.append(f"no server with kernels of {', '.join(unfitted)} was fitted: intervals may be too narrow")
     if standing in ("datasheet", "family") and version != UNSTATED:
         notes.append("the engine's version makes no difference here: none was fitted for this model")
     return notes

@@ -16,6 +16,7 @@ import numpy as np
 from perfmodel.errors import InputError
 from perfmodel.serving.effects import ANCHORED_LEVELS, anchored
 from perfmodel.serving.standing import Knowledge
+from perfmodel.serving.step_table import Array
 
 DEPLOYMENT = ("family", "hardware", "engine", "precision")
 
@@ -65,9 +66,9 @@ def only_version(anchors: Sequence[ServerAnchor], otherwise: str) -> str:
 
 
 def factors_from_anchors(
-    anchors: Sequence[ServerAnchor], known: Knowledge, labels: Mapping[str, str], sizes: Sequence[float]
-) -> dict[str, float]:
-    """Factors on the prediction with these labels and sizes, by metric; none where no anchor measured it."""
+    anchors: Sequence[ServerAnchor], known: Knowledge, labels: Mapping[str, str], sizes: Array
+) -> dict[str, Array]:
+    """Factors (n,) on predictions with these labels and sizes (n, 3), by metric; none where no anchor measured it."""
     found = {}
     for metric in ("tpot", "ttft"):
         told = [anchor for anchor in anchors if metric in anchor.off]
@@ -78,9 +79,9 @@ def factors_from_anchors(
             {name: [anchor.labels[name] for anchor in told] for name in labels},
             np.array([anchor.sizes for anchor in told]),
             np.array([anchor.off[metric] for anchor in told]),
-            {name: [text] for name, text in labels.items()},
-            np.array([sizes]),
+            {name: [text] * len(sizes) for name, text in labels.items()},
+            sizes,
             ANCHORED_LEVELS,
         )
-        found[metric] = float(np.exp(mean[0]))
+        found[metric] = np.asarray(np.exp(mean))
     return found

@@ -83,6 +83,8 @@ def run_workload(deployment: Deployment, workload: Workload) -> Run:
     run = Run(_world(deployment, workload), np.zeros(BINS), np.zeros((PLACES, 4)))
     opened = min(workload.users, len(workload)) if workload.users else len(workload)
     run_events(run.world, run.gaps, run.timeline, opened)
+    if run.world.requests["finish"].min() < 0:
+        raise AssertionError("requests that can be served were never answered")
     return run
 
 
@@ -90,21 +92,27 @@ def _world(deployment: Deployment, workload: Workload) -> World:
     """Everything before the first arrival."""
     from perfmodel.serving.replica_state import LANES, World
 
-    policy, count, requests = deployment.policy, deployment.replicas, len(workload)
+    count, requests, places = deployment.replicas, len(workload), _places(deployment, workload)
     later = workload.users + (requests if deployment.disaggregation else 0) + 1
     return World(
         requests=_request_records(deployment, workload),
         replicas=_replica_records(deployment),
-        lanes=np.zeros((count, LANES, max(policy.max_sequences + 1, policy.block_tokens)), dtype=np.int64),
+        lanes=np.zeros((count, LANES, max(places + 1, deployment.policy.block_tokens)), dtype=np.int64),
         starts=_starts(deployment),
-        times=_times(deployment),
+        times=_times(deployment, places),
         later_seconds=np.zeros(later),
         later=np.zeros(later, dtype=np.int64),
-        settings=_rules(deployment, workload),
+        settings=_rules(deployment, workload, places),
     )
 
 
-def _times(deployment: Deployment) -> Array:
+def _places(deployment: Deployment, workload: Workload) -> int:
+    """Sequences that can run at once on a replica: what tables and lists have to be made for."""
+    blocks = max(deployment.blocks, deployment.prompt_blocks)
+    return min(deployment.policy.max_sequences, len(workload), blocks)
+
+
+def _times(deployment: Deployment, places: int) -> Array:
     from perfmodel.serving.step_sums import lay_out
 
     policy, split, speculation = deployment.policy, deployment.disaggregation, deployment.speculation
@@ -115,7 +123,7 @@ def _times(deployment: Deployment) -> Array:
     for _ in range(2):  # once to find the widest
         laid_out = [
             lay_out(
-                table, max_sequences=policy.max_sequences, capture_sizes=policy.capture_sizes, width=width,
+                table, max_sequences=places, capture_sizes=policy.capture_sizes, width=width,
                 drafts=speculation.drafts if speculation else 0,
                 draft_cost=speculation.draft_cost if speculation else 0.0,
             )
@@ -125,7 +133,7 @@ def _times(deployment: Deployment) -> Array:
     return np.array(laid_out)
 
 
-def _rules(deployment: Deployment, workload: Workload) -> np.ndarray[Any, Any]:
+def _rules(deployment: Deployment, workload: Workload, places: int) -> np.ndarray[Any, Any]:
     from perfmodel.serving.event_loop import LEAST_LOADED, LISTED, PREFIX_AWARE
     from perfmodel.serving.replica_state import RULES
     from perfmodel.serving.step_sums import chunk_row, shared_row
@@ -136,7 +144,7 @@ def _rules(deployment: Deployment, workload: Workload) -> np.ndarray[Any, Any]:
         "mixed": policy.mixed and deployment.table.mixed,
         "whole": policy.chunk_tokens == 0,
         "chunk": policy.chunk_tokens or WHOLE_PROMPT_TOKENS,
-        "max_sequences": policy.max_sequences,
+        "max_sequences": places,
         "block": policy.block_tokens,
         "step_tokens": 1 + (speculation.drafts if speculation else 0),
         "accepted": deployment.accepted,
@@ -144,8 +152,8 @@ def _rules(deployment: Deployment, workload: Workload) -> np.ndarray[Any, Any]:
         "prompt_replicas": deployment.prompt_replicas,
         "router": {"least-loaded": LEAST_LOADED, "prefix-aware": PREFIX_AWARE}.get(deployment.router, LISTED),
         "users": workload.users,
-        "shared_row": shared_row(policy.max_sequences),
-        "chunk_row": chunk_row(policy.max_sequences),
+        "shared_row": shared_row(places),
+        "chunk_row": chunk_row(places),
         "transfer_seconds": split.cache_bytes_per_token / split.link_bytes_per_second if split else 0.0,
         "delay_seconds": front.request_seconds,
         "delay_token_seconds": front.input_token_seconds,

@@ -15,7 +15,8 @@ from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.step_table import Array, StepTable
 
 ROUTERS = ("round-robin", "random", "least-loaded", "prefix-aware")
-MAX_REPLICAS = 4096
+MAX_REPLICAS = 8192
+MAX_SEQUENCES = 65_536  # on one replica
 MAX_STARTS = 50_000_000  # groups times replicas
 
 
@@ -72,7 +73,8 @@ class FrontEnd:
     Args:
         request_seconds: load generator, tokeniser, network. input_token_seconds: for each token of the prompt.
         in_flight_seconds: for each request in flight when it arrives. waiting_steps: decode steps, as long as they are
-            when its prompt is computed, beyond those that the simulation itself shows.
+            when its prompt is computed (of this request alone, if no other decodes), beyond those that the simulation
+            itself shows.
     """
 
     request_seconds: float = 0.0
@@ -150,6 +152,8 @@ def check_settings(
         total = disaggregation.prompt_replicas + disaggregation.decode_replicas
         if replicas != 1:
             problems.append("replicas are those of the disaggregation: leave the number of replicas at 1")
+    if not 1 <= policy.max_sequences <= MAX_SEQUENCES:
+        problems.append(f"between 1 and {MAX_SEQUENCES:,} sequences can run at once, not {policy.max_sequences:,}")
     if total > MAX_REPLICAS:
         problems.append(f"{total:,} replicas are more than {MAX_REPLICAS:,}")
     if prefix is not None and prefix.groups * total > MAX_STARTS:

@@ -169,12 +169,13 @@ def _result(
     from perfmodel.serving.event_records import BIN_WIDTH, LEAST_GAP_SECONDS
 
     requests, replicas = run.world.requests, run.world.replicas
+    for moment in ("first", "finish"):
+        requests[moment] += requests["delay"]
+    # columns of the records themselves where they are in order: copies of millions would be the larger part of memory
     order: Any = np.argsort(requests["arrival"], kind="stable") if workload.users else slice(None)
-    found = requests[order] if workload.users else requests
-    arrival, start = found["arrival"].copy(), found["start"].copy()
-    first, finish = found["first"] + found["delay"], found["finish"] + found["delay"]
+    arrival, start, first, finish = (requests[name][order] for name in ("arrival", "start", "first", "finish"))
     seconds = float(finish.max() - arrival[0])
-    rate = len(found) / seconds if workload.users else workload.rate
+    rate = len(requests) / seconds if workload.users else workload.rate
     utilisation = rate / saturated
     stable = bool(workload.users) or (utilisation < 1 and not _queue_grows(arrival, start, finish))
     lines = run.timeline[: run.world.settings[0]["places"]]
@@ -186,7 +187,7 @@ def _result(
         finish_seconds=finish,
         input_tokens=workload.input_tokens[order],
         output_tokens=workload.output_tokens[order],
-        replica=found["replica"].copy(),
+        replica=requests["replica"][order],
         rejected=rejected,
         cut=cut,
         preemptions=int(replicas["preemptions"].sum()),
@@ -195,9 +196,9 @@ def _result(
         utilisation=utilisation,
         stable=stable,
         running_mean=float(replicas["running_area"].sum()) / seconds,
-        cache_mean=float(decoders["blocks_area"].sum()) / (seconds * float(decoders["capacity"].sum())),
+        cache_mean=min(float(decoders["blocks_area"].sum()) / (seconds * float(decoders["capacity"].sum())), 1.0),
         cache_max=float((decoders["most_used"] / decoders["capacity"]).max()),
-        busy=float(replicas["busy"].sum()) / (seconds * len(replicas)),
+        busy=min(float(replicas["busy"].sum()) / (seconds * len(replicas)), 1.0),  # but for rounding
         gap_seconds=LEAST_GAP_SECONDS * np.exp(BIN_WIDTH * (np.arange(len(run.gaps)) + 0.5)),
         gap_counts=run.gaps,
         timeline=Timeline(

@@ -11,8 +11,8 @@ import: engine_files, effects, fitted_scopes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -78,9 +78,53 @@ class Knowledge:
         return float(np.interp(inside, known, kept)) * z / inside
 
 
-def anchored_half_width(known: Knowledge, standing: str, metric: str, share: float) -> float:
-    """Half-width with anchors: that of anchored deployments, or of the level without anchors where that is narrower."""
-    return min(known.half_width(own, metric, share) for own in ("anchored", standing))
+def anchored_knowledge(known: Knowledge, standing: str, metrics: Collection[str]) -> Knowledge:
+    """What is known with anchors: the half-widths of its level "anchored" are the level's own for metrics that no
+    anchor measured, and for the others the narrower ones of that level and of anchored deployments."""
+    widths = {}
+    for metric in PRIOR_WIDTHS:
+        levels = ("anchored", standing) if metric in metrics else (standing,)
+        widths[metric] = [min(known.half_width(own, metric, share) for own in levels) for share in SHARES]
+    return replace(known, widths={**known.widths, "anchored": widths})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeanWidths:
+    """Intervals of mean latencies.
+
+    Args:
+        standing: the level they stand on. share: of unseen cases that they should hold. widths: half-widths in log time
+            by metric (ttft, tpot).
+    """
+
+    standing: str
+    share: float
+    widths: Mapping[str, float]
+
+    def interval(self, metric: str, seconds: float) -> tuple[float, float]:
+        """(low, high) around a mean.
+
+        >>> own = MeanWidths(standing="family", share=0.8, widths={"tpot": 0.0953102})
+        >>> [round(end, 4) for end in own.interval("tpot", 0.022)]
+        [0.02, 0.0242]
+        """
+        factor = float(np.exp(self.widths[metric]))
+        return seconds / factor, seconds * factor
+
+
+def simulated_widths(engine: str, *, share: float = 0.8, specs: Specs = None) -> MeanWidths:
+    """Intervals of a simulation's means.
+
+    A simulation has the engine's coefficients, and none of the effects of like deployments that take a prediction to
+    its device level: where the engine was fitted at all, its errors are those of the family level.
+
+    Raises:
+        SpecError: a file with mistakes.
+    """
+    known = knowledge_of(engine, specs=specs)
+    standing = "family" if known.fitted else "datasheet"
+    widths = {metric: known.half_width(standing, metric, share) for metric in ("ttft", "tpot")}
+    return MeanWidths(standing=standing, share=share, widths=widths)
 
 
 def knowledge_of(engine: str, *, specs: Specs = None) -> Knowledge:

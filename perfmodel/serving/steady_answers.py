@@ -36,8 +36,9 @@ class Server:
     """What the closed form needs of a deployment.
 
     Args:
-        sequences: context in tokens -> sequences that one attention rank can run at once (may be below 1).
-        chunk_tokens: of a prompt in one step. replicas: servers that share the load evenly.
+        sequences: context in tokens -> sequences of one batch that one attention rank can run at once (may be below 1).
+        chunk_tokens: of a prompt in one step. attention_data: ranks with sequences of their own. pipeline: batches in
+            flight. drafts: tokens guessed ahead in each step. replicas: servers that share the load evenly.
     """
 
     table: StepTable
@@ -47,6 +48,12 @@ class Server:
     attention_data: int = 1
     drafts: int = 0
     replicas: int = 1
+    pipeline: float = 1.0
+
+    @property
+    def groups(self) -> float:
+        """Groups of users that run beside each other and do not share steps."""
+        return self.attention_data * self.pipeline * self.replicas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +61,11 @@ class SteadyState:
     """Means over requests, and rates of all replicas together; arrays of one length.
 
     Args:
-        running: sequences that decode at a time; waiting: requests that wait for a place or their first token.
+        running: requests that decode, rate·(o − 1)·TPOT; waiting: those that wait for a place or their first token,
+            rate·TTFT (Little's law).
+        place_seconds: of TTFT, the wait for a place among those that run.
         stable: whether there is a steady state. fits: whether at least one sequence fits into memory.
-        capacity: sequences that can run at once. highest_rate: requests/s that the server sustains.
+        capacity: sequences that can run at once; below 1 where none fits.
     """
 
     ttft_seconds: Array
@@ -69,6 +78,7 @@ class SteadyState:
     stable: np.ndarray[Any, np.dtype[np.bool_]]
     fits: np.ndarray[Any, np.dtype[np.bool_]]
     capacity: Array
+    place_seconds: Array
 
 
 def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, output_tokens: Any) -> SteadyState:
@@ -81,22 +91,25 @@ def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, ou
         InputError: a size that is not positive.
     """
     n, i, o = _columns(concurrency=concurrency, input_tokens=input_tokens, output_tokens=output_tokens)
-    ranks = server.attention_data * server.replicas
-    loop, batch, tpot, ttft, fits = _settled(server, np.maximum(n / ranks, 1 / ranks), i, o)
-    ttft = ttft + waiting_seconds(loop, tpot, ttft)
+    groups = server.groups
+    loop, tpot, ttft, fits = _settled(server, np.maximum(n / groups, 1 / groups), i, o)
+    place = waiting_seconds(loop, tpot, ttft)
+    ttft = ttft + place
     e2e = ttft + tpot * np.maximum(o - 1, 0)
     rate = np.where(fits, n / e2e, 0.0)
+    running = rate * (e2e - ttft)
     return SteadyState(
         ttft_seconds=np.where(fits, ttft, np.inf),
         tpot_seconds=np.where(fits, tpot, np.inf),
         e2e_seconds=np.where(fits, e2e, np.inf),
         requests_per_second=rate,
         output_tokens_per_second=rate * o,
-        running=np.minimum(batch * ranks, n),
-        waiting=n - np.minimum(batch * ranks, n),
+        running=running,
+        waiting=n - running,
         stable=np.asarray(fits),
         fits=np.asarray(fits),
-        capacity=np.asarray(server.sequences(i + o / 2) * ranks + 0 * n),
+        capacity=_room(server, i, o) * groups,
+        place_seconds=place,
     )
 
 
@@ -113,9 +126,10 @@ def at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any)
         InputError: a size that is not positive.
     """
     r, i, o = _columns(rate=rate, input_tokens=input_tokens, output_tokens=output_tokens)
-    ranks = server.attention_data * server.replicas
-    own = r / ranks
-    most = np.maximum(np.asarray(server.sequences(i + o / 2) + 0 * own, dtype=float), 1.0)
+    groups = server.groups
+    own = r / groups
+    room = _room(server, i, o)
+    most = np.maximum(room, 1.0)
     low, high = np.full_like(own, 1e-9), most
     for _ in range(LITTLE_ROUNDS):
         middle = (low + high) / 2
@@ -123,30 +137,32 @@ def at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any)
         low, high = np.where(served < own, middle, low), np.where(served < own, high, middle)
     users = (low + high) / 2
     top = _throughput(server, most, i, o)
-    fits = np.asarray(server.sequences(i + o / 2) + 0 * own) >= 1
+    fits = room >= 1
     stable = fits & (own < top)
     tpot, ttft = _open_latencies(server, users, own, i, o)
     e2e = ttft + tpot * np.maximum(o - 1, 0)
     endless = np.where(stable, 0.0, np.inf)
+    served = np.where(fits, np.minimum(own, top), 0.0)
     return SteadyState(
         ttft_seconds=ttft + endless,
         tpot_seconds=tpot + np.where(fits, 0.0, np.inf),
         e2e_seconds=e2e + endless,
-        requests_per_second=np.where(fits, np.minimum(own, top) * ranks, 0.0),
-        output_tokens_per_second=np.where(fits, np.minimum(own, top) * ranks * o, 0.0),
-        running=np.minimum(own * tpot * o, most) * ranks,
-        waiting=own * ttft * ranks + endless,
+        requests_per_second=served * groups,
+        output_tokens_per_second=served * groups * o,
+        running=served * (e2e - ttft) * groups,
+        waiting=own * ttft * groups + endless,
         stable=stable,
         fits=fits,
-        capacity=most * ranks,
+        capacity=room * groups,
+        place_seconds=np.zeros_like(own),
     )
 
 
 def highest_rate(server: Server, *, input_tokens: Any, output_tokens: Any) -> Array:
     """Requests per second that the server can sustain: its throughput with every place taken; 0 where none fits."""
     i, o = _columns(input_tokens=input_tokens, output_tokens=output_tokens)
-    room = np.asarray(server.sequences(i + o / 2) + 0 * i, dtype=float)
-    top = _throughput(server, np.maximum(room, 1.0), i, o) * server.attention_data * server.replicas
+    room = _room(server, i, o)
+    top = _throughput(server, np.maximum(room, 1.0), i, o) * server.groups
     return np.where(room >= 1, top, 0.0)
 
 
@@ -158,8 +174,13 @@ def _columns(**sizes: Any) -> list[Array]:
     return [np.array(own) for own in columns]
 
 
+def _room(server: Server, i: Array, o: Array) -> Array:
+    """Sequences that one attention rank can run at once; below 1 where not even one fits."""
+    return np.asarray(server.sequences(i + o / 2) + 0 * i, dtype=float)
+
+
 def _loop(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Any]:
-    room = np.asarray(server.sequences(i + o / 2) + 0 * users, dtype=float)
+    room = _room(server, i, o)
     loop = Loop(
         users=users,
         running=np.minimum(users, np.maximum(room, 1.0)),
@@ -169,24 +190,25 @@ def _loop(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Any]:
         mixed=server.table.mixed,
         attention_data=server.attention_data,
         drafts=server.drafts,
+        pipeline=server.pipeline,
     )
     return loop, room >= 1
 
 
-def _settled(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Array, Array, Array, Any]:
-    """(loop, batch, TPOT, TTFT without waits for a place, fits) of users of one rank."""
+def _settled(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Array, Array, Any]:
+    """(loop, TPOT, TTFT without waits for a place, fits) of users of one rank."""
     loop, fits = _loop(server, users, i, o)
-    batch = np.maximum(loop.running, np.minimum(loop.running, 1.0))
+    batch = np.asarray(loop.running)
     for turn in range(SETTLING):
         tpot, ttft = latencies(loop, loop_steps(server.table, loop, batch), batch, server.coefficients)
         if turn < SETTLING - 1:
             batch = settled_batch(loop, tpot, ttft)
-    return loop, batch, tpot, ttft, fits
+    return loop, tpot, ttft, fits
 
 
 def _throughput(server: Server, users: Array, i: Array, o: Array) -> Array:
     """Requests per second of users of one rank who always have one in flight."""
-    _, _, tpot, ttft, _ = _settled(server, users, i, o)
+    _, tpot, ttft, _ = _settled(server, users, i, o)
     return users / (ttft + tpot * np.maximum(o - 1, 0))
 
 
@@ -194,7 +216,7 @@ def _open_latencies(server: Server, users: Array, rate: Array, i: Array, o: Arra
     """(TPOT, TTFT) under Poisson arrivals, where that many users are in flight."""
     loop, _ = _loop(server, users, i, o)
     c = server.coefficients
-    batch = np.clip(rate * o * _settled(server, users, i, o)[2], 1e-9, loop.running)
+    batch = np.clip(rate * o * _settled(server, users, i, o)[1], 1e-9, loop.running)
     steps = loop_steps(server.table, loop, batch)
     alone = Loop(**{name: getattr(loop, name) for name in Loop.__dataclass_fields__} | {"running": 1.0})
     tpot, ttft = latencies(alone, steps, batch, c)  # of one user: no queue and no burst

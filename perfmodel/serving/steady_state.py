@@ -3,7 +3,7 @@
 Fixed concurrency: n users, each of whom sends the next request when the last one is answered. B of them decode.
 
     TPOT = step(B, T) + φ·(B/o)·(i/p)·[step(B, T, p) − step(B, T)]        p = min(k·i, chunk), k = λ/(1 − e^−λ), λ = B/o
-    R    = ½·(−b + √(b² + 4·S·Z)),  Z = o·TPOT, b = Z − S·(1 + n − 1)    closed queue of prompts with service S
+    R    = ½·(−b + √(b² + 4·S·Z)),  Z = o·TPOT, b = Z − S·n    closed queue of prompts with service S
     TTFT = g + (a + …)·step(B, T) + s·prompt alone + q·(R − S) + u·(n − 1)/2·S + r·n + v·i
     B    = n·Z/(Z + TTFT)
 
@@ -12,7 +12,7 @@ together share one. Where prompts have steps of their own (`mixed` false), the b
 decoding a step handles 1 + d tokens of each sequence and makes `accepted` of them. Where memory holds fewer than n
 sequences, the others wait for a place, (TTFT + o·TPOT)·(n/n_run − 1) on the mean.
 
-Open loop (`arrival_rate`): B = rate·o·TPOT(B) (Little), a monotone fixed point; prompts wait as in M/G/1 with constant
+Open loop (`at_rate`): B = rate·o·TPOT(B) (Little), a monotone fixed point; prompts wait as in M/G/1 with constant
 service, ρS/(2(1 − ρ)). Above the highest stable rate there is no steady state, and the answer is that verdict.
 
 Closed form against simulation: docs/serving.md. May import: errors, step_table, engine_coefficients.
@@ -41,6 +41,7 @@ class Loop:
         users: requests in flight n. running: those memory and limits let run, at most n.
         input_tokens, output_tokens: i and o of a request, on the mean. chunk_tokens: of a prompt in one step.
         mixed: 1 where prompts share steps with running sequences. attention_data: ranks with users of their own.
+        pipeline: batches in flight, each with users of its own.
         drafts: drafted tokens d of a step; 0 without speculative decoding.
     """
 
@@ -52,6 +53,12 @@ class Loop:
     mixed: Any = 1
     attention_data: Any = 1
     drafts: Any = 0
+    pipeline: Any = 1
+
+    @property
+    def all_users(self) -> Any:
+        """Users of the whole replica."""
+        return self.users * self.attention_data * self.pipeline
 
     @property
     def context(self) -> Any:
@@ -84,33 +91,23 @@ class Steps:
 
 def loop_steps(table: StepTable, loop: Loop, batch: Any) -> Steps:
     """The steps of a loop at a running batch, read from a table."""
-    tokens = batch * (1 + loop.drafts)
     share = np.where(loop.mixed, 1.0, 0.0)
     _, prompt_tokens = loop.prompts(batch)
     chunk = loop.input_tokens / loop.chunks
-    # a draft is computed with its sequence: its keys are read once
-    extra = _drafted(table, batch, loop.drafts) if np.any(loop.drafts) else 0.0
-    decode = step_seconds(table, sequences=batch, context=loop.context) + extra
+    drafted = batch * loop.drafts
+    decode = step_seconds(table, sequences=batch, context=loop.context, drafted_tokens=drafted)
     with_prompts = step_seconds(
         table,
         sequences=batch * share,
         context=loop.context,
-        prefill_tokens=prompt_tokens + share * (tokens - batch),
+        prefill_tokens=prompt_tokens,
         prefill_context=loop.input_tokens,
+        prompts=np.maximum(prompt_tokens / loop.input_tokens, 1.0),
+        drafted_tokens=drafted * share,
     )
     middle = np.maximum(chunk, (loop.input_tokens + chunk) / 2)
     prompt = step_seconds(table, sequences=0.0, context=0.0, prefill_tokens=chunk, prefill_context=middle)
     return Steps(decode=decode, with_prompts=with_prompts, prompt=prompt * loop.chunks)
-
-
-def _drafted(table: StepTable, batch: Any, drafts: Any) -> Array:
-    from perfmodel.serving.step_table import interpolate
-
-    tokens = batch * (1 + drafts)
-    work = interpolate(table.tokens, table.token_seconds, tokens) - interpolate(
-        table.tokens, table.token_seconds, batch
-    )
-    return np.asarray(work + table.sequence_seconds * batch * drafts)
 
 
 def latencies(loop: Loop, steps: Steps, batch: Any, c: EngineCoefficients) -> tuple[Array, Array]:
@@ -129,7 +126,7 @@ def latencies(loop: Loop, steps: Steps, batch: Any, c: EngineCoefficients) -> tu
     z = o * tpot
     b = z - service - (n - 1) * service
     response = (np.sqrt(b * b + 4 * service * z) - b) / 2
-    few = np.where(loop.users * loop.attention_data >= FEW_USERS, 1.0, 1 / 3)
+    few = np.where(loop.all_users >= FEW_USERS, 1.0, 1 / 3)
     waiting = c["waiting_steps"] + np.where(loop.mixed, 0.0, c["prefill_wait_steps"] * few)
     waiting = waiting + np.where(data, c["attention_data_steps"], 0.0)
     ttft = (
@@ -139,7 +136,7 @@ def latencies(loop: Loop, steps: Steps, batch: Any, c: EngineCoefficients) -> tu
         + c["queue_share"] * (response - service)
         + c["burst_share"] * (n - 1) / 2 * service
         + c["token_seconds"] * i
-        + c["request_seconds"] * loop.users * loop.attention_data
+        + c["request_seconds"] * loop.all_users
     )
     return np.asarray(tpot), np.asarray(ttft)
 

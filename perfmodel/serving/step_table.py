@@ -1,11 +1,11 @@
 """How long one step of an engine takes, tabulated once for a deployment and read by interpolation.
 
-    step(B, T, p, k) = tokens(B + p) + decode(B, T) + prefill(p, k) + fixed + per sequence·B
+    step(B, T, p, k) = tokens(B + p + d) + decode(B, T) + n·prefill(p/n, k) + fixed + per sequence·(B + d)
 
-A step computes one token of each of B running sequences, whose caches hold T tokens each on average, and p tokens of
-prompts. Everything but attention and logits sees only how many tokens there are: weights are read once for all of them.
-Attention of a sequence depends on its own keys; logits are made of one token of each sequence. Between the knots the
-tables are linear: kernels are, but for their steps.
+A step computes one token of each of B running sequences, whose caches hold T tokens each on average, d tokens guessed
+ahead for them, and p tokens of n prompts. Everything but attention and logits sees only how many tokens there are:
+weights are read once for all of them. Attention of a sequence depends on its own keys; logits are made of one token of
+each sequence. Between the knots the tables are linear: kernels are, but for their steps.
 
 May import: errors, arithmetic, types.
 """
@@ -48,21 +48,30 @@ class StepTable:
 
 
 def step_seconds(
-    table: StepTable, *, sequences: Any, context: Any, prefill_tokens: Any = 0.0, prefill_context: Any = 0.0
+    table: StepTable,
+    *,
+    sequences: Any,
+    context: Any,
+    prefill_tokens: Any = 0.0,
+    prefill_context: Any = 0.0,
+    prompts: Any = 1.0,
+    drafted_tokens: Any = 0.0,
 ) -> Array:
     """Seconds of a step, for numbers or arrays.
 
     Args:
         sequences: running sequences B that make a token each. context: tokens in the cache of each, on average.
         prefill_tokens: tokens of prompts p in this step. prefill_context: keys that the last of them sees.
+        prompts: that these tokens are of, as many of each: attention is of each alone.
+        drafted_tokens: guessed ahead for the running sequences, and computed with them: their keys are read once.
     """
-    b, t, p, k = np.broadcast_arrays(
-        *(np.asarray(x, dtype=float) for x in (sequences, context, prefill_tokens, prefill_context))
-    )
-    total = interpolate(table.tokens, table.token_seconds, b + p)
+    sizes = (sequences, context, prefill_tokens, prefill_context, prompts, drafted_tokens)
+    b, t, p, k, n, d = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in sizes))
+    total = interpolate(table.tokens, table.token_seconds, b + p + d)
     total = total + np.where(b > 0, bilinear(table.decode_batch, table.decode_context, table.decode_seconds, b, t), 0.0)
-    chunk = bilinear(table.prefill_tokens, table.prefill_context, table.prefill_seconds, p, np.maximum(k, p))
-    return np.asarray(total + np.where(p > 0, chunk, 0.0) + table.fixed_seconds + table.sequence_seconds * b)
+    own = p / n
+    chunk = n * bilinear(table.prefill_tokens, table.prefill_context, table.prefill_seconds, own, np.maximum(k, own))
+    return np.asarray(total + np.where(p > 0, chunk, 0.0) + table.fixed_seconds + table.sequence_seconds * (b + d))
 
 
 def interpolate(knots: Array, values: Array, x: Any) -> Array:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,7 +26,7 @@ from perfmodel.graphs.expansion import without_unused_tensors
 from perfmodel.kernels import Device
 from perfmodel.program import compile_graph, time_program
 from perfmodel.serving.step_table import piece_of
-from perfmodel.sizes import symbols_of
+from perfmodel.sizes import evaluate, symbols_of
 from perfmodel.types import Graph, Model, Op
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -34,6 +35,8 @@ RESOURCES = 4
 TOKENS = np.unique(np.round(np.geomspace(1, 65536, 65))).astype(float)
 SEQUENCES = np.unique(np.round(np.geomspace(1, 4096, 25))).astype(float)
 CONTEXTS = np.unique(np.round(np.geomspace(16, 1 << 20, 25))).astype(float)
+# six tokens in a step, as either graph has them
+SIX_SEQUENCES, SIX_TOKENS = {"batch": 6, "context": 1}, {"batch": 2, "tokens": 3, "context": 3}
 CHUNKS = np.unique(np.round(np.geomspace(16, 65536, 19))).astype(float)
 
 
@@ -89,7 +92,8 @@ def split_step(model: Model) -> tuple[Graph, Graph, Graph]:
     if not {"prefill", "decode"} <= model.phases.keys():
         raise ModelError(f"{model.name} does not generate tokens over a cache: a server cannot batch it")
     decode, prefill = model.phases["decode"], model.phases["prefill"]
-    shared = _token_ops(decode) & _token_ops(prefill)
+    in_decode, in_prefill = _token_ops(decode, SIX_SEQUENCES), _token_ops(prefill, SIX_TOKENS)
+    shared = {name for name, elements in in_decode.items() if in_prefill.get(name) == elements}
     return (
         _part(decode, (op for op in decode.ops if op.name in shared)),
         _part(decode, (op for op in decode.ops if op.name not in shared)),
@@ -97,10 +101,19 @@ def split_step(model: Model) -> tuple[Graph, Graph, Graph]:
     )
 
 
-def _token_ops(graph: Graph) -> set[str]:
-    """Names of the ops that neither touch a cache nor see the context nor come after the last block (the logits)."""
+def _token_ops(graph: Graph, sizes: Mapping[str, int]) -> dict[str, tuple[float, ...]]:
+    """Ops that neither touch a cache nor see the context nor come after the last block (the logits), with the elements
+    of their tensors: ops of that name that handle other tensors in the other graph are different work."""
     last = max((index for index, op in enumerate(graph.ops) if op.block), default=len(graph.ops))
-    return {op.name for op in graph.ops[: last + 1] if not _sees_context(op, graph)}
+    return {
+        op.name: tuple(
+            prod(evaluate(dim, sizes) for dim in graph.tensors[name].shape)
+            for name in (*op.inputs, *op.outputs)
+            if name in graph.tensors
+        )
+        for op in graph.ops[: last + 1]
+        if not _sees_context(op, graph)
+    }
 
 
 def _sees_context(op: Op, graph: Graph) -> bool:

@@ -24,6 +24,7 @@ from perfmodel.coefficients import Coefficient
 from perfmodel.fitted_scopes import DEVICES_LEFT_OUT
 from perfmodel.kernels import Device, fitted_device
 from perfmodel.kernels.framework import EXCESS, FITTED, SLOWDOWN
+from perfmodel.kernels.host import HOST_SECONDS
 from perfmodel.program import time_program
 from perfmodel.provenance import standing
 from perfmodel.uncertainty import phase_half_width
@@ -73,7 +74,7 @@ def test_slopes_are_derivatives() -> None:
     stacked = stack(rows()[:6], SCOPE)
 
     def logs(step: float, name: str) -> np.ndarray:
-        values = {own.name: own.value * np.exp(step * (own.name == name)) for own in FITTED}
+        values = {own.name: own.value * np.exp(step * (own.name == name)) for own in (*FITTED, HOST_SECONDS)}
         device = Device(CHIPS["rtx-3090"], "eager", {n: Coefficient(n, v, 0.1, "fit", "") for n, v in values.items()})
         return np.log(stack_seconds(stacked, device)[0])
 

@@ -16,10 +16,10 @@ from perfmodel.calibration.framework_rows import stack, stack_seconds
 from perfmodel.calibration.local import (
     calibrate_runs,
     coefficient_files,
-    profile_of,
     run_file_entries,
     with_scopes_before,
 )
+from perfmodel.calibration.run_profiles import profile_of
 from perfmodel.calibration.run_rows import model_rows, program_rows
 from perfmodel.coefficient_files import write_coefficients
 from perfmodel.coefficients import Coefficient
@@ -87,6 +87,26 @@ def test_models_never_fitted_are_predicted_better_than_before() -> None:
     assert found.fitted.errors["split"] == "whole models that were not fitted"
     assert all(score.after[1] < score.after[0] < score.after[2] for score in found.scores)
     assert len(found.programs) == len(suite.points)
+
+
+def test_compiled_code_is_fitted_to_its_anchors() -> None:
+    """From what eager code was found to take where both have it in common; the truth here has them alike."""
+    whole = machine_profile()
+    suite, models = runs(whole.cores)
+    points = [point | {"runtime": "compiled"} for point in models.points]
+    rows = model_rows(points, whole)[0]
+    scope = "framework.cpu.compiled"
+    truth = {f"{scope}:{name}": Coefficient(name, value, 0.0, "fit", "") for name, value in TRUTH.items()}
+    seconds = stack_seconds(stack([own.row for own in rows], scope), Device(whole, "compiled", truth))[0]
+    timed = tuple(own | {"seconds": float(s)} for own, s in zip(points, seconds, strict=True))
+    eager, compiled = calibrate_runs(whole, suite, Runs(HEADER, models.points + timed))
+    assert [own.runtime for own in (eager, compiled)] == ["eager", "compiled"]
+    assert (compiled.fitted.scope, compiled.programs, compiled.anchors) == (scope, (), eager.anchors)
+    assert compiled.after["median_ape"] < 0.15 < compiled.before["median_ape"]
+    assert compiled.after["coverage"] >= 0.5
+    (file,) = coefficient_files([eager, compiled], suite, []).values()
+    assert set(file.scopes) == {SCOPE, scope}
+    assert "2 fp32 compiled" in file.provenance
 
 
 def test_each_number_of_threads_is_fitted_by_itself() -> None:

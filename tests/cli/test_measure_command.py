@@ -16,7 +16,16 @@ CHECKOUT = Path(__file__).resolve().parent.parent.parent
 
 def test_help_shows_what_can_be_chosen() -> None:
     shown = succeed("measure", "--help")
-    for option in ("--suite", "--dtype, --precision", "--threads", "--programs", "--out", "--force", "--runtime"):
+    for option in (
+        "--suite",
+        "--dtype, --precision",
+        "--threads",
+        "--programs",
+        "--out",
+        "--force",
+        "--runtime",
+        "--collectives",
+    ):
         assert option in shown
 
 
@@ -49,6 +58,45 @@ def test_bad_values_are_refused_before_a_file_is_made(arguments: tuple[str, ...]
     assert not file.exists()
 
 
+def test_collectives_have_options_of_their_own() -> None:
+    message = refuse("measure", "bert-base", "--collectives", "--threads", "1", "--suite", "quick", "--batch", "2")
+    assert "leave out MODEL, --suite, --threads, --batch" in message
+    assert "only --collectives has them" in refuse("measure", "--sizes", "1KiB")
+    message = refuse("measure", "--collectives", "--sizes", "1KiB,2 parsecs,1 s")
+    assert "'2 parsecs'" in message
+    assert "'1 s' is in seconds, but bytes is wanted" in message
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--collectives", "1"), "a collective needs at least 2"),
+        (("--collectives", "0"), "must be at least 1"),
+        (("--collectives", "4096"), "cores can be used here"),
+        (("--collectives", "many"), "not a whole number"),
+        (("--collectives", "--operations", "all_reduce,shuffle"), "unknown operation 'shuffle'"),
+        (("--collectives", "--dtype", "nvfp4"), "not timed in 'nvfp4'"),
+        (("--collectives", "--sizes", "2TiB"), "no size of a message"),
+    ],
+)
+def test_bad_collectives_are_refused_before_a_file_is_made(
+    arguments: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch")
+    file = tmp_path / "runs.jsonl"
+    assert said in refuse("measure", *arguments, "--out", str(file))
+    assert not file.exists()
+
+
+@pytest.mark.torch
+def test_nccl_is_refused_without_cuda() -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    assert "torch finds no CUDA device here" in refuse("measure", "--collectives", "--device", "cuda")
+
+
 @pytest.mark.torch
 def test_cuda_is_refused_where_there_is_none() -> None:
     torch = pytest.importorskip("torch")
@@ -57,11 +105,16 @@ def test_cuda_is_refused_where_there_is_none() -> None:
     assert "torch finds no CUDA device here" in refuse("measure", "--device", "cuda")
 
 
-def test_without_torch_it_says_how_to_install_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", [(), ("--collectives", "2")])
+def test_without_torch_it_says_how_to_install_it(what: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ImportError('not installed')")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{CHECKOUT}"}
     result = subprocess.run(
-        [sys.executable, "-m", "perfmodel", "measure"], capture_output=True, text=True, env=environment, cwd=tmp_path
+        [sys.executable, "-m", "perfmodel", "measure", *what],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
     )
     assert result.returncode == 2
     assert "measuring needs torch, which is not installed: pip install 'perfmodel[torch]'" in result.stderr

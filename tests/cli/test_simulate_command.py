@@ -103,6 +103,15 @@ def test_what_people_see(tmp_path: Path) -> None:
     assert plot.stat().st_size > 5000
 
 
+def test_intervals_stand_on_what_was_fitted() -> None:
+    fitted, unfitted = (document("--rate", "4", *SHORT, "--engine", engine) for engine in ("vllm", "llama-cpp"))
+    assert (fitted["intervals"]["level"], unfitted["intervals"]["level"]) == ("family", "datasheet")
+    for made in (fitted, unfitted):
+        for metric in ("ttft", "tpot"):
+            assert made["intervals"][metric]["low"] < made[metric]["mean"] < made["intervals"][metric]["high"]
+    assert "80 % intervals of the means: TTFT " in succeed(*SERVER, "--rate", "4", *SHORT)
+
+
 def test_too_fast_a_rate_is_said_loudly() -> None:
     result = run(*SERVER, "--rate", "5000", *SHORT)
     assert result.exit_code == 0

@@ -105,3 +105,7 @@ def test_one_long_context_is_split_over_the_cores() -> None:
     graph = attention(8, 8, causal=False)
     one, many = (seconds(graph, gpu(), batch=b, tokens=1, context=2**17 // b) for b in (1, 64))
     assert one < 1.5 * many
+
+
+def test_tf32_is_kept_in_fp32_and_runs_with_a_cache() -> None:
+    assert seconds(attention(compute="tf32"), gpu(), batch=1, tokens=1, context=4096) > 0

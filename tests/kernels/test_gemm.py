@@ -45,10 +45,19 @@ def test_decode_streams_weights_at_the_achievable_bandwidth() -> None:
     assert 0.7 < timed.bound_seconds[0] / timed.device_seconds[0] < 0.85
 
 
-@given(st.integers(1, 512), dim, st.integers(128, 16384))
+@given(st.integers(1, 16), st.integers(4096, 16384), st.integers(4096, 16384))
 def test_fewer_bits_are_never_slower_where_memory_decides(m: int, n: int, k: int) -> None:
     wide, narrow = (seconds(linear(n, k, weight=weight), gpu(), batch=m) for weight in ("bf16", "int4_g128"))
     assert narrow <= wide * (1 + 1e-9)
+
+
+@given(st.integers(512, 8192))
+def test_unpacking_weights_in_registers_costs_a_new_chip_its_peak(m: int) -> None:
+    """Where compute decides, 4-bit weights are slower on a chip whose peak is that of newer instructions."""
+    plain, packed = (linear(8192, 8192, weight=weight) for weight in ("bf16", "int4_g128"))
+    old = gpu(peaks={("matrix", "bf16"): 300e12}, memory_bandwidth_bytes_per_second=2e12)
+    assert seconds(packed, gpu(), batch=m) > 1.2 * seconds(plain, gpu(), batch=m)
+    assert seconds(packed, old, batch=m) <= seconds(plain, old, batch=m) * (1 + 1e-9)
 
 
 @given(dim, dim)

@@ -15,7 +15,8 @@ from perfmodel import load_hardware, load_model
 from perfmodel.coefficients import Coefficient
 from perfmodel.graphs.rewrite import in_scheme
 from perfmodel.kernels import Device
-from perfmodel.kernels.networks import fitted_priors, has_own_kernels, network_scope, time_parts
+from perfmodel.kernels.host import HOST_SECONDS
+from perfmodel.kernels.networks import calibrated_scope, fitted_priors, has_own_kernels, network_scope, time_parts
 from perfmodel.precisions import find_scheme
 from perfmodel.program import Program, compile_graph, program_parts, time_program
 
@@ -46,6 +47,43 @@ chips = st.sampled_from(sorted(PRECISIONS))
 )
 def test_where_a_form_is_used(kind: Any, runtime: str, dtypes: tuple[str, ...], cache: bool, scope: str) -> None:
     assert network_scope(replace(gpu(), kind=kind), runtime, dtypes, has_cache=cache) == scope
+
+
+@pytest.mark.parametrize(
+    ("dtypes", "kept", "fitted", "scope"),
+    [
+        (("fp32",), (), "fp32", "framework.gpu.eager.fp32"),
+        (("fp32", "bf16"), (), "bf16", "framework.gpu.eager.bf16"),
+        (("bf16",), (), "fp32", "framework.gpu.eager"),
+        (("fp16", "int8"), (), "fp16", ""),
+        ((), ("fp16", "fp32", "int64"), "fp16", "framework.gpu.eager.fp16"),
+        ((), ("fp32",), "tf32", "framework.gpu.eager.tf32"),
+        ((), ("fp32",), "bf16", ""),
+    ],
+)
+def test_a_gpu_that_was_calibrated_goes_by_its_own(
+    dtypes: tuple[str, ...], kept: tuple[str, ...], fitted: str, scope: str
+) -> None:
+    own = {calibrated_scope("eager", fitted)}
+    for has_cache in (False, True):
+        found = network_scope(gpu(), "eager", dtypes, has_cache=has_cache, kept=kept, fitted=own)
+        assert found == ("" if has_cache and scope == "framework.gpu.eager" else scope)
+    assert network_scope(gpu(), "graphs", dtypes, has_cache=False, kept=kept, fitted=own) == ""
+    assert not network_scope(cpu(), "eager", ("fp32",), has_cache=False, fitted=own).startswith("framework.gpu")
+
+
+def test_what_the_host_takes_belongs_to_a_gpus_own_fit() -> None:
+    assert HOST_SECONDS in fitted_priors(calibrated_scope("compiled", "fp16"))
+    assert HOST_SECONDS not in fitted_priors("framework.gpu.compiled")
+    graph = in_scheme(VIT.phases["forward"], find_scheme(VIT.precision), find_scheme("fp16"))
+    scope, name = calibrated_scope("eager", "fp16"), HOST_SECONDS.name
+    times = []
+    for value in (5e-6, 5e-4):
+        own = {f"{scope}:{name}": Coefficient(f"{scope}:{name}", value, 0.01, "device", "")}
+        program = compile_graph(graph, Device(load_hardware("h100-sxm"), "eager", own))
+        assert (program.network, program.host_coefficient.value) == (scope, value)
+        times.append(float(time_program(program, {"batch": 1}).seconds[0]))
+    assert times[1] > 5 * times[0]
 
 
 def test_recurrent_layers_have_kernels_of_their_own_on_gpus_alone() -> None:

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from perfmodel.catalog import load_hardware
-from perfmodel.errors import UnsupportedError
+from perfmodel.errors import InputError, UnsupportedError
 from perfmodel.machine.accelerators import (
     Accelerator,
+    accelerator_fields,
+    accelerator_of,
     accelerator_profile,
     detect_accelerators,
     from_properties,
@@ -76,3 +78,21 @@ def test_an_unknown_gpu_follows_its_compute_capability() -> None:
 def test_an_unknown_gpu_of_which_little_is_told_is_refused() -> None:
     with pytest.raises(UnsupportedError, match=r"Radeon.*compute capability, clock, memory bandwidth, memory size"):
         accelerator_profile(Accelerator(kind="rocm", name="Radeon Example"), "local-gpu")
+
+
+def test_the_first_line_of_a_file_of_runs_tells_the_gpu() -> None:
+    fields = accelerator_fields(UNKNOWN)
+    assert (fields["gpu"], fields["gpu_memory_bytes"]) == (UNKNOWN.name, 48 << 30)
+    assert accelerator_of({"cpu": "some", **fields}) == UNKNOWN
+    older = accelerator_of({"gpu": "NVIDIA H100 80GB HBM3", "gpu_memory_bytes": 85 << 30, "llc_bytes": 50 << 20})
+    assert (older.kind, older.memory_bytes, older.capability) == ("cuda", 85 << 30, "")
+    known = matching_accelerator(older)
+    assert known is not None
+    assert known.id == "h100-sxm"
+
+
+def test_a_damaged_first_line_is_told() -> None:
+    with pytest.raises(InputError, match="names no GPU"):
+        accelerator_of({"cpu": "some"})
+    with pytest.raises(InputError, match="gpu_kind is 3, gpu_memory_bytes is 'much'"):
+        accelerator_of({"gpu": "some", "gpu_memory_bytes": "much", "gpu_kind": 3})

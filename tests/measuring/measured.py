@@ -24,8 +24,9 @@ needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason
 
 
 def start_measuring(*arguments: str, **options: Any) -> subprocess.Popen[str]:
-    """`perfmodel measure ARGUMENTS` on one thread."""
-    command = [sys.executable, "-m", "perfmodel", "measure", "--threads", "1", *arguments]
+    """`perfmodel measure ARGUMENTS`, programs and models on one thread."""
+    threads = [] if "--collectives" in arguments else ["--threads", "1"]
+    command = [sys.executable, "-m", "perfmodel", "measure", *threads, *arguments]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     return subprocess.Popen(
         command, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options

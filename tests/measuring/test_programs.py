@@ -8,9 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from perfmodel.calibration.starting import starting_device  # noqa: E402
+from perfmodel.catalog import load_hardware  # noqa: E402
 from perfmodel.costs import is_modelled  # noqa: E402
 from perfmodel.errors import InputError, UnknownNameError, UnsupportedError  # noqa: E402
 from perfmodel.graphs.torch_module import trace_module  # noqa: E402
+from perfmodel.kernels.framework_classes import COMPUTING, MOVING, STREAMING  # noqa: E402
+from perfmodel.measuring.program_parts import without_content  # noqa: E402
 from perfmodel.measuring.programs import (  # noqa: E402
     DTYPES,
     Footprints,
@@ -19,6 +23,7 @@ from perfmodel.measuring.programs import (  # noqa: E402
     torch_dtype,
 )
 from perfmodel.measuring.suite_runner import measuring_mode, quantized  # noqa: E402
+from perfmodel.program import compile_graph  # noqa: E402
 
 pytestmark = pytest.mark.torch
 SMALL_CACHE = 1 << 20  # so that "cold" programs are as small as they get
@@ -113,3 +118,47 @@ def test_what_cannot_be_is_refused() -> None:
         suite_programs("quick", "fp32", SMALL_CACHE, "nothing like it")
     with pytest.raises(InputError, match="no regular expression"):
         suite_programs("quick", "fp32", SMALL_CACHE, "[")
+
+
+# ------------------------------------------------------------------------------------------------ on a GPU
+
+
+def test_the_suite_of_a_gpu_is_chains_blocks_and_what_keeps_it_busy() -> None:
+    quick, full = (suite_programs(suite, "tf32", 50 * MIB, device="cuda") for suite in ("quick", "full"))
+    names = {program.name for program in quick}
+    assert names < {program.name for program in full}
+    groups = Counter(program.group for program in quick)
+    assert groups.keys() == {"single", "block", "deep"}
+    assert 200 <= len(quick) <= 300
+    assert "chain of relu" in names
+    assert not names & {"chain of arange and add", "chain of full and add"}  # those make tensors on the CPU
+    assert not any("lstm" in name or "gru" in name for name in names)  # timed step by step, and not fitted
+    with pytest.raises(UnsupportedError, match="no programs for 'int8'; the suite has fp32, tf32, fp16, bf16 on cuda"):
+        suite_programs("quick", "int8", 50 * MIB, device="cuda")
+    with pytest.raises(UnsupportedError, match="no programs for 'tf32'"):
+        suite_programs("quick", "tf32", 50 * MIB)
+
+
+def test_programs_of_a_gpu_fit_into_a_small_one_and_are_traced_whole() -> None:
+    with measuring_mode(), without_content():
+        for program in suite_programs("full", "fp32", 50 * MIB, device="cuda")[::4]:
+            module, inputs = program.make(torch.float32)
+            held = sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *inputs))
+            assert held < 2 << 30, program.name
+            model = trace_module(module, inputs, name=program.name, source=program.name, symbolic=False)
+            assert all(is_modelled(op) for op in model.phases["forward"].ops), program.name
+
+
+def test_every_class_of_a_gpus_form_has_programs() -> None:
+    """But for what eager code of one dtype never runs, or a module seldom does."""
+    seen: set[str] = set()
+    chip = load_hardware("h100-sxm")
+    start = starting_device(chip, "eager", "fp16")
+    with measuring_mode(), without_content():
+        for program in suite_programs("quick", "fp16", 50 * MIB, device="cuda"):
+            module, inputs = program.make(torch.float16)
+            graph = trace_module(module, inputs, name="p", source="p", symbolic=False).phases["forward"]
+            for group in compile_graph(graph, start).groups:
+                assert group.scope == "framework.gpu.eager.fp16", program.name
+                seen |= {name for own in group.classes for name in (own.memory, own.compute)}
+    assert {*STREAMING, *MOVING, *COMPUTING} - seen <= {"weight_cast", "plain_attention", "masked_attention"}

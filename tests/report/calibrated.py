@@ -34,15 +34,17 @@ def scope(
     scores: Sequence[ModelScore] = (HELD, MISSED),
     programs: Sequence[ProgramPoint] = PROGRAMS,
     skipped: Mapping[str, str] | None = None,
+    runtime: str = "eager",
 ) -> ScopeCalibration:
+    """A calibration of a CPU; with 0 threads of a GPU."""
     peaks = {("vector", "fp32"): PEAK, ("vector", "bf16"): 2 * PEAK}
     chip = cpu(
         id="local", name="Test CPU", peaks=peaks, native=("fp32", "bf16"), memory_bandwidth_bytes_per_second=BANDWIDTH
     )
-    chip = with_threads(replace(chip, cores=48), threads)[0]
+    chip = with_threads(replace(chip, cores=48), threads)[0] if threads else replace(chip, kind="gpu")
     fitted = FittedScope(
         scope="framework.cpu.eager",
-        runtime="eager",
+        runtime=runtime,
         names=("cpu.overlap",),
         priors=np.array([3.0]),
         prior_sd=np.array([1.0]),

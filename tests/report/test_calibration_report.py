@@ -39,6 +39,18 @@ def test_pictures_are_linked_and_there(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {*links, page.name}
 
 
+def test_a_gpu_and_compiled_code_have_pages_of_their_own_kind(tmp_path: Path) -> None:
+    compiled = scope("bf16", 0, programs=(), runtime="compiled")
+    text = write(tmp_path, scope("bf16", 0), compiled).read_text(encoding="utf-8")
+    for part in ("## bf16 on the GPU\n", "## bf16 on the GPU, compiled\n", "| bf16 compiled | - | 1 | before |",
+                 "Fitted: the anchors small-encoder, 96 tokens, and no programs.", "- Suite: quick.\n"):  # fmt: skip
+        assert part in text
+    links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert sorted(links) == ["bf16-gpu-compiled-models.png", "bf16-gpu-models.png", "bf16-gpu-programs.png",
+                             "bf16-gpu-roofline.png"]  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {*links, "report.md"}
+
+
 def test_tables_are_well_formed(tmp_path: Path) -> None:
     lines = write(tmp_path, scope()).read_text(encoding="utf-8").splitlines()
     tables, widths = 0, set()

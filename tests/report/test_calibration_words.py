@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from perfmodel.calibration.local import ModelScore
-from perfmodel.report.calibration_words import conditions_of, next_sentences, result_sentences, standing_sentences
+from perfmodel.report.calibration_words import (
+    conditions_of,
+    next_sentences,
+    result_sentences,
+    scope_words,
+    standing_sentences,
+)
 from report.calibrated import HELD, MISSED, no_runs, runs, scope
 
 
@@ -62,3 +68,11 @@ def test_next() -> None:
     both = [scope(), scope(threads=8), scope("bf16", 8)]
     assert list(next_sentences(both, "local"))[1:] == ["perfmodel predict MODEL --hardware local --threads 8"]
     assert list(next_sentences([scope(threads=8)], "local")) == ["perfmodel predict MODEL --hardware local --threads 8"]
+
+
+def test_a_gpu_and_compiled_code_are_told_apart() -> None:
+    assert scope_words(scope("bf16", 0)) == "bf16 on the GPU"
+    assert scope_words(scope(threads=1, runtime="compiled")) == "fp32 on 1 thread, compiled"
+    assert list(next_sentences([scope("bf16", 0)], "local")) == [
+        "perfmodel predict MODEL --hardware local --runtime eager"
+    ]

@@ -16,6 +16,7 @@ from perfmodel.report.simulation_document import simulate_schema, simulation_doc
 from perfmodel.report.simulation_table import heading_of, print_simulation, simulation_sentences
 from perfmodel.serving.simulation_result import percentiles
 from perfmodel.serving.simulation_settings import Objective
+from perfmodel.serving.standing import MeanWidths
 from report.simulated import SUBJECT, result
 
 
@@ -74,6 +75,32 @@ def test_headings() -> None:
 
 def test_notes_are_printed_once() -> None:
     assert printed(notes=("twice", "twice")).count("Note: twice") == 1
+
+
+WIDTHS = MeanWidths(standing="family", share=0.8, widths={"ttft": math.log(1.48), "tpot": math.log(1.25)})
+
+
+def test_means_have_intervals() -> None:
+    text = io.StringIO()
+    print_simulation(Console(file=text, width=200), result(), SUBJECT, WIDTHS)
+    assert (
+        "80 % intervals of the means: TTFT 150 ms (100–220), TPOT 20.0 ms (16–25). Level: family (the"
+        in text.getvalue()
+    )
+    document = simulation_document(result(), SUBJECT, WIDTHS)
+    jsonschema.validate(document, simulate_schema(), cls=jsonschema.Draft202012Validator)
+    assert document["intervals"]["ttft"] == pytest.approx({"low": 0.15 / 1.48, "high": 0.15 * 1.48})
+    assert (document["intervals"]["level"], document["intervals"]["interval"]) == ("family", 0.8)
+
+
+def test_answers_of_one_token_have_one_interval() -> None:
+    made = result(output_tokens=np.ones(101, np.int32))
+    document = simulation_document(made, SUBJECT, WIDTHS)
+    jsonschema.validate(document, simulate_schema(), cls=jsonschema.Draft202012Validator)
+    assert document["intervals"]["tpot"] is None
+    text = io.StringIO()
+    print_simulation(Console(file=text, width=200), made, SUBJECT, WIDTHS)
+    assert "TPOT" not in text.getvalue().split("intervals of the means")[1]
 
 
 @pytest.mark.parametrize("objective", [Objective(), Objective(tpot_seconds=0.1)])

@@ -13,6 +13,7 @@ from perfmodel.layouts import Layout
 from perfmodel.serving.deployment_simulation import deployment_table, front_end, simulate_deployment
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.engine_coefficients import EngineCoefficients
+from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.simulation_result import percentiles
 from perfmodel.serving.steady_answers import Server, at_rate, fixed_concurrency, highest_rate
 from perfmodel.serving.workload import Arrival, Workload, drawn_lengths, make_workload
@@ -48,7 +49,8 @@ def mean(found: Any, name: str) -> float:
 @pytest.mark.parametrize("users", [4, 64])
 def test_time_per_token_of_a_closed_loop_is_the_closed_forms(engine: str, users: int) -> None:
     expected = fixed_concurrency(server(deployed(engine)), concurrency=users, **SIZES)
-    found = simulate_deployment(deployed(engine), requests(3000, Arrival(process="closed", users=users)))
+    load = requests(3000, Arrival(process="closed", users=users))
+    found = simulate_deployment(deployed(engine), load, coefficients=PRIORS)
     assert mean(found, "tpot") == pytest.approx(expected.tpot_seconds[0], rel=0.02)
     # the closed form's first tokens bear the burst at the start of a load test, as servers' data do
     assert mean(found, "ttft") == pytest.approx(expected.ttft_seconds[0], rel=0.4)
@@ -59,11 +61,21 @@ def test_an_open_loop_below_saturation_is_the_closed_forms(engine: str) -> None:
     own = server(deployed(engine))
     rate = 0.5 * float(highest_rate(own, **SIZES)[0])
     expected = at_rate(own, rate=rate, **SIZES)
-    found = simulate_deployment(deployed(engine), requests(4000, Arrival(rate=rate)))
+    found = simulate_deployment(deployed(engine), requests(4000, Arrival(rate=rate)), coefficients=PRIORS)
     assert found.stable
     assert found.utilisation == pytest.approx(0.5, rel=0.1)
     assert mean(found, "tpot") == pytest.approx(expected.tpot_seconds[0], rel=0.04)
     assert mean(found, "ttft") == pytest.approx(expected.ttft_seconds[0], rel=0.2)
+
+
+def test_coefficients_are_those_of_the_engine() -> None:
+    load = requests(200, Arrival(rate=5))
+    own, fitted, priors = (
+        simulate_deployment(deployed("vllm"), load, coefficients=given)
+        for given in (None, load_engine_coefficients("vllm"), PRIORS)
+    )
+    np.testing.assert_array_equal(own.finish_seconds, fitted.finish_seconds)
+    assert mean(own, "tpot") != mean(priors, "tpot")
 
 
 def test_groups_of_attention_are_replicas() -> None:
@@ -76,6 +88,24 @@ def test_waits_of_the_scheduler() -> None:
     assert mixed.waiting_steps == pytest.approx(PRIORS["waiting_steps"] - 0.5)
     assert alone.waiting_steps == pytest.approx(mixed.waiting_steps + PRIORS["prefill_wait_steps"])
     assert front_end(deployed("vllm", 2), PRIORS).waiting_steps > mixed.waiting_steps
+    few = front_end(deployed("sglang"), PRIORS, users=4)
+    assert few.waiting_steps == pytest.approx(mixed.waiting_steps + PRIORS["prefill_wait_steps"] / 3)
+
+
+def test_one_user_waits_what_the_closed_form_says() -> None:
+    for engine in ("vllm", "sglang"):
+        own = deployed(engine)
+        expected = fixed_concurrency(server(own), concurrency=1, input_tokens=2000, output_tokens=1000)
+        load = make_workload(Arrival(process="closed", users=1), *drawn_lengths(50, 2000, 1000))
+        found = simulate_deployment(own, load, coefficients=PRIORS)
+        assert mean(found, "ttft") == pytest.approx(expected.ttft_seconds[0], rel=0.08)
+        assert mean(found, "tpot") == pytest.approx(expected.tpot_seconds[0], rel=0.02)
+
+
+def test_what_a_cache_holds_is_not_computed_longer() -> None:
+    whole = front_end(deployed("vllm"), PRIORS, input_tokens=1000, computed_tokens=1000)
+    kept = front_end(deployed("vllm"), PRIORS, input_tokens=1000, computed_tokens=100)
+    assert PRIORS["token_seconds"] < kept.input_token_seconds < whole.input_token_seconds
 
 
 def test_drafts_take_the_engines_figures() -> None:

@@ -368,11 +368,13 @@ def test_delays_outside_of_the_engine() -> None:
 
 
 def test_steps_to_wait_are_those_of_the_moment() -> None:
-    """Nobody to wait for at first; then one sequence that decodes."""
-    requests = workload([0.0, 0.5], [1, 1], [200, 2])
-    found = simulate(flat_table(STEP), policy(), requests, front_end=FrontEnd(waiting_steps=3), **ROOM)
-    plain = simulate(flat_table(STEP), policy(), requests, **ROOM)
-    np.testing.assert_allclose(latencies(found, "ttft") - latencies(plain, "ttft"), [0, 3 * STEP], atol=1e-12)
+    """Steps of a request alone, then those of one and of two sequences that decode."""
+    requests = workload([0.0, 0.5, 0.8], [1, 1, 1], [200, 200, 2])
+    table = flat_table(STEP, token=1e-3)
+    found = simulate(table, policy(), requests, front_end=FrontEnd(waiting_steps=3), **ROOM)
+    plain = simulate(table, policy(), requests, **ROOM)
+    expected = 3 * (STEP + 1e-3 * np.array([1, 1, 2]))
+    np.testing.assert_allclose(latencies(found, "ttft") - latencies(plain, "ttft"), expected, atol=1e-12)
 
 
 # ------------------------------------------------------------------------------------------------------- refusals
@@ -400,6 +402,11 @@ def test_all_mistakes_at_once() -> None:
         )  # fmt: skip
     for part in ("KV capacity", "max_context", "replicas", "3 tokens a step", "request_seconds"):
         assert part in str(caught.value)
+
+
+def test_more_sequences_than_any_engine_runs() -> None:
+    with pytest.raises(InputError, match="between 1 and 65,536 sequences can run at once, not 10,000,000"):
+        simulate(flat_table(STEP), policy(max_sequences=10_000_000), workload([0], 1, 1), **ROOM)
 
 
 def test_unknown_router() -> None:

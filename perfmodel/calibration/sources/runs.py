@@ -1,7 +1,8 @@
-"""Files that `perfmodel measure` writes: whole models timed by torch on a person's own machine.
+"""Files that `perfmodel measure` writes: whole models and collectives, timed on a person's own machine.
 
     {"schema": "perfmodel-runs/1", "machine": {"id": "0123456789ab", ...}, "versions": {"torch": "2.13.0"}, ...}
     {"model": "resnet50", "phase": "forward", "dtype": "fp32", "threads": 2, "runtime": "eager", "seconds": 0.08, ...}
+    {"operation": "all_reduce", "bytes": 1024, "devices": 2, ...}                              (see run_collectives)
 
 The chip is the profile whose alias is the machine's id, with the cores that worked; with a CUDA device it is the GPU by
 its name. `amp-bf16` keeps weights in fp32 and casts under autocast. A model's name becomes the one that predictions
@@ -23,11 +24,12 @@ import numpy as np
 from perfmodel.calibration.measurements import MEASURED_PHASES, Array, Imported, Measurement
 from perfmodel.calibration.sources.columns import Columns
 from perfmodel.calibration.sources.rows import Check, FindDevice, known_checks, sift, size_checks, time_checks
+from perfmodel.calibration.sources.run_collectives import DISTURBED, is_collective, read_collectives
 from perfmodel.catalog import MACHINE_ALIAS
 from perfmodel.errors import InputError, PerfmodelError, SpecError
 from perfmodel.graphs import load_model
 from perfmodel.kernels import RUNTIMES
-from perfmodel.measuring.run_files import Runs, read_runs
+from perfmodel.measuring.run_files import Point, Runs, read_runs
 from perfmodel.precisions import AUTOCASTS, PRECISIONS, find_scheme
 from perfmodel.threads import with_threads
 from perfmodel.types import Hardware
@@ -41,7 +43,7 @@ _TEXTS = ("model", "phase", "dtype", "runtime", "date")
 
 
 def read_run_file(path: str | os.PathLike[str], find: FindDevice) -> Imported:
-    """The whole models in a file of runs.
+    """The whole models and collectives in a file of runs.
 
     Raises:
         InputError: it cannot be read or is damaged, or no profile is of the machine it was measured on.
@@ -50,11 +52,23 @@ def read_run_file(path: str | os.PathLike[str], find: FindDevice) -> Imported:
         runs = read_runs(path)
     except SpecError as error:
         raise InputError(str(error)) from None
-    name, count = os.fspath(path), len(runs.points)
-    if not count:
+    name = os.fspath(path)
+    if not runs.points:
         raise InputError(f"{name} has no points below its first line.")
-    table = _columns(name, runs.points)
-    usable, skipped = sift(count, _checks(runs.points, table))
+    between = _where(runs.points, is_collective)
+    imported = Imported()
+    if (rows := np.flatnonzero(between)).size:
+        points = [runs.points[row] for row in rows]
+        imported += read_collectives(name, runs.header, points, rows + 1, lambda: _chip(name, runs, find), NAME)
+    if (rows := np.flatnonzero(~between)).size:
+        imported += _read_models(name, runs, [runs.points[row] for row in rows], rows + 1, find)
+    return imported
+
+
+def _read_models(name: str, runs: Runs, points: Sequence[Point], rows: Array, find: FindDevice) -> Imported:
+    count = len(points)
+    table = _columns(name, points, rows)
+    usable, skipped = sift(count, _checks(points, table))
     if not usable.any():
         return Imported(skipped=skipped, rows=count)
     chip = _chip(name, runs, find)
@@ -69,20 +83,20 @@ def read_run_file(path: str | os.PathLike[str], find: FindDevice) -> Imported:
     )
 
 
-def _columns(path: str, points: Sequence[Mapping[str, Any]]) -> Columns:
+def _columns(path: str, points: Sequence[Point], rows: Array) -> Columns:
     """The points as a table; sizes that a model does not have are 0."""
     missing = {**dict.fromkeys(_TEXTS, ""), **dict.fromkeys(_SIZES, "0"), "seconds": "", "repeats": "0"}
     missing |= dict.fromkeys(_COUNTS, "")
     raw = {name: [str(point.get(name, value)) for point in points] for name, value in missing.items()}
-    return Columns(path, raw, np.arange(1, len(points) + 1))
+    return Columns(path, raw, rows)
 
 
-def _checks(points: Sequence[Mapping[str, Any]], table: Columns) -> list[Check]:
+def _checks(points: Sequence[Point], table: Columns) -> list[Check]:
     precisions = f"unknown dtype {{}} (known: {', '.join((*PRECISIONS, *AUTOCASTS))})"
     return [
         (_where(points, lambda point: "program" in point), PROGRAMS),
         (_where(points, lambda point: not point.get("model")), "neither a model nor a program"),
-        (_where(points, lambda point: bool(point.get("contaminated"))), "disturbed by other programs (contaminated)"),
+        (_where(points, lambda point: bool(point.get("contaminated"))), DISTURBED),
         *time_checks(table.numbers("seconds")),
         *known_checks(table.texts("phase"), MEASURED_PHASES.__contains__, "unknown phase {}"),
         *known_checks(table.texts("dtype"), (*PRECISIONS, *AUTOCASTS).__contains__, precisions),
@@ -96,7 +110,7 @@ def _checks(points: Sequence[Mapping[str, Any]], table: Columns) -> list[Check]:
     ]
 
 
-def _where(points: Sequence[Mapping[str, Any]], fails: Any) -> Array:
+def _where(points: Sequence[Point], fails: Any) -> Array:
     return np.array([fails(point) for point in points], dtype=bool)
 
 

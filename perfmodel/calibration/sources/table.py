@@ -17,7 +17,7 @@ the conditions in `CONDITIONS` (see measurements.py). Sizes of an op, by kind:
     convolution     batch in_channels out_channels height width kernel (stride padding groups)
     normalization, softmax, pointwise, copy     rows columns (function inputs)
     embedding       rows columns                           rows looked up, their width
-    collective      operation bytes devices (devices_per_node library)
+    collective      operation bytes devices (devices_per_node library)    library: nccl, custom, or gloo on a CPU
 
 Sizes of a model: batch input_tokens output_tokens image_size, and the texts phase (forward), metric (latency), part,
 layout; a column `option_<name>` gives a further setting. Cells that a row does not need stay empty.

@@ -19,7 +19,7 @@ from perfmodel.calibration.shapes import (
     w,
     x,
 )
-from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE, OPERATIONS
+from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE, HOST, HOST_LIBRARY, OPERATIONS
 from perfmodel.costs.streaming import NORMALIZATION_FLOPS
 from perfmodel.precisions import Scheme
 from perfmodel.sizes import parse_size
@@ -91,10 +91,12 @@ def table_arguments(
     if kind == "experts":
         return _experts(columns, scheme, texts)
     if kind == COLLECTIVE:
+        library = texts["library"] or "nccl"
+        inside = HOST if library == HOST_LIBRARY else chip.link_name
         flags: dict[str, str | bool] = {
             "operation": texts["operation"],
-            "fabric": ACROSS_NODES if texts["across"] else chip.link_name,
-            "library": texts["library"] or "nccl",
+            "fabric": ACROSS_NODES if texts["across"] else inside,
+            "library": library,
         }
         return Arguments(columns, flags)
     if kind == "embedding":

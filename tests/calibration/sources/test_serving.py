@@ -119,9 +119,10 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
         read(tmp_path, row)
 
 
-def test_validate_says_that_runs_of_servers_are_not_scored(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no row can be predicted: server runs: .* \(1 rows\)"):
-        validate(write_csv(tmp_path / "runs.csv", [run()]))
+def test_validate_scores_the_two_latencies_of_a_run_which_counts_as_one(tmp_path: Path) -> None:
+    found = validate(write_csv(tmp_path / "runs.csv", [run()]))
+    assert (found.rows, found.predicted) == (1, 1)
+    assert sorted(own.metric for own in found.sets) == ["tpot", "ttft"]
 
 
 JUNK = st.sampled_from(["", "nan", "inf", "-inf", "0", "-1", "0.5", "1e300", "x", "{}", "7", "yes", "µ"])
