@@ -55,4 +55,4 @@ def test_other_splits(split: str, anchors: int, tpot: tuple[float, float], ttft:
         assert found[metric]["median_ape"] <= median
         assert found[metric]["mape"] <= mean
         assert found[metric]["coverage"] == pytest.approx(0.8, abs=0.05)
-        assert found[metric]["kendall_tau_within"] > 0.6
+        assert found[metric]["kendall_tau_within"] > 0.5
