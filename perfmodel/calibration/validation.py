@@ -33,6 +33,7 @@ from perfmodel.calibration.serving_runs import closed_loops
 from perfmodel.calibration.serving_scores import score_serving
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.sources.load_tests import NOTHING_TOLD, Told
+from perfmodel.calibration.static_batch_scores import score_static
 from perfmodel.calibration.unit_check import suspicious_units
 from perfmodel.calibration.units import LEAVE_OUT, units_of
 from perfmodel.catalog import Specs, load_hardware
@@ -123,12 +124,14 @@ def validate(
         progress=progress,
     )  # fmt: skip
     tally.add_all(unserved)
+    static, unscored = score_static(imported.serving, leave_out=leave_out, level=level, specs=specs, progress=progress)  # type: ignore[arg-type]
+    tally.add_all(unscored)
     if leave_out is None:
         sets = _as_shipped(usable, facts, rows, chips, level, specs, tally)
     else:
         sets = _left_out(usable, facts, chips, leave_out, level, tally, progress) if usable or facts else []
         sets += _frameworks_left_out(rows, chips, leave_out, level, tally, progress) if rows else []
-    sets += served
+    sets += [*served, *static]
     if not sets:
         reasons = "; ".join(f"{reason} ({rows} rows)" for reason, rows in tally.skipped.items())
         raise InputError(f"no row can be predicted: {reasons or 'the files hold none'}.")

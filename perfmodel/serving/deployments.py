@@ -25,11 +25,12 @@ from perfmodel.program import compile_graph, time_program
 from perfmodel.serving.capacity import Capacity, capacity_of
 from perfmodel.serving.engine_time import Host
 from perfmodel.serving.engines import EnginePolicy, load_engine
-from perfmodel.serving.work import StepWork, step_work
+from perfmodel.serving.work import StepWork, step_work, with_vector_kernels
 from perfmodel.spreading import spread
 from perfmodel.types import Graph, Hardware, Model
 
 _CACHED = 256
+_NO_WAIT = 1e3
 USUAL_SIZES = {"batch": 1, "tokens": 1024, "context": 1024}  # at which the share of ops without a formula is told
 BLOCK_SCALED = ("mxfp4", "mxfp6")  # formats whose matrix units take 8-bit activations where a chip has them at all
 _CONTRACTING = ("linear", "matmul")
@@ -100,7 +101,12 @@ def _deploy(
     spreading = spread(whole, layout, chip)
     rank = spreading.model
     runtime, note = resolve_runtime(chip, policy.runtime)
-    device = fitted_device(chip, runtime, scopes_for(chip, specs=specs), policy.kernels)
+    scopes, kernels_chip = scopes_for(chip, specs=specs), accumulating(chip, policy)
+    device = fitted_device(kernels_chip, runtime, scopes, policy.kernels)
+    work = step_work(rank, device)
+    if policy.vector_batch:
+        unhindered = fitted_device(without_compute(kernels_chip), runtime, scopes, policy.kernels)
+        work = with_vector_kernels(work, step_work(rank, unhindered), policy.vector_batch)
     capacity = capacity_of(spreading.stage, chip, policy, stages=layout.pipeline)
     ops = list(model.phases["decode"].ops)
     host = Host(
@@ -115,7 +121,7 @@ def _deploy(
         engine=policy,
         precision=precision or model.precision,
         layout=layout,
-        work=step_work(rank, device),
+        work=work,
         host=host,
         capacity=capacity,
         notes=tuple(
@@ -138,6 +144,19 @@ def _unmodelled(model: Model, device: Device) -> dict[str, float]:
         for kind, share in unmodelled_shares(program, time_program(program, USUAL_SIZES)):
             found[kind] = max(share, found.get(kind, 0.0))
     return found
+
+
+def accumulating(chip: Hardware, policy: EnginePolicy) -> Hardware:
+    """The chip at the rate of fp16 that an engine's kernels have."""
+    faster = chip.peaks.get(("matrix", "fp16_fp16acc"))
+    if policy.accumulate != "fp16" or not faster:
+        return chip
+    return replace(chip, peaks={**chip.peaks, ("matrix", "fp16"): faster})
+
+
+def without_compute(chip: Hardware) -> Hardware:
+    """A chip of the same memory on which nothing waits for arithmetic."""
+    return replace(chip, peaks={key: rate * _NO_WAIT for key, rate in chip.peaks.items()})
 
 
 def _memory_notes(capacity: Capacity, chip: Hardware) -> Iterator[str]:

@@ -57,6 +57,19 @@ REQUEST_PARAMETERS = (
     Parameter("request_seconds", 3e-4, 1.0, "host time for each request in flight", True),
 )
 PARAMETERS = (*STEP_PARAMETERS, *TOKEN_PARAMETERS, *REQUEST_PARAMETERS)
+# engines of static batches (`static_batch`); these values change nothing, which is what holds for servers of today
+STATIC_PARAMETERS = (
+    Parameter("host_overlap", 1.0, 0.4, "p of (kernels^p + host^p)^(1/p); 1: one after the other", True),
+    Parameter("key_rereads", 0.0, 1.0, "further reads of keys and values for each further query head of a group", True),
+    Parameter("vector_hbm", 1.0, 0.2, "share of HBM that matrix-vector kernels reach, against other memory", True),
+    Parameter(
+        "unpack_operations", 0.0, 0.5, "of the vector units for each packed weight that such a kernel reads", True
+    ),
+    Parameter("stage_seconds", 0.0, 1.0, "handing a token's state to the next device that has layers", True),
+    Parameter(
+        "stage_slowdown", 1.0, 0.2, "time of a prompt dealt out to stages, against what their overlap promises", True
+    ),
+)
 # multipliers of kernel classes, by the beginning of the class: (resource, log_sd)
 CLASS_SPREADS: Mapping[str, tuple[tuple[str, float], ...]] = {
     "gemm": (("compute", 0.2), ("memory", 0.15)),
@@ -98,7 +111,7 @@ class EngineCoefficients:
         return self.values[name] if name in self.values else _PRIOR_VALUES.get(name, 1.0)
 
 
-_PRIOR_VALUES = {parameter.name: parameter.value for parameter in PARAMETERS}
+_PRIOR_VALUES = {parameter.name: parameter.value for parameter in (*PARAMETERS, *STATIC_PARAMETERS)}
 
 
 def parameters_for(classes: Iterable[str]) -> tuple[Parameter, ...]:

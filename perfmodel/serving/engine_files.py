@@ -25,10 +25,12 @@ from typing import Any
 from perfmodel.catalog import Specs, data_dirs
 from perfmodel.coefficient_files import FOLDER, SERVING
 from perfmodel.serving.engine_coefficients import EngineCoefficients
+from perfmodel.types import Hardware
 from perfmodel.whole_files import write_whole
 from perfmodel.yaml_strict import Document, describe, read_yaml, unknown_key
 
 FORMAT = "perfmodel-serving/1"
+HOME_VENDOR = "nvidia"  # whose chips an engine's bare name speaks of
 DIGITS = 5  # significant ones, as in the files of kernels
 _KEYS = ("format", "fitted", "provenance", "shared", "engines", "data", "errors", "widths", "effects")
 _NEEDED = ("format", "fitted", "provenance", "engines")
@@ -59,7 +61,8 @@ def load_engine_coefficients(engine: str, *, specs: Specs = None) -> EngineCoeff
     """What was fitted for an engine, or its priors where nothing was.
 
     Args:
-        engine: its id ("vllm"), as `engines.load_engine` gives it. specs: own folders of coefficients.
+        engine: its id ("vllm"), as `engines.load_engine` gives it, or its `fit_name` on a chip, whose values come
+            before those of the id. specs: own folders of coefficients.
 
     Raises:
         SpecError: a file with mistakes, all of them at once.
@@ -67,12 +70,25 @@ def load_engine_coefficients(engine: str, *, specs: Specs = None) -> EngineCoeff
     values: dict[str, float] = {}
     provenance: list[str] = []
     for file in load_engine_files(specs=specs).values():
-        if engine in file.engines:
-            values |= {**file.shared, **file.engines[engine]}
+        own = [name for name in dict.fromkeys((engine.split("/")[0], engine)) if name in file.engines]
+        if own:
+            values |= file.shared
             provenance.append(file.provenance)
+        for name in own:
+            values |= file.engines[name]
     if not values:
         return EngineCoefficients()
     return EngineCoefficients(values=values, level="engine", provenance="; ".join(provenance))
+
+
+def fit_name(engine: str, hardware: Hardware) -> str:
+    """The name of an engine's coefficients on a chip: its kernels for other makers' chips are other programs.
+
+    Returns:
+        "llama-cpp" on NVIDIA's chips, "llama-cpp/apple" on Apple's.
+    """
+    vendor = hardware.vendor.lower()
+    return engine if vendor in ("", HOME_VENDOR) else f"{engine}/{vendor}"
 
 
 def load_engine_files(*, specs: Specs = None) -> Mapping[str, EngineFile]:

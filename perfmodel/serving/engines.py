@@ -29,7 +29,8 @@ _HINT = "`perfmodel engines list` shows all"
 _LARGEST = 1 << 24
 MEMORY_RULES = ("share", "free", "static")  # what `memory_utilisation` is a share of; see `serving.capacity`
 RUNTIMES = ("graphs", "compiled", "eager")
-_CHOICES = {"memory_rule": MEMORY_RULES, "runtime": RUNTIMES}
+ACCUMULATE = ("fp32", "fp16")  # what products of fp16 are added up in
+_CHOICES = {"memory_rule": MEMORY_RULES, "runtime": RUNTIMES, "accumulate": ACCUMULATE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,8 @@ class EnginePolicy:
             Empty: steps are not padded.
         prefix_cache: keys and values of a common start of prompts are kept and used again.
         runtime: how kernels are started: graphs, compiled or eager.
+        vector_batch: tokens of a step up to which matrix products run in kernels for vectors, without tiles.
+        accumulate: fp16 where products of fp16 are added up in fp16, which GeForce chips do at twice the rate.
         kernels: the engine whose measured kernels it runs, "" for a mean over those measured.
         source: where the figures come from. notes: what to know.
     """
@@ -64,6 +67,8 @@ class EnginePolicy:
     capture_sizes: tuple[int, ...] = ()
     prefix_cache: bool = True
     runtime: str = "graphs"
+    vector_batch: int = 0
+    accumulate: str = "fp32"
     kernels: str = ""
     source: str = ""
     notes: tuple[str, ...] = ()
@@ -156,10 +161,9 @@ def _checked(document: Document, key: str, value: Any) -> Any:
         return read_list(document, value, key)
     if key == "capture_sizes":
         return _sizes(document, value)
-    if type(value) is not int or not int(key != "chunk_tokens") <= value <= _LARGEST:
-        document.report(
-            f"must be a whole number from {int(key != 'chunk_tokens')} to {_LARGEST}, not {describe(value)}", key
-        )
+    least = int(key not in ("chunk_tokens", "vector_batch"))
+    if type(value) is not int or not least <= value <= _LARGEST:
+        document.report(f"must be a whole number from {least} to {_LARGEST}, not {describe(value)}", key)
     return value
 
 

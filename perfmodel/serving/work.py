@@ -87,6 +87,25 @@ def step_work(model: Model, device: Device) -> StepWork:
     )
 
 
+def with_vector_kernels(work: StepWork, unhindered: StepWork, batch: int) -> StepWork:
+    """The work of an engine that has matrix-vector kernels for steps of few tokens, which no tile limits.
+
+    Args:
+        unhindered: the same work where computing costs nothing. batch: up to how many tokens.
+    """
+
+    def pick(own: Work, other: Work, few: Any) -> Work:
+        chosen = np.array([name.startswith("gemm") for name in own.classes])[:, None, None] & few
+        return replace(own, parts=np.where(chosen, other.parts, own.parts), bound=np.where(few, other.bound, own.bound))
+
+    sequences, _ = _grid(SEQUENCES, CONTEXTS)
+    return replace(
+        work,
+        token=pick(work.token, unhindered.token, batch >= TOKENS),
+        decode=pick(work.decode, unhindered.decode, sequences <= batch),
+    )
+
+
 def split_step(model: Model) -> tuple[Graph, Graph, Graph]:
     """The graphs of token work, of decode work and of prefill work of a decoder."""
     if not {"prefill", "decode"} <= model.phases.keys():

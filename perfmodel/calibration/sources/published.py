@@ -63,6 +63,11 @@ ENGINES = {
     "mlc-llm": ("mlc-llm", "tensor"), "exllama-v2": ("exllamav2", "pipeline"), "exllama": ("exllama", "pipeline"),
     "gpt-fast": ("gpt-fast", "tensor"),
 }  # fmt: skip
+# engine -> the profile of its early kind, and the date and the release before which it is that
+ERAS = {
+    "trtllm": ("trtllm-2023", "2024-06", (0, 10)), "vllm": ("vllm-2023", "2024-06", (0, 5)),
+    "llama-cpp": ("llama-cpp-2023", "2024", (0,)),
+}  # fmt: skip
 LAYERS_SINCE = {"llama-cpp": "2024"}  # year in which an engine came to deal out layers instead of splitting them
 DOCUMENTS = {"mlc-ai/llm-perf-bench": "2023"}  # part of a source -> its year, where engines have no date of their own
 # names that these documents use for others' models
@@ -198,7 +203,18 @@ def read_engine_name(text: str) -> EngineName:
     told = _iso(date[0]) if date else ""
     if told and told < LAYERS_SINCE.get(engine, ""):
         split = "tensor"
-    return EngineName(engine, version, told, split, degrees)
+    return EngineName(_of_era(engine, told, release[0] if release else ""), version, told, split, degrees)
+
+
+def _of_era(engine: str, date: str, release: str) -> str:
+    """The profile for the time of a release: engines changed more than their names.
+
+    >>> _of_era("vllm", "2023", ""), _of_era("trtllm", "", "0.9.0"), _of_era("trtllm", "", "1.0")
+    ('vllm-2023', 'trtllm-2023', 'trtllm')
+    """
+    early, until, first = ERAS.get(engine, (engine, "", (0,)))
+    numbers = tuple(int(part) for part in release.split(".")[:2]) if release else ()
+    return early if (numbers < first if numbers else "" < date < until) else engine
 
 
 def _iso(date: str) -> str:

@@ -46,7 +46,7 @@ def test_a_figure(tmp_path: Path) -> None:
         "published",
         "static batch",
         "a100-sxm-80gb",
-        "trtllm",
+        "trtllm-2023",
     )
     assert (rows.subject, rows.model, rows.precision, rows.version) == ("LLaMA 70B", "llama-2-70b", "fp16", "0.9.0")
     assert rows.layout == Layout(tensor=4)
@@ -100,10 +100,10 @@ def test_a_document_gives_its_date_to_engines_without(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "engine", "version", "date"),
     [
-        ("TensorRT-LLM 0.5-era (commit 6755a3f0, 2023-11-18)", "trtllm", "0.5", "2023-11-18"),
-        ("TensorRT-LLM 0.6.1/0.7 (commit d879430b, 2024-01-09)", "trtllm", "0.6.1", "2024-01-09"),
-        ("TensorRT-LLM (commit 728cc004, 2024-03-05)", "trtllm", "728cc004", "2024-03-05"),
-        ("vLLM (Splitwise, 2023)", "vllm", "", "2023"),
+        ("TensorRT-LLM 0.5-era (commit 6755a3f0, 2023-11-18)", "trtllm-2023", "0.5", "2023-11-18"),
+        ("TensorRT-LLM 0.6.1/0.7 (commit d879430b, 2024-01-09)", "trtllm-2023", "0.6.1", "2024-01-09"),
+        ("TensorRT-LLM (commit 728cc004, 2024-03-05)", "trtllm-2023", "728cc004", "2024-03-05"),
+        ("vLLM (Splitwise, 2023)", "vllm-2023", "", "2023"),
         ("llama.cpp (May 2024)", "llama-cpp", "", "2024-05"),
         ("gpt-fast (torch.compile)", "gpt-fast", "", ""),
         ("Exllama V2", "exllamav2", "", ""),
