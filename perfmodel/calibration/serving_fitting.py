@@ -49,8 +49,13 @@ class ServingOutcome:
     pulls: Array
 
 
-def fit_server_files(imported: Imported, *, specs: Specs = None, progress: Progress | None = None) -> ServingOutcome:
+def fit_server_files(
+    imported: Imported, *, about: str = "", specs: Specs = None, progress: Progress | None = None
+) -> ServingOutcome:
     """Fit the engines of the closed loops in measured files.
+
+    Args:
+        about: where the runs come from, in words.
 
     Raises:
         InputError: the files hold ops or models too; no run can be used.
@@ -61,8 +66,8 @@ def fit_server_files(imported: Imported, *, specs: Specs = None, progress: Progr
             "fit them one after the other"
         )
     loops = closed_loops(imported.serving)
-    outcome = fit_serving(loops, source=", ".join(dict.fromkeys(own.source for own in loops)), specs=specs,
-                          progress=progress)  # fmt: skip
+    source = about or ", ".join(dict.fromkeys(own.source for own in loops))
+    outcome = fit_serving(loops, source=source, specs=specs, progress=progress)
     unused = {**imported.skipped, **outcome.unused}
     if static := sum(map(len, imported.serving)) - sum(map(len, loops)):
         unused["static batches, which are no load tests"] = static

@@ -141,6 +141,7 @@ def _save_plot(path: str, found: Validation) -> None:
     show_default=True,
 )
 @click.option("--out", metavar="FILE", help="Write the coefficients into this .json file.")
+@click.option("--about", metavar="TEXT", help="Of runs of servers: where they come from, kept in the file.")
 @told_options
 def fit_command(
     files: tuple[str, ...],
@@ -149,6 +150,7 @@ def fit_command(
     as_json: bool,
     leave_out: str,
     out: str | None,
+    about: str | None,
     **told: Any,
 ) -> None:
     """Fit coefficients to measured files, and tell how far they can be trusted: those of kernels, or of engines where
@@ -163,8 +165,12 @@ def fit_command(
     if out and not out.endswith(".json"):
         raise InputError(f"--out: '{out}' must end in .json")
     imported = read_measurements(files, source, specs=specs, told=read_told(told))
-    fit = _fit_engines if closed_loops(imported.serving) else _fit_kernels
-    fit(imported, specs=specs, as_json=as_json, leave_out=leave_out, out=out)
+    if closed_loops(imported.serving):
+        _fit_engines(imported, specs=specs, as_json=as_json, out=out, about=about)
+    elif about:
+        raise InputError("--about is of runs of servers, and the files hold none")
+    else:
+        _fit_kernels(imported, specs=specs, as_json=as_json, leave_out=leave_out, out=out)
     if out and not as_json:
         click.echo(f"Coefficients: {out}")
 
@@ -181,8 +187,8 @@ def _fit_kernels(imported: Imported, *, specs: str | None, as_json: bool, leave_
     _show(outcome, fit_document, print_fit, as_json)
 
 
-def _fit_engines(imported: Imported, *, specs: str | None, as_json: bool, leave_out: str, out: str | None) -> None:
-    """Engines are told at the levels of their predictions, each with its own split, whatever --leave-out says."""
+def _fit_engines(imported: Imported, *, specs: str | None, as_json: bool, out: str | None, about: str | None) -> None:
+    """Errors are told at the levels of predictions, each with its own split, whatever --leave-out says."""
     from perfmodel.calibration.serving_fitting import fit_server_files
     from perfmodel.coefficient_files import SERVING
     from perfmodel.report.serving_fit_report import print_serving_fit, serving_fit_document
@@ -192,7 +198,7 @@ def _fit_engines(imported: Imported, *, specs: str | None, as_json: bool, leave_
     if name and not fnmatch(name, SERVING):
         raise InputError(f"--out: coefficients of engines are only found in files named {SERVING}, not in '{name}'")
     with progress_line() as progress:
-        outcome = fit_server_files(imported, specs=specs, progress=progress)
+        outcome = fit_server_files(imported, about=about or "", specs=specs, progress=progress)
     if out:
         write_engine_file(out, outcome.file)
     _show(outcome, serving_fit_document, print_serving_fit, as_json)

@@ -42,12 +42,14 @@ def test_fit_prints_and_writes_what_predictions_then_use(table: str, tmp_path: P
     folder = tmp_path / "calibration" / "coefficients"
     folder.mkdir(parents=True)
     path = folder / "serving-mine.json"
-    text = succeed("fit", table, "--out", str(path))
+    text = succeed("fit", table, "--out", str(path), "--about", "made up for a test")
     for part in ("96 of 96 server runs fitted", "vllm", "sglang", "all engines", "step_seconds", "pull", "anchored",
                  "one model left out, 1 of its runs given", "coverage", "Coefficients:"):  # fmt: skip
         assert part in text
     written = json.loads(path.read_text())
     assert written["format"] == "perfmodel-serving/1"
+    assert "96 runs of 8 deployments" in written["provenance"]
+    assert "made up for a test" in written["provenance"]
     assert written["data"][0]["file"] == "servers.csv"
     assert str(tmp_path) not in path.read_text()
     (answer,) = succeed_json(*SERVER, *CHIP, "--specs", str(tmp_path))
@@ -71,6 +73,7 @@ def test_fit_document(table: str) -> None:
 def test_fit_refuses(table: str, tmp_path: Path) -> None:
     ops = write_csv(tmp_path / "ops.csv", [table_row(runtime="graphs")] * 3)
     assert "one after the other" in refuse("fit", table, ops)
+    assert "--about" in refuse("fit", ops, "--about", "mine")
     message = refuse("fit", table, "--out", str(tmp_path / "mine.json"))
     assert "serving*.json" in message
     assert not (tmp_path / "mine.json").exists()
