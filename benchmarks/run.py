@@ -79,6 +79,28 @@ def array_path() -> list[tuple[str, str, str]]:
     return [("100 000 random configurations of Llama-3.1-8B", f"{seconds:.2f} s", "1 s")]
 
 
+def steady_states() -> list[tuple[str, str, str]]:
+    """A server's closed form for many loads at once."""
+    import numpy as np
+
+    from perfmodel.layouts import Layout
+    from perfmodel.serving.deployments import deploy
+    from perfmodel.serving.prediction import server_of
+    from perfmodel.serving.steady_answers import fixed_concurrency
+
+    random = np.random.default_rng(0)
+    server = server_of(deploy("llama-3.1-70b", "h100-sxm", engine="vllm", precision="fp8", layout=Layout(tensor=4)))
+    count = 200_000
+    sizes = {
+        "concurrency": random.integers(1, 257, count),
+        "input_tokens": random.integers(1, 8193, count),
+        "output_tokens": random.integers(1, 1025, count),
+    }
+    seconds = cpu_seconds(lambda: fixed_concurrency(server, **sizes), 1)
+    rate = f"{seconds:.2f} s, {count / seconds / 1e3:,.0f} k/s"
+    return [("200 000 random loads of a server, steady state", rate, "2 s")]
+
+
 def command_line() -> list[tuple[str, str, str]]:
     help_seconds, _ = command("--help")
     predict_seconds, memory = command("predict", "llama-3.1-8b", "--hardware", "h100-sxm")
@@ -159,6 +181,7 @@ BENCHMARKS = {
     "cli": command_line,  # first: a child's peak memory includes what its parent held when it forked
     "warm": warm_prediction,
     "arrays": array_path,
+    "steady": steady_states,
     "simulating": simulating,
     "tracing": tracing,
 }

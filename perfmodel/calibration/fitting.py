@@ -34,6 +34,7 @@ from perfmodel.calibration.left_out import (
 from perfmodel.calibration.measurements import Array, Imported, Measurement, OpRows
 from perfmodel.calibration.scopes import by_scope, parameters_of
 from perfmodel.calibration.scoring import Scored, metrics_of, score_ops
+from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.unit_check import suspicious_units
 from perfmodel.calibration.units import Unit, fit_unit, units_of
@@ -86,7 +87,19 @@ def fit_files(
     Raises:
         InputError: files that cannot be read, whose units look wrong, or that hold nothing to fit.
     """
-    imported = read_measurements(paths, source, specs=specs)
+    return fit_imported(
+        read_measurements(paths, source, specs=specs), leave_out=leave_out, specs=specs, progress=progress
+    )
+
+
+def fit_imported(
+    imported: Imported,
+    *,
+    leave_out: str = "hardware",
+    specs: Specs = None,
+    progress: Callable[[str], None] | None = None,
+) -> FitOutcome:
+    """`fit_files` for measurements that are read."""
     if suspicions := suspicious_units(imported, specs=specs):
         raise InputError("coefficients are not fitted to times that cannot be right:\n" + "\n".join(suspicions))
     names = [rows.hardware for rows in imported.ops] + [fact.hardware for fact in imported.measurements]
@@ -111,7 +124,7 @@ def fit_files(
     provenance = _provenance(imported, units, rows, len(models))
     scopes = {name: replace(scope, provenance=provenance) for name, scope in sorted(scopes.items())}
     file = CoefficientFile(
-        fitted=date.today().isoformat(), provenance=provenance, data=_data_entries(imported), scopes=scopes
+        fitted=date.today().isoformat(), provenance=provenance, data=data_entries(imported), scopes=scopes
     )
     return FitOutcome(file, imported.rows, unused, tuple(models), _errors(models, (), leave_out) if models else {})
 
@@ -125,10 +138,11 @@ def _provenance(imported: Imported, units: Sequence[Unit], rows: Sequence[ModelR
     return f"{', '.join(sources)}: {' and '.join(counts)} on {', '.join(sorted(devices))}"
 
 
-def _data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
+def data_entries(imported: Imported) -> tuple[Mapping[str, Any], ...]:
     """Name, hash and rows of each file; no folders, which say nothing elsewhere."""
     counts: dict[str, int] = {}
-    for rows in imported.ops:
+    groups: tuple[OpRows | ServingRows, ...] = (*imported.ops, *imported.serving)
+    for rows in groups:
         counts[rows.file] = counts.get(rows.file, 0) + len(rows)
     for fact in imported.measurements:
         counts[fact.file] = counts.get(fact.file, 0) + 1

@@ -2,7 +2,8 @@
 
 Errors are |predicted/measured − 1|; bias is exp(median log(predicted/measured)) − 1; r2_log is the share of the
 variance of log(measured) that is explained; coverage the share of rows inside their interval, interval_factor the
-middle half-width (1.3: from 1/1.3 to 1.3 times the prediction).
+middle half-width (1.3: from 1/1.3 to 1.3 times the prediction). Of server runs, kendall_tau_within is the mean tau over
+groups of the same model, chip and lengths.
 
 May import: measurements, row_times, fitted_scopes, kernels.
 """
@@ -26,6 +27,8 @@ KEYS = (
     "hardware", "family", "op", "function", "fabric", "scope", "engine", "version", "kernel", "precision", "runtime",
     "model", "phase", "batch", "layout", "lengths", "regime", "level", "source", "file",
 )  # fmt: skip
+SERVING = "serving"  # phase of server runs
+LEAST_RANKED = 3  # rows of a group whose order is asked for
 KENDALL_ROWS = 20_000  # a random sample beyond
 
 
@@ -190,7 +193,24 @@ def _metrics(sets: Sequence[Scored], level: float) -> dict[str, float]:
         "coverage": float(inside.mean()),
         "interval_factor": float(np.exp(np.median(half_width))),
         "level": level,
+        **_within(sets),
     }
+
+
+def _within(sets: Sequence[Scored]) -> dict[str, float]:
+    """Of server runs: the mean Kendall's tau over groups of one model, chip and lengths."""
+    groups: dict[tuple[str, ...], list[Scored]] = {}
+    for own in sets:
+        if own.labels["phase"] == SERVING:
+            groups.setdefault(tuple(own.labels[key] for key in ("model", "hardware", "lengths")), []).append(own)
+    ranked = [own for own in groups.values() if sum(map(len, own)) >= LEAST_RANKED]
+    if not ranked:
+        return {}
+    taus = [
+        _kendall(np.concatenate([each.predicted for each in own]), np.concatenate([each.measured for each in own]))
+        for own in ranked
+    ]
+    return {"kendall_tau_within": float(np.mean(taus))}
 
 
 def _kendall(predicted: Array, measured: Array) -> float:

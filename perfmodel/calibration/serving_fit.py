@@ -76,8 +76,12 @@ def unknowns_of(classes: Sequence[str], engines: Sequence[str]) -> Unknowns:
     )
 
 
-def fit_runs(runs: Runs, unknowns: Unknowns, tpot: Array, ttft: Array, start: Array | None = None) -> Array:
-    """The z that explains the runs best; measured seconds, NaN where there are none."""
+def fit_runs(runs: Runs, unknowns: Unknowns, tpot: Array, ttft: Array, *, prior_weight: float = PRIOR_WEIGHT) -> Array:
+    """The z that explains the runs best.
+
+    Args:
+        tpot, ttft: measured seconds, NaN where there are none. prior_weight: w of the formula above.
+    """
     from scipy.optimize import least_squares
 
     def residuals(z: Array) -> Array:
@@ -85,9 +89,9 @@ def fit_runs(runs: Runs, unknowns: Unknowns, tpot: Array, ttft: Array, start: Ar
         pairs = zip(own, (tpot, ttft), (TPOT_SIGMA, TTFT_SIGMA), strict=True)
         off = [np.log(predicted / measured) / sigma for predicted, measured, sigma in pairs]
         found = np.concatenate(off)
-        return np.concatenate([pseudo_huber(found[np.isfinite(found)]), np.sqrt(PRIOR_WEIGHT) * z])
+        return np.concatenate([pseudo_huber(found[np.isfinite(found)]), np.sqrt(prior_weight) * z])
 
-    first = np.zeros(len(unknowns.names)) if start is None else start
+    first = np.zeros(len(unknowns.names))
     return np.asarray(least_squares(residuals, first, method="lm", max_nfev=EVALUATIONS * (len(first) + 1)).x)
 
 

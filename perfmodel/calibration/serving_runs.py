@@ -8,19 +8,22 @@ import: serving_rows, serving_features, serving.deployments and below.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from perfmodel.calibration.serving_features import Runs, gather_runs, settle
 from perfmodel.calibration.serving_fit import unknowns_of
 from perfmodel.calibration.serving_rows import ServingRows
-from perfmodel.catalog import load_hardware
-from perfmodel.errors import PerfmodelError
+from perfmodel.catalog import Specs, load_hardware
+from perfmodel.errors import InputError, PerfmodelError
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import model_family, slopes_of
 from perfmodel.serving.engine_time import Host
+from perfmodel.serving.engines import load_engine
 from perfmodel.serving.steady_state import Loop
 from perfmodel.serving.step_table import Array
 
@@ -40,6 +43,7 @@ LABELS = (
 DRAWN_LENGTHS, DRAWN_SHARE = {"silicon_e2e": (1024.0, 8192.0)}, 0.9
 NO_ESTIMATE = 0.02  # of memory: with less room for a cache than that, a run that took place shows the estimate is wrong
 UNLIMITED = 1e9
+STATIC = "static batch"  # harness of runs that are no load tests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +70,13 @@ class ServingSet:
         return len(self.tpot)
 
 
+def closed_loops(groups: Sequence[ServingRows]) -> list[ServingRows]:
+    """The runs of load tests among those read."""
+    return [own for own in groups if own.harness != STATIC]
+
+
 def gather_serving(
-    groups: Sequence[ServingRows], *, specs: str | None = None, progress: Callable[[str], None] | None = None
+    groups: Sequence[ServingRows], *, specs: Specs = None, progress: Callable[[str], None] | None = None
 ) -> tuple[ServingSet | None, dict[str, int]]:
     """The runs of files, and why the others cannot be used: reason -> rows."""
     skipped: dict[str, int] = {}
@@ -91,7 +100,7 @@ def gather_serving(
     return (_set_of(kept) if kept else None), skipped
 
 
-def deployment_of(rows: ServingRows, specs: str | None = None) -> Deployment:
+def deployment_of(rows: ServingRows, specs: Specs = None) -> Deployment:
     """The deployment that runs were made on."""
     return deploy(
         rows.model,
@@ -100,8 +109,19 @@ def deployment_of(rows: ServingRows, specs: str | None = None) -> Deployment:
         precision=rows.precision or None,
         cache_precision=rows.cache_precision or usual_cache(rows),
         layout=rows.layout,
-        specs=specs,
+        specs=one_folder(specs),
     )
+
+
+def one_folder(specs: Specs) -> str | None:
+    """
+    Raises:
+        InputError: several folders; deployments are kept for one.
+    """
+    folders = [specs] if isinstance(specs, str | os.PathLike) else list(specs or ())
+    if len(folders) > 1:
+        raise InputError("server runs are predicted with one folder of specs only: give one, or put them into one")
+    return os.fspath(folders[0]) if folders else None
 
 
 def usual_cache(rows: ServingRows) -> str | None:
@@ -109,7 +129,7 @@ def usual_cache(rows: ServingRows) -> str | None:
     with 4-bit units, keep it in 8 bits where weights have 8 bits or fewer."""
     narrow = rows.precision not in ("bf16", "fp16", "w4a16", "mxfp4", "")
     wide_chip = "fp4" not in load_hardware(rows.hardware).native
-    return "fp8" if narrow and (rows.engine == "trtllm" or not wide_chip) else None
+    return "fp8" if narrow and (load_engine(rows.engine).id == "trtllm" or not wide_chip) else None
 
 
 def drawn_lengths(rows: ServingRows) -> tuple[Array, Array]:
@@ -126,8 +146,8 @@ def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> ServingSet:
     starts = np.cumsum([0, *sizes])
     members = [np.arange(first, first + size) for first, size in zip(starts, sizes, strict=False)]
 
-    def column(values: Callable[[ServingRows, Deployment], object]) -> Array:
-        return np.concatenate([np.zeros(len(own)) + values(own, deployment) for own, deployment in kept])  # type: ignore[operator]
+    def column(values: Callable[[ServingRows, Deployment], Any]) -> Array:
+        return np.concatenate([np.zeros(len(own)) + values(own, deployment) for own, deployment in kept])
 
     lengths = [drawn_lengths(own) for own, _ in kept]
     inputs = np.concatenate([pair[0] for pair in lengths])
@@ -149,7 +169,7 @@ def _set_of(kept: Sequence[tuple[ServingRows, Deployment]]) -> ServingSet:
         experts=column(lambda _, deployment: deployment.host.experts),
         sparse=column(lambda _, deployment: deployment.host.sparse),
     )
-    engines = [own.engine for own, _ in kept for _ in range(len(own))]
+    engines = [deployment.engine.id for own, deployment in kept for _ in range(len(own))]
     runs = gather_runs([deployment.work for _, deployment in kept], members, loop, host, engines)
     unknowns = unknowns_of(runs.classes, runs.engines)
     runs = settle(runs, unknowns.coefficients(np.zeros(len(unknowns.names)), runs.engine))
@@ -175,7 +195,7 @@ def _room(deployment: Deployment, context: Array) -> Array:
     """Sequences that run at once on a rank; no limit where the estimate says that nothing fits, since it ran."""
     if deployment.capacity.parts["cache"] < NO_ESTIMATE * deployment.hardware.memory_bytes:
         return np.full(len(context), UNLIMITED)
-    return np.maximum(np.asarray(deployment.capacity.sequences(context), dtype=float), 1.0)
+    return np.asarray(np.maximum(deployment.capacity.sequences(context), 1.0), dtype=float)
 
 
 def _labels(kept: Sequence[tuple[ServingRows, Deployment]]) -> dict[str, tuple[str, ...]]:
@@ -186,7 +206,7 @@ def _labels(kept: Sequence[tuple[ServingRows, Deployment]]) -> dict[str, tuple[s
             "family": model_family(own.subject),
             "hardware": own.hardware,
             "chip_family": load_hardware(own.hardware).family,
-            "engine": own.engine,
+            "engine": deployment.engine.id,
             "version": own.version,
             "precision": deployment.precision,
             "speculative": str(int(own.speculative)),

@@ -10,23 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.calibration.scoring import KEYS, Scored
+from perfmodel.calibration.scoring import KEYS, SERVING, Scored
 from perfmodel.calibration.serving_features import DECODE, Runs
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.serving_runs import ServingSet, gather_serving
 from perfmodel.calibration.serving_shipped import predict_shipped
 from perfmodel.calibration.serving_splits import METRICS, LeftOut, predict_left_out
+from perfmodel.catalog import Specs
 from perfmodel.fitted_scopes import REGIMES
 from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import COMPUTE, MEMORY, NETWORK, OVERHEAD
-
-SERVING = "serving"  # phase of all these rows
-STATIC = "static batch"  # harness of runs that are no load tests
-
-
-def closed_loops(groups: Sequence[ServingRows]) -> list[ServingRows]:
-    """The runs of load tests among those read."""
-    return [own for own in groups if own.harness != STATIC]
 
 
 def score_serving(
@@ -35,7 +28,7 @@ def score_serving(
     leave_out: str | None = None,
     anchors: int = 0,
     level: float = 0.8,
-    specs: str | None = None,
+    specs: Specs = None,
     progress: Callable[[str], None] | None = None,
 ) -> tuple[list[Scored], dict[str, int]]:
     """Predict the TPOT and TTFT of server runs; and why some cannot be: reason -> rows.

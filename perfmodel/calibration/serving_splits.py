@@ -18,7 +18,7 @@ from perfmodel.calibration.serving_features import take_runs
 from perfmodel.calibration.serving_fit import Unknowns, fit_runs, predict_rows, unknowns_of
 from perfmodel.calibration.serving_runs import ServingSet
 from perfmodel.errors import InputError
-from perfmodel.serving.effects import CELL, Effects, anchored, expected, fit_effects
+from perfmodel.serving.effects import ANCHORED_LEVELS, CELL, Effects, anchored, expected_where, fit_effects
 from perfmodel.serving.step_table import Array
 
 Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
@@ -45,6 +45,17 @@ class LeftOut:
     half_width: Mapping[str, Array]
     fold: np.ndarray[tuple[int], np.dtype[np.intp]]
     anchor: Mask
+
+    @classmethod
+    def fixed(cls, predicted: Mapping[str, Array]) -> LeftOut:
+        """Predictions that no row had a say in: one fold, no anchors, no half-widths."""
+        count = len(next(iter(predicted.values())))
+        return cls(
+            predicted=predicted,
+            half_width={metric: np.full(count, np.nan) for metric in predicted},
+            fold=np.zeros(count, dtype=np.intp),
+            anchor=np.zeros(count, dtype=bool),
+        )
 
 
 def predict_left_out(
@@ -78,7 +89,7 @@ def predict_left_out(
         for metric in METRICS:
             logs[metric][test] = found[metric][test]
     measured = {"tpot": data.tpot, "ttft": data.ttft}
-    widths = {m: _widths(np.log(measured[m]) - logs[m], fold, anchor, level) for m in METRICS}
+    widths = {m: cross_widths(np.log(measured[m]) - logs[m], fold, anchor, level) for m in METRICS}
     return LeftOut(
         predicted={metric: np.exp(own) for metric, own in logs.items()}, half_width=widths, fold=fold, anchor=anchor
     )
@@ -102,23 +113,31 @@ def _predict_fold(data: ServingSet, unknowns: Unknowns, test: Mask, anchors: int
     z = fit_runs(fitted, unknowns, data.tpot[train], data.ttft[train])
     own = dict(zip(METRICS, map(np.log, predict_rows(data.runs, unknowns, z, np.arange(len(data)))), strict=True))
     measured = {"tpot": np.log(data.tpot), "ttft": np.log(data.ttft)}
-    known = _family_known(data, train)
+    known = _known(data, train)
     given = np.zeros(len(data), dtype=bool)
     if anchors:
         given = choose_anchors(data, test, anchors)
+    if not anchors and not any(own[test].any() for own in known):
+        return own, given  # no effect is applied
     for metric in METRICS:
         off = measured[metric] - own[metric]
         usable = train & np.isfinite(off)
         effects = fit_effects(labels_of(data, usable), data.slopes[usable], off[usable])
-        own[metric] = own[metric] + np.where(known, expected(effects, data.labels, data.slopes), 0.0)
+        own[metric] = own[metric] + expected_where(effects, data.labels, data.slopes, *known)
         if anchors:
             own[metric] = own[metric] + from_anchors(data, effects, measured[metric] - own[metric], given, test)
     return own, given
 
 
-def _family_known(data: ServingSet, train: Mask) -> Mask:
-    families = {name for name, seen in zip(data.labels["family"], train, strict=True) if seen}
-    return np.array([name in families for name in data.labels["family"]])
+def _known(data: ServingSet, train: Mask) -> tuple[Mask, Mask]:
+    """Of each row, whether its engine was fitted with its architecture, and any engine on its chip."""
+
+    def seen(*parts: str) -> Mask:
+        keys = list(zip(*(data.labels[part] for part in parts), strict=True))
+        fitted = {key for key, used in zip(keys, train, strict=True) if used}
+        return np.array([key in fitted for key in keys])
+
+    return seen("engine", "family"), seen("hardware")
 
 
 def labels_of(data: ServingSet, rows: Any) -> dict[str, list[str]]:
@@ -156,13 +175,13 @@ def from_anchors(data: ServingSet, effects: Effects, off: Array, given: Mask, as
         if told:
             mean, _ = anchored(
                 effects, labels_of(data, told), data.slopes[told], off[told], labels_of(data, rows), data.slopes[rows],
-                ("model", "model on hardware", "model in engine", "cell", "layout", "lengths"),
+                ANCHORED_LEVELS,
             )  # fmt: skip
             moved[rows] = mean
     return moved
 
 
-def _widths(off: Array, fold: Any, anchor: Mask, level: float) -> Array:
+def cross_widths(off: Array, fold: Any, anchor: Mask, level: float) -> Array:
     """Half-widths for the rows of each fold, from the rows of all others."""
     widths = np.full(len(off), np.nan)
     scored = np.isfinite(off) & ~anchor

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from perfmodel.calibration.framework_fits import by_scope as by_framework_scope
 from perfmodel.calibration.framework_fits import left_out_fits as left_out_framework_fits
@@ -27,8 +28,9 @@ from perfmodel.calibration.measurements import Imported, Measurement, OpRows
 from perfmodel.calibration.model_scores import score_models
 from perfmodel.calibration.model_times import reason_to_skip
 from perfmodel.calibration.scopes import by_scope, parameters_of
-from perfmodel.calibration.scoring import Group, Scored, group_scored, metrics_of, score_ops
-from perfmodel.calibration.serving_scores import SERVING, closed_loops, score_serving
+from perfmodel.calibration.scoring import SERVING, Group, Scored, group_scored, metrics_of, score_ops
+from perfmodel.calibration.serving_runs import closed_loops
+from perfmodel.calibration.serving_scores import score_serving
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.calibration.sources.load_tests import NOTHING_TOLD, Told
 from perfmodel.calibration.static_batch_scores import score_static
@@ -134,7 +136,7 @@ def validate(
         reasons = "; ".join(f"{reason} ({rows} rows)" for reason, rows in tally.skipped.items())
         raise InputError(f"no row can be predicted: {reasons or 'the files hold none'}.")
     split = "coefficients as shipped" if leave_out is None else f"one {leave_out} left out"
-    read = (*imported.ops, *imported.measurements, *imported.serving)
+    read: tuple[Any, ...] = (*imported.ops, *imported.measurements, *imported.serving)
     sources = dict.fromkeys(own.source for own in read)
     return Validation(
         source=", ".join(sources), rows=imported.rows, sets=tuple(sets), skipped=tally.skipped, warnings=warnings,

@@ -6,6 +6,8 @@ May import: everything below, inside the functions.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +18,7 @@ from perfmodel.cli.told import read_told, told_options
 from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
+    from perfmodel.calibration.measurements import Imported
     from perfmodel.calibration.validation import Validation
 
 LEAVE_OUT = click.Choice(["hardware", "family", "model", "deployment"])
@@ -134,35 +137,79 @@ def _save_plot(path: str, found: Validation) -> None:
     "--leave-out",
     type=LEAVE_OUT,
     default="hardware",
-    help="What is left out in turn to tell the error on what was not fitted.",
+    help="What is left out in turn to tell the error on what was not fitted. Of servers: models and deployments.",
     show_default=True,
 )
 @click.option("--out", metavar="FILE", help="Write the coefficients into this .json file.")
+@click.option("--about", metavar="TEXT", help="Of runs of servers: where they come from, kept in the file.")
+@told_options
 def fit_command(
-    files: tuple[str, ...], source: str | None, specs: str | None, as_json: bool, leave_out: str, out: str | None
+    files: tuple[str, ...],
+    source: str | None,
+    specs: str | None,
+    as_json: bool,
+    leave_out: str,
+    out: str | None,
+    about: str | None,
+    **told: Any,
 ) -> None:
-    """Fit kernel coefficients to measured files, and tell how far they can be trusted.
+    """Fit coefficients to measured files, and tell how far they can be trusted: those of kernels, or of engines where
+    the files hold load tests of servers.
 
     A file in calibration/coefficients/ of a folder given with --specs (or named in PERFMODEL_DATA) is used by all
-    predictions.
+    predictions; one of engines has a name that begins with serving.
     """
-    from perfmodel.calibration.fitting import fit_files
-    from perfmodel.coefficient_files import write_coefficients
-    from perfmodel.report.fit_report import fit_document, print_fit
+    from perfmodel.calibration.serving_runs import closed_loops
+    from perfmodel.calibration.sources import read_measurements
 
     if out and not out.endswith(".json"):
         raise InputError(f"--out: '{out}' must end in .json")
+    imported = read_measurements(files, source, specs=specs, told=read_told(told))
+    if closed_loops(imported.serving):
+        _fit_engines(imported, specs=specs, as_json=as_json, out=out, about=about)
+    elif about:
+        raise InputError("--about is of runs of servers, and the files hold none")
+    else:
+        _fit_kernels(imported, specs=specs, as_json=as_json, leave_out=leave_out, out=out)
+    if out and not as_json:
+        click.echo(f"Coefficients: {out}")
+
+
+def _fit_kernels(imported: Imported, *, specs: str | None, as_json: bool, leave_out: str, out: str | None) -> None:
+    from perfmodel.calibration.fitting import fit_imported
+    from perfmodel.coefficient_files import write_coefficients
+    from perfmodel.report.fit_report import fit_document, print_fit
+
     with progress_line() as progress:
-        outcome = fit_files(files, source=source, leave_out=leave_out, specs=specs, progress=progress)
+        outcome = fit_imported(imported, leave_out=leave_out, specs=specs, progress=progress)
     if out:
         write_coefficients(out, outcome.file)
+    _show(outcome, fit_document, print_fit, as_json)
+
+
+def _fit_engines(imported: Imported, *, specs: str | None, as_json: bool, out: str | None, about: str | None) -> None:
+    """Errors are told at the levels of predictions, each with its own split, whatever --leave-out says."""
+    from perfmodel.calibration.serving_fitting import fit_server_files
+    from perfmodel.coefficient_files import SERVING
+    from perfmodel.report.serving_fit_report import print_serving_fit, serving_fit_document
+    from perfmodel.serving.engine_files import write_engine_file
+
+    name = PurePath(out).name if out else ""
+    if name and not fnmatch(name, SERVING):
+        raise InputError(f"--out: coefficients of engines are only found in files named {SERVING}, not in '{name}'")
+    with progress_line() as progress:
+        outcome = fit_server_files(imported, about=about or "", specs=specs, progress=progress)
+    if out:
+        write_engine_file(out, outcome.file)
+    _show(outcome, serving_fit_document, print_serving_fit, as_json)
+
+
+def _show(outcome: Any, document: Callable[[Any], Any], show: Callable[[Any, Any], None], as_json: bool) -> None:
     if as_json:
         from perfmodel.report.documents import dump_json
 
-        click.echo(dump_json(fit_document(outcome)))
+        click.echo(dump_json(document(outcome)))
         return
     from perfmodel.report.console import open_console
 
-    print_fit(open_console(), outcome)
-    if out:
-        click.echo(f"Coefficients: {out}")
+    show(open_console(), outcome)

@@ -5,7 +5,7 @@ May import: everything below, inside the functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perfmodel.cli.grid import Combination, Grid
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.engines import EnginePolicy
+    from perfmodel.serving.server_anchors import ServerAnchor
     from perfmodel.serving.simulation_settings import Objective
 
 Mistakes: TypeAlias = list[tuple[str, PerfmodelError]]  # with the option of each
@@ -28,7 +29,6 @@ _UNUSED = {  # option of static batches -> (its default, why a server has none)
     "steps": (None, "has no meaning for a server of language models"),
     "channels_last": (False, "has no meaning for a server of language models"),
     "threads": (None, "is not known of servers"),
-    "anchors": (None, "of servers: give the file to `perfmodel validate --anchor-runs`"),
     "max_batch": (False, "is of static batches: a server's answer tells how many requests run at once"),
     "max_context": (False, "is of static batches: a server's answer tells how many requests run at once"),
 }
@@ -54,10 +54,13 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
     drafts, replicas = _counts(served, "draft_tokens", 0, mistakes), _counts(served, "replicas", 1, mistakes)
     if len(replicas) > 1:
         mistakes.append(("replicas", InputError("give one number")))
-    grid = read_grid(options, mistakes)
+    grid = read_grid({**options, "anchors": None}, mistakes)  # those of servers are of another kind
+    anchors = _read_anchors(options, served, grid, engines) if options["anchors"] else ()
     version = served["engine_version"] or UNSTATED
     answers = [
-        _answer(grid, cell, engine, load, objective, drafts=count, replicas=replicas[0], version=version)
+        _answer(
+            grid, cell, engine, load, objective, drafts=count, replicas=replicas[0], version=version, anchors=anchors
+        )
         for cell in grid.combinations()
         for engine, load, count in product(engines, loads, drafts)
     ]
@@ -120,6 +123,42 @@ def _answer(
     except PerfmodelError as error:
         return ServedAnswer(asked=asked, prediction=None, error=str(error))
     return ServedAnswer(asked=asked, prediction=found, largest=largest)
+
+
+def _read_anchors(
+    options: Mapping[str, Any], served: Mapping[str, str | None], grid: Grid, engines: Sequence[EnginePolicy]
+) -> tuple[ServerAnchor, ...]:
+    """The runs of --anchors; of a report, which names no chip, taken to be of the one deployment that is asked for.
+
+    Raises:
+        InputError: it cannot be read, or holds no load test; a report beside lists of several deployments.
+    """
+    from perfmodel.calibration.server_anchor_files import read_server_anchors
+    from perfmodel.calibration.sources.load_tests import NOTHING_TOLD, Told, holds_json
+
+    path, told = options["anchors"], NOTHING_TOLD
+    if holds_json(path):
+        lists = {name: getattr(grid, name) for name in ("model", "hardware", "precision", "layout")}
+        several = [name for name, values in [*lists.items(), ("engine", engines)] if len(values) > 1]
+        if several:
+            raise InputError(
+                f"--anchors: {path} does not say what it was measured on, and there is more than one "
+                f"{', '.join(several)} here: ask for one deployment at a time"
+            )
+        version = served["engine_version"]
+        told = Told(
+            hardware=grid.hardware[0].id,
+            model=options["model"],
+            precision=grid.precision[0] or "",
+            engine=f"{engines[0].id}@{version}" if version else engines[0].id,
+            cache_precision=grid.cache_precision or "",
+            layout=grid.layout[0],
+            speculative=served["draft_tokens"] not in (None, "0"),
+        )
+    try:
+        return read_server_anchors(path, specs=grid.specs, told=told)
+    except PerfmodelError as error:
+        raise InputError(f"--anchors: {error}") from None
 
 
 def _read_objective(served: Mapping[str, str | None], mistakes: Mistakes) -> Objective | None:

@@ -20,6 +20,7 @@ from perfmodel.report.prediction_table import make_table
 if TYPE_CHECKING:
     from rich.console import Console
 
+_WITHIN = "Tau within: mean over groups of one model, chip and lengths. "
 MOST_GROUPS = 60  # printed; --json has all
 _SIZE_NAMES = ("g", "b", "m", "n", "k", "h", "s", "t", "c", "d", "u", "f", "e", "rows", "columns", "bytes", "devices")
 
@@ -40,30 +41,36 @@ def print_validation(console: Console, found: Validation, by: Sequence[str], wor
     levels = sorted({own.labels["level"] for own in found.sets})
     console.print(
         f"Errors are |predicted/measured - 1|; bias > 0: predicted too slow. Coverage: rows inside their "
-        f"{100 * found.level:g} % interval, whose middle half-width is x/÷ width. Level: {', '.join(levels)}.",
+        f"{100 * found.level:g} % interval, whose middle half-width is x/÷ width. "
+        f"{_WITHIN if any('kendall_tau_within' in own for own in found.metrics.values()) else ''}"
+        f"Level: {', '.join(levels)}.",
         style="dim",
     )
 
 
 def _print_metrics(console: Console, found: Validation, by: Sequence[str]) -> None:
     groups = [*found.groups(by)] if by else []
-    titles = ("rows", "median %", "MAPE %", "P90 %", "bias %", "tau", "coverage", "width")
+    served = any("kendall_tau_within" in values for values in found.metrics.values())
+    tau = ("tau", "tau within") if served else ("tau",)
+    titles = ("rows", "median %", "MAPE %", "P90 %", "bias %", *tau, "coverage", "width")
     several = len(found.metrics) > 1
     heading = [*by, *(["metric"] if several else []), *titles] if by or several else list(titles)
     table = make_table(*((title, "right" if title in titles else "left") for title in heading))
     for group in [*groups[:MOST_GROUPS], Group(dict.fromkeys(by, "all"), found.sets)]:
         for metric, values in metrics_of(group.sets, found.level).items():
             key = [group.key[name] or "-" for name in by]
-            table.add_row(*key, *([metric] if several else []), *_cells(values))
+            table.add_row(*key, *([metric] if several else []), *_cells(values, served))
     console.print(table)
     if len(groups) > MOST_GROUPS:
         console.print(f"... and {len(groups) - MOST_GROUPS} smaller groups (--json lists all)")
 
 
-def _cells(values: Mapping[str, float]) -> list[str]:
+def _cells(values: Mapping[str, float], served: bool) -> list[str]:
     percents = [f"{100 * values[name]:.1f}" for name in ("median_ape", "mape", "p90_ape")]
+    within = values.get("kendall_tau_within")
+    ranks = ["-" if within is None else f"{within:.2f}"] if served else []
     return [
-        f"{int(values['rows'])}", *percents, f"{100 * values['bias']:+.1f}", f"{values['kendall_tau']:.2f}",
+        f"{int(values['rows'])}", *percents, f"{100 * values['bias']:+.1f}", f"{values['kendall_tau']:.2f}", *ranks,
         f"{values['coverage']:.2f}", f"{values['interval_factor']:.2f}",
     ]  # fmt: skip
 

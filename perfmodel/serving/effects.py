@@ -3,9 +3,9 @@
     log measured − log predicted = Σ levels (effect + slopes·x) + noise,   effect ~ N(0, v_level), slope ~ N(0, w_level)
 
 x are logarithms of concurrency and lengths around a usual run. Variances come from the fitted runs by expectation
-maximisation, effects are their posterior means (BLUP; Robinson 1991). An effect is applied where its level was seen;
-all of them only where the model's family was fitted: on an unseen model they hurt. A server's own runs (anchors) are
-treated the same way: what they say of a deployment's effects moves its other predictions.
+maximisation, effects are their posterior means (BLUP; Robinson 1991). An effect is applied where its level was seen,
+all of them only for an architecture and a chip that were fitted (`known_levels`): elsewhere most hurt. A server's own
+runs (anchors) are treated the same way: what they say of a deployment's effects moves its other predictions.
 
 May import: serving.step_table; numpy only.
 """
@@ -21,6 +21,7 @@ import numpy as np
 from perfmodel.serving.step_table import Array
 
 Labels: TypeAlias = Mapping[str, Sequence[str]]
+Mask: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 CELL = ("family", "hardware", "engine", "version", "precision", "speculative")
 # level -> (labels that make it, whether it has slopes)
 LEVELS: Mapping[str, tuple[tuple[str, ...], bool]] = {
@@ -38,6 +39,8 @@ LEVELS: Mapping[str, tuple[tuple[str, ...], bool]] = {
 # request that compiles) would pull the effects of all that share a label with them
 CLIPPED = 3.0
 SEPARATOR = " | "
+# what a server's own runs speak of: not of all servers on its chip or under its engine
+ANCHORED_LEVELS = ("model", "model on hardware", "model in engine", "cell", "layout", "lengths")
 USUAL = (32.0, 1024.0, 1024.0)  # concurrency, input and output tokens
 FIRST_VARIANCE, ROUNDS, OVERSTEP, LEAST = 0.004, 12, 1.8, 1e-6
 
@@ -143,6 +146,33 @@ def fit_effects(labels: Labels, x: Array, residuals: Array, levels: Sequence[str
         noise=noise,
         means={key: tuple(own) for key, own in found.items()},
     )
+
+
+def known_levels(family: bool, chip: bool) -> tuple[str, ...]:
+    """The levels whose effects help, by whether the engine was fitted with an architecture, and any on a chip.
+
+    On a new chip, what an architecture was off elsewhere is half the kernels of those chips; for a new architecture,
+    only what all were off on its chip tells anything.
+
+    >>> known_levels(family=False, chip=True), known_levels(family=False, chip=False)
+    (('hardware',), ())
+    """
+    if family and chip:
+        return tuple(LEVELS)
+    if family:
+        return ("engine", "version", "model in engine")
+    return ("hardware",) if chip else ()
+
+
+def expected_where(effects: Effects, labels: Labels, x: Array, family: Mask, chip: Mask) -> Array:
+    """`expected` from the levels that help each row; `family` and `chip` tell what was fitted, as `known_levels`."""
+    total = np.zeros(len(x))
+    for known in ((True, True), (True, False), (False, True)):
+        rows = np.flatnonzero((family == known[0]) & (chip == known[1])).tolist()
+        if rows:
+            own = {name: [column[row] for row in rows] for name, column in labels.items()}
+            total[rows] = expected(effects, own, x[rows], known_levels(*known))
+    return total
 
 
 def expected(effects: Effects, labels: Labels, x: Array, levels: Sequence[str] = tuple(LEVELS)) -> Array:

@@ -1,7 +1,7 @@
 """Fitted coefficients of serving engines on disk: calibration/coefficients/serving*.json <-> `EngineFile`.
 
     {"format": "perfmodel-serving/1", "fitted": date, "provenance": text, "shared": {name: value},
-     "engines": {engine: {name: value}}, "errors": {...}, "widths": {...}, "effects": {...}}
+     "engines": {engine: {name: value}}, "data": [{...}], "errors": {...}, "widths": {...}, "effects": {...}}
 
 A file is one fit. Its shared values hold for the engines that it names, and an engine's own come before them. Where
 several files name an engine, each adds what it knows; for the same coefficient the user's own file comes before the
@@ -32,7 +32,7 @@ from perfmodel.yaml_strict import Document, describe, read_yaml, unknown_key
 FORMAT = "perfmodel-serving/1"
 HOME_VENDOR = "nvidia"  # whose chips an engine's bare name speaks of
 DIGITS = 5  # significant ones, as in the files of kernels
-_KEYS = ("format", "fitted", "provenance", "shared", "engines", "errors", "widths", "effects")
+_KEYS = ("format", "fitted", "provenance", "shared", "engines", "data", "errors", "widths", "effects")
 _NEEDED = ("format", "fitted", "provenance", "engines")
 
 
@@ -43,6 +43,7 @@ class EngineFile:
     Args:
         fitted: date. provenance: the data and their rows in words.
         shared: coefficients of all engines in this file, by name. engines: each one's own.
+        data: for each file its name, SHA-256 and rows.
         errors, widths, effects: of the fit, plain JSON.
     """
 
@@ -50,6 +51,7 @@ class EngineFile:
     provenance: str
     shared: Mapping[str, float] = field(default_factory=dict)
     engines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    data: tuple[Mapping[str, Any], ...] = ()
     errors: Mapping[str, Any] = field(default_factory=dict)
     widths: Mapping[str, Any] = field(default_factory=dict)
     effects: Mapping[str, Any] = field(default_factory=dict)
@@ -126,17 +128,25 @@ def read_engine_file(path: str | os.PathLike[str]) -> EngineFile:
         provenance=str(data.get("provenance", "")),
         shared=_values(document, data.get("shared", {}), "shared"),
         engines={engine: _values(document, value, "engines", engine) for engine, value in own.items()},
+        data=_entries(document, data.get("data", [])),
         **{key: _mapping(document, data.get(key, {}), key) for key in ("errors", "widths", "effects")},
     )
     document.refuse()
     return file
 
 
-def _mapping(document: Document, value: Any, *keys: str) -> Mapping[str, Any]:
+def _mapping(document: Document, value: Any, *keys: str | int) -> Mapping[str, Any]:
     if isinstance(value, dict):
         return value
     document.report(f"expected a mapping, found {describe(value)}", *keys)
     return {}
+
+
+def _entries(document: Document, value: Any) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(value, list):
+        document.report(f"expected a list, found {describe(value)}", "data")
+        return ()
+    return tuple(_mapping(document, own, "data", place) for place, own in enumerate(value))
 
 
 def _values(document: Document, value: Any, *keys: str) -> dict[str, float]:

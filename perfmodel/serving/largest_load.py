@@ -8,7 +8,7 @@ May import: prediction and below.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from perfmodel.serving.prediction import (
     predict_serving,
     server_of,
 )
+from perfmodel.serving.server_anchors import ServerAnchor
 from perfmodel.serving.simulation_settings import Objective
 from perfmodel.serving.steady_answers import fixed_concurrency
 from perfmodel.serving.step_table import Array
@@ -68,6 +69,7 @@ def largest_load(
     replicas: int = 1,
     version: str = UNSTATED,
     level: float = 0.8,
+    anchors: Sequence[ServerAnchor] = (),
     specs: str | None = None,
 ) -> LargestLoad:
     """Users at most, over all replicas, whose mean latencies keep an objective.
@@ -92,7 +94,7 @@ def largest_load(
     users = np.unique(np.round(np.linspace(1, most, min(most, MOST_EVALUATED))))
     state = fixed_concurrency(server, concurrency=users, **sizes)
     own = effective_users(state, replicas)
-    factors, standing, known = effects_of(deployment, own, sizes, version, bool(drafts), specs=specs)
+    factors, standing, known = effects_of(deployment, own, sizes, version, bool(drafts), anchors=anchors, specs=specs)
     found = dict(zip(("ttft", "tpot"), moved_seconds(state, factors, output_tokens), strict=True))
     slow = {metric: own * np.exp(known.half_width(standing, metric, level)) for metric, own in found.items()}
     places, broken = _kept(found, limits)

@@ -1,13 +1,13 @@
 """A server's latencies with their intervals, and what they are made of: what `predict --engine` answers.
 
-    deploy ─▶ Server ──fixed_concurrency | at_rate──▶ SteadyState ──effects, half-widths──▶ ServingPrediction
+    deploy ─▶ Server ──fixed_concurrency | at_rate──▶ SteadyState ──effects, anchors, half-widths──▶ ServingPrediction
 
 May import: everything of serving.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +16,13 @@ import numpy as np
 from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
-from perfmodel.serving.effects import expected, model_family, slopes_of
+from perfmodel.serving.effects import expected, known_levels, model_family, slopes_of
 from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
-from perfmodel.serving.standing import Knowledge, knowledge_of
+from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
+from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
 from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
 from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
@@ -114,6 +115,7 @@ def predict_serving(
     version: str = UNSTATED,
     level: float = 0.8,
     strict: bool = False,
+    anchors: Sequence[ServerAnchor] = (),
     specs: str | None = None,
 ) -> ServingPrediction:
     """Mean latencies of a server, under users who each have one request in flight or under a rate of requests.
@@ -122,10 +124,11 @@ def predict_serving(
         concurrency: requests in flight over all replicas; rate: requests per second over all replicas: one of them.
         input_tokens, output_tokens: of a request, on the mean. drafts: tokens guessed ahead in each step.
         version: of the engine, where it was measured. level: share of unseen cases that the interval should hold.
-        strict: refuse models with ops without a formula.
+        strict: refuse models with ops without a formula. anchors: runs of this server, which shift TPOT and TTFT
+            (`calibration.server_anchor_files`); the version is theirs, if none is given.
 
     Raises:
-        PerfmodelError: bad input; a prompt longer than the model's context.
+        PerfmodelError: bad input; a prompt longer than the model's context; anchors of other deployments alone.
 
     >>> answer = predict_serving("llama-3.1-8b", "h100-sxm", concurrency=32, input_tokens=1000, output_tokens=200)
     >>> 0.005 < answer.latencies["tpot"].seconds < 0.020, answer.stable
@@ -149,7 +152,7 @@ def predict_serving(
     state = _state(server, concurrency, rate, sizes)
     # effects at this load, and where every place is taken
     users = np.concatenate([effective_users(state, replicas), np.maximum(state.capacity, 1.0) / replicas])
-    factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
+    factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), anchors=anchors, specs=specs)
     moved, full = ({metric: own[place : place + 1] for metric, own in factors.items()} for place in (0, 1))
     slower = _slowdown(server, full, sizes) if top else 1.0
     if rate is not None and slower != 1.0:
@@ -193,36 +196,52 @@ def check_context(deployment: Deployment, input_tokens: int, output_tokens: int)
 
 
 def effects_of(
-    deployment: Deployment, users: Any, sizes: Mapping[str, int], version: str, speculative: bool, *, specs: str | None
+    deployment: Deployment,
+    users: Any,
+    sizes: Mapping[str, int],
+    version: str,
+    speculative: bool,
+    *,
+    anchors: Sequence[ServerAnchor] = (),
+    specs: str | None,
 ) -> tuple[dict[str, Array], str, Knowledge]:
     """(factors on TPOT and TTFT from what is known of like deployments, the level they stand on, that knowledge).
 
     Args:
-        users: requests in flight, (n,).
+        users: requests in flight, (n,). anchors: runs of this server.
+
+    Raises:
+        InputError: no anchor is of this deployment.
     """
     known = knowledge_of(deployment.engine.id, specs=specs)
     count = np.atleast_1d(np.asarray(users, dtype=float))
     family = model_family(deployment.subject)
-    standing = known.level(family, deployment.hardware.id)
-    if standing == "device" and unfitted_classes(
-        deployment, load_engine_coefficients(deployment.engine.id, specs=specs)
-    ):
-        standing = "family"
+    coefficients = load_engine_coefficients(deployment.engine.id, specs=specs)
+    standing = standing_of(deployment, known, coefficients, family)
     factors = {metric: np.ones(len(count)) for metric in ("tpot", "ttft")}
-    if family not in known.families:
-        return factors, standing, known
     labels = {
         "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,
         "precision": deployment.precision, "speculative": str(int(speculative)), "layout": str(deployment.layout),
         "lengths": f"{sizes['input_tokens']:g}x{sizes['output_tokens']:g}",
     }  # fmt: skip
+    own = own_anchors(anchors, labels) if anchors else ()
+    if version == UNSTATED:
+        labels["version"] = only_version(own, version)
     columns = {name: [text] * len(count) for name, text in labels.items()}
     x = slopes_of(count, sizes["input_tokens"], sizes["output_tokens"])
-    return (
-        factors | {metric: np.exp(expected(own, columns, x)) for metric, own in known.effects.items()},
-        standing,
-        known,
-    )
+    levels = known_levels(family in known.families, deployment.hardware.id in known.chips)
+    factors |= {metric: np.exp(expected(each, columns, x, levels)) for metric, each in known.effects.items()}
+    if not own:
+        return factors, standing, known
+    shifts = factors_from_anchors(own, known, labels, x)
+    factors |= {metric: factors[metric] * shift for metric, shift in shifts.items()}
+    return factors, "anchored", anchored_knowledge(known, standing, shifts)
+
+
+def standing_of(deployment: Deployment, known: Knowledge, c: EngineCoefficients, family: str) -> str:
+    """The level of a prediction without anchors: kernels that no fitted server ran take it from its device's."""
+    standing = known.level(family, deployment.hardware.id)
+    return "family" if standing == "device" and unfitted_classes(deployment, c) else standing
 
 
 def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]:
@@ -321,6 +340,6 @@ def _notes(
         notes.append(f"no run of {deployment.engine.name} was fitted: tables of kernels and priors alone")
     elif unfitted := unfitted_classes(deployment, c):
         notes.append(f"no server with kernels of {', '.join(unfitted)} was fitted: intervals may be too narrow")
-    if standing != "device" and version != UNSTATED:
+    if standing in ("datasheet", "family") and version != UNSTATED:
         notes.append("the engine's version makes no difference here: none was fitted for this model")
     return notes

@@ -11,8 +11,8 @@ import: engine_files, effects, fitted_scopes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,15 @@ PRIOR_WIDTHS: Mapping[str, tuple[float, ...]] = {
     "tpot": (0.12, 0.16, 0.20, 0.25, 0.34, 0.44),
     "ttft": (0.38, 0.52, 0.67, 0.92, 1.26, 1.59),
 }
+
+
+# variances of effects where no server of an engine was fitted: those of vLLM, SGLang and TensorRT-LLM, rounded
+_USUAL_VARIANCES: Mapping[str, tuple[float, Mapping[str, float]]] = {
+    "tpot": (0.004, {"model": 0.001, "model on hardware": 0.004, "model in engine": 0.006, "cell": 0.005,
+                     "layout": 0.006}),
+    "ttft": (0.033, {"model": 0.03, "model on hardware": 0.03, "model in engine": 0.03, "cell": 0.035,
+                     "layout": 0.012}),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +60,11 @@ class Knowledge:
             return "datasheet"
         return "device" if family in self.families and hardware in self.chips else "family"
 
+    def effects_of(self, metric: str) -> Effects:
+        """What was fitted for a metric; else effects that are usual, none of which is known."""
+        noise, variances = _USUAL_VARIANCES[metric]
+        return self.effects.get(metric) or Effects(variances=variances, noise=noise)
+
     def half_width(self, standing: str, metric: str, share: float) -> float:
         """Half-width in log time for a share of unseen cases; Gaussian between and beyond the shares kept.
 
@@ -62,6 +76,16 @@ class Knowledge:
         z = half_normal_quantile(share)
         inside = float(np.clip(z, known[0], known[-1]))
         return float(np.interp(inside, known, kept)) * z / inside
+
+
+def anchored_knowledge(known: Knowledge, standing: str, metrics: Collection[str]) -> Knowledge:
+    """What is known with anchors: the half-widths of its level "anchored" are the level's own for metrics that no
+    anchor measured, and for the others the narrower ones of that level and of anchored deployments."""
+    widths = {}
+    for metric in PRIOR_WIDTHS:
+        levels = ("anchored", standing) if metric in metrics else (standing,)
+        widths[metric] = [min(known.half_width(own, metric, share) for own in levels) for share in SHARES]
+    return replace(known, widths={**known.widths, "anchored": widths})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
