@@ -9,8 +9,10 @@ from cli.running import refuse, succeed, succeed_json
 
 def test_list() -> None:
     text = succeed("engines", "list", columns=120)
-    assert [line.split()[0] for line in text.splitlines()[1:6]] == ["llama-cpp", "sglang", "torch", "trtllm", "vllm"]
     documents = {own["id"]: own for own in succeed_json("engines", "list")}
+    assert list(documents) == sorted(documents)
+    shown = [line.split()[0] for line in text.splitlines()[1:] if line]
+    assert shown[: len(documents)] == list(documents)
     assert documents["vllm"]["chunk_tokens"] == 8192
     assert documents["vllm"]["fitted"]
     assert documents["torch"]["fitted"] == ""
