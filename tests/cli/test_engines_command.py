@@ -8,7 +8,7 @@ from cli.running import refuse, succeed, succeed_json
 
 
 def test_list() -> None:
-    text = succeed("engines", "list", columns=120)
+    text = succeed("engines", "list", columns=200)
     documents = {own["id"]: own for own in succeed_json("engines", "list")}
     assert list(documents) == sorted(documents)
     shown = [line.split()[0] for line in text.splitlines()[1:] if line]
