@@ -5,7 +5,7 @@
 Tables time kernels one by one; an engine replays them in a graph, which hides part of every start (f), and adds host
 time for each layer, step and sequence. First tokens wait for the scheduler, the prompts ahead and the load generator.
 Every coefficient is Gaussian in its logarithm around the prior given here; those `by_engine` differ between engines.
-Priors: what prototypes on servers' data favoured (TensorRT-LLM, vLLM and SGLang on Hopper and Blackwell).
+Priors: what earlier experiments on servers' data favoured (TensorRT-LLM, vLLM and SGLang on Hopper and Blackwell).
 
 May import: errors.
 """
