@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,16 @@ from perfmodel.calibration.serving_features import Runs, gather_runs, settle
 from perfmodel.calibration.serving_fit import unknowns_of
 from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.catalog import Specs, load_hardware
+from perfmodel.catalog_entries import model_entry
 from perfmodel.errors import InputError, PerfmodelError
+from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import model_family, slopes_of
 from perfmodel.serving.engine_time import Host
 from perfmodel.serving.engines import load_engine
 from perfmodel.serving.steady_state import Loop
 from perfmodel.serving.step_table import Array
+from perfmodel.types import Model
 
 LABELS = (
     "model",
@@ -102,15 +105,21 @@ def gather_serving(
 
 def deployment_of(rows: ServingRows, specs: Specs = None) -> Deployment:
     """The deployment that runs were made on."""
+    model = model_entry(rows.model, one_folder(specs))
     return deploy(
-        rows.model,
+        model,
         rows.hardware,
         engine=rows.engine,
         precision=rows.precision or None,
         cache_precision=rows.cache_precision or usual_cache(rows),
-        layout=rows.layout,
+        layout=possible_layout(rows.layout, model),
         specs=one_folder(specs),
     )
+
+
+def possible_layout(layout: Layout, model: Model) -> Layout:
+    """The layout without expert parallelism where the model has no experts: tables fill in that degree for all."""
+    return layout if "experts" in model.facts else replace(layout, expert=1, expert_tensor=0)
 
 
 def one_folder(specs: Specs) -> str | None:

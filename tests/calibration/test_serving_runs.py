@@ -14,8 +14,10 @@ from perfmodel.calibration.serving_runs import (
     drafts_of,
     drawn_lengths,
     gather_serving,
+    possible_layout,
     usual_cache,
 )
+from perfmodel.graphs import load_model
 from perfmodel.layouts import Layout
 from perfmodel.serving.effects import USUAL
 from tests.calibration.served import server_rows
@@ -115,3 +117,8 @@ def test_a_model_that_ran_although_it_cannot_fit() -> None:
     assert data is not None
     assert not skipped
     assert np.all(data.runs.loop.running >= 1)
+
+
+def test_a_dense_model_has_no_expert_parallelism_whatever_a_table_says() -> None:
+    assert possible_layout(Layout(tensor=8, expert=8), load_model("llama-3.1-8b")) == Layout(tensor=8)
+    assert possible_layout(Layout(tensor=8, expert=8), load_model("gpt-oss-20b")) == Layout(tensor=8, expert=8)
