@@ -40,6 +40,7 @@ def scale_command(
     """
     from perfmodel.cli.answering import answer
     from perfmodel.cli.grid import read_grid
+    from perfmodel.planning.families import asked_families
     from perfmodel.planning.scaling import size_lines
 
     names, mistakes = _read_own(models, phase, plot, as_json=as_json, as_csv=as_csv)
@@ -47,7 +48,8 @@ def scale_command(
     _check_models(grid, phase)
     answers = list({each.request: each for each in (answer(grid, cell) for cell in grid.combinations())}.values())
     answered = [each for each in answers if each.prediction]
-    lines = size_lines([each.prediction for each in answered if each.prediction], phase)
+    families = asked_families(name.strip() for name in models.split(","))
+    lines = size_lines([each.prediction for each in answered if each.prediction], phase, families)
     if not lines:
         reasons = dict.fromkeys(each.error for each in answers)
         raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))

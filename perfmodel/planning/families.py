@@ -5,7 +5,7 @@ May import: nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "llama": ("llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b"),
@@ -19,6 +19,28 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "resnet": ("timm:resnet18", "timm:resnet34", "timm:resnet50", "timm:resnet101", "timm:resnet152"),
     "efficientnet": tuple(f"timm:efficientnet_b{number}" for number in range(5)),
 }
+
+
+_PREFIX = "timm:"
+
+
+def asked_families(names: Iterable[str]) -> tuple[str, ...]:
+    """The families among the names, each once.
+
+    >>> asked_families(["GPT2", "bert-base"])
+    ('gpt2',)
+    """
+    return tuple(dict.fromkeys(name.lower() for name in names if name.lower() in FAMILIES))
+
+
+def family_of(model: str, families: Sequence[str]) -> str:
+    """Which of the families a model, by the name it has once loaded, belongs to; "" for none.
+
+    >>> family_of("resnet50", ["vit", "resnet"]), family_of("resnet50", ["vit"])
+    ('resnet', '')
+    """
+    members = {member.removeprefix(_PREFIX): family for family in families for member in FAMILIES[family]}
+    return members.get(model, "")
 
 
 def expand_families(names: Iterable[str]) -> tuple[str, ...]:

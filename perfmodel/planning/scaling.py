@@ -14,12 +14,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
 
-from perfmodel.planning.families import expand_families
+from perfmodel.planning.families import asked_families, expand_families, family_of
 from perfmodel.predict import predict
 from perfmodel.types import Bound, Hardware, Model, OpTime, Prediction, Request
 
 PHASE_RATES = {"prefill": "prefill_tokens", "decode": "decode_tokens", "forward": "samples",
                "denoise": "denoise_steps"}  # fmt: skip
+
+LEAST_STEP = 1.05  # in parameters, from which an exponent is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,7 @@ class SizePoint:
         parameters: distinct weight elements, experts that a token does not use included.
         time: of the phase. rate_per_second: tokens or samples of the phase, 0 for a phase that counts none.
         memory_bytes: of the fullest device, all parts.
-        exponent: d log t / d log N from the next smaller model; None for the smallest and beside one of the same size.
+        exponent: d log t / d log N from the next smaller model; None for the smallest, and beside one of nearly its size.
     """
 
     model: str
@@ -77,10 +79,12 @@ class SizeLine:
 
     Args:
         request: what was asked; its model and image size are those of the smallest.
+        family: of `planning.families`; "" for a list of models.
         exponent: d log t / d log N from the smallest to the largest; None where there is one size.
     """
 
     request: Request
+    family: str
     phase: str
     points: tuple[SizePoint, ...]
     exponent: float | None
@@ -115,33 +119,39 @@ def scale(
     for each in named:
         wanted += expand_families([each]) if isinstance(each, str) else [each]
     chips = [hardware] if isinstance(hardware, str | Hardware) else list(hardware)
-    return size_lines([predict(model, chip, **options) for chip in chips for model in wanted], phase)
+    families = asked_families(each for each in named if isinstance(each, str))
+    return size_lines([predict(model, chip, **options) for chip in chips for model in wanted], phase, families)
 
 
-def size_lines(predictions: Sequence[Prediction], phase: str | None = None) -> tuple[SizeLine, ...]:
-    """The lines of predictions: those of one phase and one way to ask, by parameters.
+def size_lines(
+    predictions: Sequence[Prediction], phase: str | None = None, families: Sequence[str] = ()
+) -> tuple[SizeLine, ...]:
+    """The lines of predictions: those of one family, one phase and one way to ask, by parameters.
 
     Args:
         phase: None for all phases that any prediction has.
+        families: whose models have lines of their own; all others share one.
     """
     phases = [phase] if phase else list(dict.fromkeys(name for each in predictions for name in each.phases))
-    asked: dict[Request, list[Prediction]] = {}
+    asked: dict[tuple[str, Request], list[Prediction]] = {}
     for each in predictions:
-        asked.setdefault(replace(each.request, model="", image_size=0, steps=0), []).append(each)
+        key = family_of(each.request.model, families), replace(each.request, model="", image_size=0, steps=0)
+        asked.setdefault(key, []).append(each)
     lines = []
     for name in phases:
-        for members in asked.values():
+        for (family, _), members in asked.items():
             having = sorted((each for each in members if name in each.phases), key=lambda each: each.parameters)
             if having:
-                lines.append(_line(name, having))
+                lines.append(_line(family, name, having))
     return tuple(lines)
 
 
-def _line(phase: str, predictions: Sequence[Prediction]) -> SizeLine:
+def _line(family: str, phase: str, predictions: Sequence[Prediction]) -> SizeLine:
     points = [_point(phase, each) for each in predictions]
     points = points[:1] + [replace(b, exponent=exponent(a, b)) for a, b in pairwise(points)]
     return SizeLine(
         request=predictions[0].request,
+        family=family,
         phase=phase,
         points=tuple(points),
         exponent=exponent(points[0], points[-1]),
@@ -162,14 +172,14 @@ def _point(phase: str, prediction: Prediction) -> SizePoint:
 
 
 def exponent(small: SizePoint, large: SizePoint) -> float | None:
-    """ln(t2 / t1) / ln(N2 / N1); None where the sizes do not differ.
+    """ln(t2 / t1) / ln(N2 / N1); None where the sizes hardly differ, and the quotient would say nothing of size.
 
     >>> point = SizePoint(model="", parameters=10, time=OpTime(seconds=1.0), rate_per_second=0.0, memory_bytes=0.0,
     ...                   fits=True)
     >>> round(exponent(point, replace(point, parameters=1000, time=OpTime(seconds=10.0))), 12)
     0.5
     """
-    if min(small.parameters, small.time.seconds, large.time.seconds) <= 0 or small.parameters == large.parameters:
+    if min(small.time.seconds, large.time.seconds) <= 0 or large.parameters <= LEAST_STEP * small.parameters:
         return None
     return math.log(large.time.seconds / small.time.seconds) / math.log(large.parameters / small.parameters)
 

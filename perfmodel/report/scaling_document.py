@@ -50,6 +50,7 @@ def _line_document(line: SizeLine) -> dict[str, Any]:
         "runtime": request.runtime,
         "layout": layout_document(request.layout),
         "level": request.level,
+        "family": line.family,
         "phase": line.phase,
         "exponent": line.exponent,
         "points": [_point_document(point) for point in line.points],

@@ -47,6 +47,7 @@ def line_titles(lines: Sequence[SizeLine]) -> tuple[list[str], list[str]]:
 def _asked(line: SizeLine) -> tuple[str, ...]:
     request = line.request
     return (
+        line.family,
         request.precision,
         f"batch {request.batch}",
         f"{request.input_tokens} tokens in" if request.input_tokens else "",
@@ -88,7 +89,7 @@ def lines_csv(lines: Sequence[SizeLine]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([
-        "hardware", "precision", "batch", "input_tokens", "output_tokens", "runtime", "layout", "phase", "model",
+        "hardware", "precision", "batch", "input_tokens", "output_tokens", "runtime", "layout", "family", "phase", "model",
         "parameters", "seconds", "low", "high", "bound", "exponent", "rate_per_second", "memory_bytes", "fits",
     ])  # fmt: skip
     for line in lines:
@@ -97,7 +98,7 @@ def lines_csv(lines: Sequence[SizeLine]) -> str:
             time = point.time
             writer.writerow([
                 asked.hardware, asked.precision, asked.batch, asked.input_tokens, asked.output_tokens, asked.runtime,
-                asked.layout, line.phase, point.model, point.parameters, time.seconds, time.low, time.high, time.bound,
+                asked.layout, line.family, line.phase, point.model, point.parameters, time.seconds, time.low, time.high, time.bound,
                 "" if point.exponent is None else point.exponent, point.rate_per_second, point.memory_bytes, point.fits,
             ])  # fmt: skip
     return text.getvalue()

@@ -5,6 +5,8 @@ May import: planning and below. To add a sentence: a function that returns it, a
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from perfmodel.planning.scaling import Regime, SizeLine
 from perfmodel.report.formats import format_count, format_number, format_share
 from perfmodel.report.words import SUBJECTS
@@ -22,7 +24,7 @@ def line_sentences(line: SizeLine) -> tuple[str, ...]:
     """The answer, then each regime with what half the parameters would save."""
     if line.exponent is None:
         return ()
-    return (_growth(line), *(_regime(line, place) for place in range(len(line.regimes))))
+    return (_growth(line), *(_regime(line, place) for place in range(len(line.regimes))), *_exceptions(line))
 
 
 def _growth(line: SizeLine) -> str:
@@ -39,7 +41,7 @@ def _growth(line: SizeLine) -> str:
 
 def _regime(line: SizeLine, place: int) -> str:
     regime = line.regimes[place]
-    return f"{_where(line, place)} most of it goes into {SPENT[regime.bound]}{_gain(regime)}."
+    return f"{_where(line, place)} the most time goes into {SPENT[regime.bound]}{_gain(regime)}."
 
 
 def _where(line: SizeLine, place: int) -> str:
@@ -58,3 +60,12 @@ def _gain(regime: Regime) -> str:
     if gain is None:
         return ""
     return f": half the parameters save {format_share(gain)}" if gain > 0 else ": fewer parameters save nothing"
+
+
+def _exceptions(line: SizeLine) -> list[str]:
+    """Models that are faster than the next smaller one."""
+    return [
+        f"{b.model} takes less time than the smaller {a.model}: size alone does not decide."
+        for a, b in pairwise(line.points)
+        if b.time.seconds < a.time.seconds and b.parameters > a.parameters
+    ]
