@@ -32,7 +32,8 @@ class SizePoint:
         parameters: distinct weight elements, experts that a token does not use included.
         time: of the phase. rate_per_second: tokens or samples of the phase, 0 for a phase that counts none.
         memory_bytes: of the fullest device, all parts.
-        exponent: d log t / d log N from the next smaller model; None for the smallest, and beside one of nearly its size.
+        exponent: d log t / d log N from the next smaller model; None for the smallest, and where both
+            have nearly the same size.
     """
 
     model: str
@@ -66,9 +67,14 @@ class Regime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crossing:
-    """Where one regime gives way to the next: at about so many parameters both parts take the same time."""
+    """Where one regime gives way to the next: at about so many parameters both parts take the same time.
+
+    Args:
+        seconds: of the whole phase at that size.
+    """
 
     parameters: float
+    seconds: float
     below: Bound
     above: Bound
 
@@ -206,5 +212,14 @@ def crossing(small: SizePoint, large: SizePoint) -> Crossing:
     if min(parts) > 0:
         start, end = math.log(parts[0] / parts[1]), math.log(parts[3] / parts[2])
         at = start / (start + end) if start + end > 0 else 0.5
-    sizes = math.log(small.parameters), math.log(large.parameters)
-    return Crossing(parameters=math.exp(sizes[0] + at * (sizes[1] - sizes[0])), below=below, above=above)
+    return Crossing(
+        parameters=_between(small.parameters, large.parameters, at),
+        seconds=_between(small.time.seconds, large.time.seconds, at),
+        below=below,
+        above=above,
+    )
+
+
+def _between(start: float, end: float, at: float) -> float:
+    """On a straight line over the logarithm: `start` at 0, `end` at 1."""
+    return math.exp(math.log(start) + at * (math.log(end) - math.log(start)))

@@ -56,7 +56,8 @@ def _line_document(line: SizeLine) -> dict[str, Any]:
         "points": [_point_document(point) for point in line.points],
         "regimes": [_regime_document(line, regime) for regime in line.regimes],
         "crossings": [
-            {"parameters": each.parameters, "below": each.below, "above": each.above} for each in line.crossings
+            {"parameters": each.parameters, "seconds": each.seconds, "below": each.below, "above": each.above}
+            for each in line.crossings
         ],
         "reasons": list(line_sentences(line)),
     }

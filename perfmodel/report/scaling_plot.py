@@ -19,6 +19,7 @@ from perfmodel.units import format_quantity
 COLOURS = (  # told apart by the colour-blind, too
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#222222",
 )  # fmt: skip
+CHANGE_SIZE = 22  # points
 
 
 def save_scaling(path: str, lines: Sequence[SizeLine]) -> None:
@@ -63,7 +64,7 @@ def _draw_line(axes: Any, line: SizeLine, colour: str) -> None:
             markerfacecolor=colour if point.fits else "white", zorder=3,
         )  # fmt: skip
     for each in line.crossings:
-        axes.axvline(each.parameters, color=colour, lw=0.9, ls=":")
+        axes.plot([each.parameters], [each.seconds], "|", color=colour, markersize=CHANGE_SIZE, markeredgewidth=1.3)
 
 
 def _finish(axes: Any, phase: str) -> None:
@@ -100,5 +101,10 @@ def _draw_legend(figure: Any, lines: Sequence[SizeLine], colours: dict[str, str]
     if not all(point.fits for point in points):
         handles.append(Line2D([], [], color="#444444", ls="", marker="o", mfc="white", label="does not fit"))
     if any(line.crossings for line in lines):
-        handles.append(Line2D([], [], color="#444444", lw=0.9, ls=":", label="the regime changes"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=5, fontsize=8, frameon=False)
+        handles.append(
+            Line2D([], [], color="#444444", ls="", marker="|", markersize=CHANGE_SIZE, label="the regime changes")
+        )
+    phases = {line.phase for line in lines}
+    figure.legend(
+        handles=handles, loc="outside lower left", ncols=3 if len(phases) == 1 else 5, fontsize=8, frameon=False
+    )

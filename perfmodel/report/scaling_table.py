@@ -89,8 +89,8 @@ def lines_csv(lines: Sequence[SizeLine]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([
-        "hardware", "precision", "batch", "input_tokens", "output_tokens", "runtime", "layout", "family", "phase", "model",
-        "parameters", "seconds", "low", "high", "bound", "exponent", "rate_per_second", "memory_bytes", "fits",
+        "hardware", "precision", "batch", "input_tokens", "output_tokens", "runtime", "layout", "family", "phase",
+        "model", "parameters", "seconds", "low", "high", "bound", "exponent", "rate_per_second", "memory_bytes", "fits",
     ])  # fmt: skip
     for line in lines:
         asked = line.request
@@ -98,7 +98,8 @@ def lines_csv(lines: Sequence[SizeLine]) -> str:
             time = point.time
             writer.writerow([
                 asked.hardware, asked.precision, asked.batch, asked.input_tokens, asked.output_tokens, asked.runtime,
-                asked.layout, line.family, line.phase, point.model, point.parameters, time.seconds, time.low, time.high, time.bound,
+                asked.layout, line.family, line.phase, point.model, point.parameters,
+                time.seconds, time.low, time.high, time.bound,
                 "" if point.exponent is None else point.exponent, point.rate_per_second, point.memory_bytes, point.fits,
             ])  # fmt: skip
     return text.getvalue()

@@ -15,6 +15,7 @@ REGIMES = {"overhead": "launch-bound", "memory": "bandwidth-bound", "compute": "
            "network": "network-bound"}  # fmt: skip
 SPENT = {"overhead": "starting kernels and fixed costs", "memory": "moving memory", "compute": "computing",
          "network": "the network"}  # fmt: skip
+SAME_SIZE = "These models have nearly the same size: no exponent."
 # exponents up to which the time is said to grow so
 _GROWTHS = ((0.25, "hardly depends on size"), (0.85, "grows less than in proportion to size"),
             (1.1, "is about proportional to size"), (float("inf"), "grows faster than size"))  # fmt: skip
@@ -23,7 +24,7 @@ _GROWTHS = ((0.25, "hardly depends on size"), (0.85, "grows less than in proport
 def line_sentences(line: SizeLine) -> tuple[str, ...]:
     """The answer, then each regime with what half the parameters would save."""
     if line.exponent is None:
-        return ()
+        return ("One size: nothing to compare with.",) if len(line.points) == 1 else (SAME_SIZE, *_exceptions(line))
     return (_growth(line), *(_regime(line, place) for place in range(len(line.regimes))), *_exceptions(line))
 
 
