@@ -31,7 +31,7 @@ def scale_command(
 ) -> None:
     """Tell whether speed depends on the size of a model, and where it starts to.
 
-    Families: llama, qwen, gemma, gpt2, gpt3, opt, t5, vit, resnet, efficientnet. Or any list of what
+    Families: llama, qwen, gemma, gpt-2, gpt3, opt, t5, vit, resnet, efficientnet. Or any list of what
     `perfmodel predict` takes.
 
     \b

@@ -11,7 +11,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "llama": ("llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b"),
     "qwen": ("qwen3-0.6b", "qwen3-1.7b", "qwen3-4b", "qwen3-8b", "qwen3-14b", "qwen3-32b"),
     "gemma": ("gemma-3-1b", "gemma-3-4b", "gemma-3-12b", "gemma-3-27b"),
-    "gpt2": ("gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl"),
+    "gpt-2": ("gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl"),
     "gpt3": ("gpt3-125m", "gpt3-350m", "gpt3-760m", "gpt3-1.3b", "gpt3-2.7b", "gpt3-6.7b", "gpt3-13b", "gpt3-175b"),
     "opt": ("opt-125m", "opt-1.3b", "opt-6.7b", "opt-13b", "opt-30b", "opt-66b", "opt-175b"),
     "t5": ("t5-small", "t5-base", "t5-large", "t5-3b", "t5-11b"),
@@ -27,8 +27,8 @@ _PREFIX = "timm:"
 def asked_families(names: Iterable[str]) -> tuple[str, ...]:
     """The families among the names, each once.
 
-    >>> asked_families(["GPT2", "bert-base"])
-    ('gpt2',)
+    >>> asked_families(["GPT-2", "bert-base"])
+    ('gpt-2',)
     """
     return tuple(dict.fromkeys(name.lower() for name in names if name.lower() in FAMILIES))
 
@@ -46,7 +46,7 @@ def family_of(model: str, families: Sequence[str]) -> str:
 def expand_families(names: Iterable[str]) -> tuple[str, ...]:
     """Models in place of the families among the names, each once.
 
-    >>> expand_families(["gpt2", "bert-base", "gpt2-xl"])
+    >>> expand_families(["gpt-2", "bert-base", "gpt2-xl"])
     ('gpt2-small', 'gpt2-medium', 'gpt2-large', 'gpt2-xl', 'bert-base')
     """
     return tuple(dict.fromkeys(model for name in names for model in FAMILIES.get(name.lower(), (name,))))

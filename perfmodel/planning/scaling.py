@@ -114,7 +114,7 @@ def scale(
     Raises:
         PerfmodelError: as `predict`.
 
-    >>> (line,) = scale("gpt2", "a100-sxm-80gb", phase="decode")
+    >>> (line,) = scale("gpt-2", "a100-sxm-80gb", phase="decode")
     >>> [point.model for point in line.points]
     ['gpt2-small', 'gpt2-medium', 'gpt2-large', 'gpt2-xl']
     >>> 0 < line.exponent < 1

@@ -101,9 +101,7 @@ def _draw_legend(figure: Any, lines: Sequence[SizeLine], colours: dict[str, str]
     if not all(point.fits for point in points):
         handles.append(Line2D([], [], color="#444444", ls="", marker="o", mfc="white", label="does not fit"))
     if any(line.crossings for line in lines):
-        handles.append(
-            Line2D([], [], color="#444444", ls="", marker="|", markersize=CHANGE_SIZE, label="the regime changes")
-        )
+        handles.append(Line2D([], [], color="#444444", ls="", marker="|", markersize=11, label="the regime changes"))
     phases = {line.phase for line in lines}
     figure.legend(
         handles=handles, loc="outside lower left", ncols=3 if len(phases) == 1 else 5, fontsize=8, frameon=False
