@@ -113,6 +113,14 @@ def _notes(grid: Grid, answered: Sequence[Answer]) -> list[str]:
     return [*notes_of(answered), *([told] if told else [])]
 
 
+def _refusals(refused: Sequence[Answer]) -> list[str]:
+    """Each chip's reason once, with the models it is told of."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for each in refused:
+        models.setdefault((each.request.hardware, each.error), []).append(each.request.model)
+    return [f"Refused: {', '.join(dict.fromkeys(names))} on {chip}: {error}" for (chip, error), names in models.items()]
+
+
 def _print(
     grid: Grid, lines: Sequence[SizeLine], answered: Sequence[Answer], refused: Sequence[Answer], *,
     as_json: bool, as_csv: bool,
@@ -124,7 +132,7 @@ def _print(
 
         click.echo(dump_json(scale_document(lines, refused, notes)))
         return
-    refusals = [f"Refused: {each.request.model} on {each.request.hardware}: {each.error}" for each in refused]
+    refusals = _refusals(refused)
     if as_csv:
         from perfmodel.report.scaling_table import lines_csv
 
