@@ -4,9 +4,11 @@ BIN := .venv/bin
 
 .PHONY: demo test check bench clean
 
-demo: .venv/core.stamp  ## a real prediction, from nothing
+demo: .venv/core.stamp  ## real predictions, from nothing
 	$(BIN)/perfmodel predict llama-3.1-8b --hardware h100-sxm,rtx-4090,tpu-v5e --precision bf16,w4a16 --batch 1 \
 		--input-tokens 2048 --output-tokens 128
+	@echo
+	$(BIN)/perfmodel scale gpt3 --hardware h100-sxm --phase decode --precision bf16
 
 test: .venv/dev.stamp  ## the whole suite
 	$(BIN)/python -m pytest -n 2

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from perfmodel.errors import PerfmodelError
     from perfmodel.graphs import list_models, load_model
     from perfmodel.layouts import Layout
+    from perfmodel.planning.scaling import scale
     from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
     from perfmodel.serving.deployments import deploy
     from perfmodel.serving.prediction import predict_serving
@@ -46,6 +47,7 @@ _PUBLIC = {
     "predict_arrays": "perfmodel.predict",
     "predict_serving": "perfmodel.serving.prediction",
     "prepare": "perfmodel.predict",
+    "scale": "perfmodel.planning.scaling",
     "simulate": "perfmodel.serving.simulator",
     "validate": "perfmodel.calibration.validation",
 }
@@ -68,6 +70,7 @@ __all__ = [
     "predict_arrays",
     "predict_serving",
     "prepare",
+    "scale",
     "simulate",
     "validate",
 ]

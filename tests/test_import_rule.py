@@ -33,6 +33,7 @@ ROWS = (
     {"measuring"},
     {"calibration"},
     {"predict", "closed_form", "comparison"},
+    {"planning"},
     {"report"},
     {"cli"},
     {"__main__"},

@@ -22,6 +22,7 @@ from perfmodel.errors import PerfmodelError
 COMMANDS = {
     "predict": ("predicting", "Latency, throughput and memory of models on chips."),
     "explain": ("predicting", "Where the time goes, op by op, and why."),
+    "scale": ("scaling", "Whether speed depends on the size of a model, and where it starts to."),
     "simulate": ("simulating", "A server under load: percentiles, goodput, whether it keeps up."),
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
     "fit": ("measured", "Kernel coefficients from measured files, with their errors."),

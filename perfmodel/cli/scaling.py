@@ -1,0 +1,155 @@
+"""`perfmodel scale`: how time grows with the size of the model.
+
+May import: everything below, inside the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from perfmodel.cli.options import json_option, request_options
+from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
+
+if TYPE_CHECKING:
+    from perfmodel.cli.grid import Grid
+    from perfmodel.planning.scaling import SizeLine
+    from perfmodel.report.answers import Answer
+
+
+@click.command("scale")
+@click.argument("models", metavar="FAMILY|MODEL,MODEL")
+@request_options
+@click.option("--phase", metavar="PHASE", help="prefill, decode, forward, ...; all phases by default.")
+@click.option("--plot", metavar="FILE", help="Draw time over parameters: .png, .svg or .pdf.")
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per chip, phase and model.")
+def scale_command(
+    models: str, phase: str | None, plot: str | None, as_json: bool, as_csv: bool, **options: Any
+) -> None:
+    """Tell whether speed depends on the size of a model, and where it starts to.
+
+    Families: llama, qwen, gemma, gpt-2, gpt3, opt, t5, vit, resnet, efficientnet. Or any list of what
+    `perfmodel predict` takes.
+
+    \b
+        perfmodel scale llama --hardware h100-sxm,l4 --phase decode --plot sizes.png
+        perfmodel scale bert-base,bert-large --hardware a100-sxm-80gb --batch 1,32
+    """
+    from perfmodel.cli.answering import answer
+    from perfmodel.cli.grid import read_grid
+    from perfmodel.planning.families import asked_families
+    from perfmodel.planning.scaling import size_lines
+
+    names, mistakes = _read_own(models, phase, plot, as_json=as_json, as_csv=as_csv)
+    grid = read_grid(options | {"model": names}, mistakes)
+    _check_models(grid, phase)
+    answers = list({each.request: each for each in (answer(grid, cell) for cell in grid.combinations())}.values())
+    answered = [each for each in answers if each.prediction]
+    families = asked_families(name.strip() for name in models.split(","))
+    lines = size_lines([each.prediction for each in answered if each.prediction], phase, families)
+    if not lines:
+        reasons = dict.fromkeys(each.error for each in answers)
+        raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
+    if plot:
+        from perfmodel.report.scaling_plot import save_scaling
+
+        save_scaling(plot, lines)
+    refused = [each for each in answers if not each.prediction]
+    _print(grid, lines, answered, refused, as_json=as_json, as_csv=as_csv)
+    if plot and not (as_json or as_csv):
+        click.echo(f"Plot: {plot}")
+
+
+def _read_own(
+    models: str, phase: str | None, plot: str | None, *, as_json: bool, as_csv: bool
+) -> tuple[str, list[tuple[str, PerfmodelError]]]:
+    """The models, families expanded, and what is wrong with this command's own options, as (option, mistake)."""
+    from perfmodel.cli.options import split_list
+    from perfmodel.errors import UnknownNameError
+    from perfmodel.planning.families import expand_families
+    from perfmodel.report.columns import PHASE_TITLES
+    from perfmodel.report.plots import SUFFIXES
+
+    mistakes: list[tuple[str, PerfmodelError]] = []
+    names = models
+    try:
+        expanded = expand_families(split_list(models))
+    except InputError:
+        pass  # an empty item: told by whoever reads the list
+    else:
+        names = ",".join(expanded)
+        if len(expanded) < 2:
+            told = f"'{models}' is one model: give a family (llama, resnet, ...) or a list of at least two"
+            mistakes.append(("model", InputError(told)))
+    if phase is not None and phase not in PHASE_TITLES:
+        mistakes.append(("phase", UnknownNameError("phase", phase, PHASE_TITLES, f"Known: {', '.join(PHASE_TITLES)}")))
+    if plot is not None and not plot.lower().endswith(SUFFIXES):
+        mistakes.append(("plot", InputError(f"'{plot}' must end in {', '.join(SUFFIXES)}")))
+    if as_json and as_csv:
+        mistakes.append(("json", InputError("--json and --csv exclude each other: give one")))
+    return names, mistakes
+
+
+def _check_models(grid: Grid, phase: str | None) -> None:
+    """
+    Raises:
+        InputError: no model has the phase that was asked for.
+    """
+    phases = list(dict.fromkeys(name for model in grid.model for name in model.phases))
+    if phase is not None and phase not in phases:
+        raise InputError(f"--phase: none of these models has a phase {phase}; they have {', '.join(phases)}")
+
+
+def _notes(grid: Grid, answered: Sequence[Answer]) -> list[str]:
+    from perfmodel.report.prediction_table import notes_of
+
+    sparse = [
+        each.name for each in grid.model if each.facts.get("active_parameters", each.parameters) < each.parameters
+    ]
+    told = f"{', '.join(sparse)}: all parameters count as size, though a token uses only some" if sparse else ""
+    return [*notes_of(answered), *([told] if told else [])]
+
+
+def _refusals(refused: Sequence[Answer]) -> list[str]:
+    """Each chip's reason once, with the models it is told of."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for each in refused:
+        models.setdefault((each.request.hardware, each.error), []).append(each.request.model)
+    return [f"Refused: {', '.join(dict.fromkeys(names))} on {chip}: {error}" for (chip, error), names in models.items()]
+
+
+def _print(
+    grid: Grid, lines: Sequence[SizeLine], answered: Sequence[Answer], refused: Sequence[Answer], *,
+    as_json: bool, as_csv: bool,
+) -> None:  # fmt: skip
+    notes = _notes(grid, answered)
+    if as_json:
+        from perfmodel.report.documents import dump_json
+        from perfmodel.report.scaling_document import scale_document
+
+        click.echo(dump_json(scale_document(lines, refused, notes)))
+        return
+    refusals = _refusals(refused)
+    if as_csv:
+        from perfmodel.report.scaling_table import lines_csv
+
+        click.echo(lines_csv(lines), nl=False)
+        for note in (*refusals, *(f"Note: {note}" for note in notes)):
+            click.echo(note, err=True)
+        return
+    from perfmodel.report.console import open_console
+    from perfmodel.report.scaling_table import print_lines
+    from perfmodel.report.standing import standing_sentences
+
+    console = open_console()
+    print_lines(console, lines)
+    console.print()
+    for refusal in refusals:
+        console.print(refusal)
+    for sentence in standing_sentences([each.prediction for each in answered if each.prediction]):
+        console.print(sentence, style="dim")
+    for note in notes:
+        console.print(f"Note: {note}")

@@ -1,0 +1,105 @@
+"""The tables of `perfmodel scale`: models by size for each chip and phase, and what they say in words; CSV.
+
+May import: planning, types, rich.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from perfmodel.planning.scaling import PHASE_RATES, SizeLine, SizePoint
+from perfmodel.report.columns import NOTHING, PHASE_TITLES, layout_words
+from perfmodel.report.formats import format_bytes, format_count, format_interval, format_number, format_seconds
+from perfmodel.report.prediction_table import make_table
+from perfmodel.report.scaling_words import REGIMES, line_sentences
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def print_lines(console: Console, lines: Sequence[SizeLine]) -> None:
+    """Print what all lines share, then a table and its sentences for each."""
+    common, own = line_titles(lines)
+    console.print(", ".join(common), style="bold")
+    for line, title in zip(lines, own, strict=True):
+        console.print()
+        console.print(title, style="bold")
+        _print_table(console, line)
+        for sentence in line_sentences(line):
+            console.print(sentence)
+
+
+def line_titles(lines: Sequence[SizeLine]) -> tuple[list[str], list[str]]:
+    """What all lines were asked in common, and for each line its phase, chip and what else differs."""
+    asked = [_asked(line) for line in lines]
+    common = [word for words in zip(*asked, strict=True) if len(set(words)) == 1 and (word := words[0])]
+    varying = [len(set(words)) > 1 for words in zip(*asked, strict=True)]
+    own = []
+    for line, words in zip(lines, asked, strict=True):
+        differing = [word for word, varies in zip(words, varying, strict=True) if varies and word]
+        own.append(", ".join([f"{PHASE_TITLES[line.phase]} on {line.request.hardware}", *differing]))
+    return common, own
+
+
+def _asked(line: SizeLine) -> tuple[str, ...]:
+    request = line.request
+    return (
+        line.family,
+        request.precision,
+        f"batch {request.batch}",
+        f"{request.input_tokens} tokens in" if request.input_tokens else "",
+        f"{request.output_tokens} out" if request.output_tokens else "",
+        f"runtime {request.runtime}",
+        layout_words(str(request.layout)),
+        f"{100 * request.level:g} % intervals",
+    )
+
+
+def _print_table(console: Console, line: SizeLine) -> None:
+    rate = PHASE_RATES.get(line.phase, "").rpartition("_")[2]
+    table = make_table(
+        ("model", "left"), ("parameters", "right"), ("time", "right"), ("interval", "right"), ("exponent", "right"),
+        ("regime", "left"), (f"{rate}/s" if rate else "", "right"), ("memory", "right"), ("fits", "left"),
+    )  # fmt: skip
+    for point in line.points:
+        table.add_row(*_cells(point), style=None if point.fits else "dim")
+    console.print(table)
+
+
+def _cells(point: SizePoint) -> tuple[str, ...]:
+    time = point.time
+    return (
+        point.model,
+        format_count(point.parameters),
+        format_seconds(time.seconds),
+        format_interval(time.low, time.high, time.seconds),
+        NOTHING if point.exponent is None else f"{point.exponent:.2f}",
+        REGIMES[time.bound],
+        format_number(point.rate_per_second) if point.rate_per_second else "",
+        format_bytes(point.memory_bytes),
+        "yes" if point.fits else "no",
+    )
+
+
+def lines_csv(lines: Sequence[SizeLine]) -> str:
+    """One line per chip, phase and model."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([
+        "hardware", "precision", "batch", "input_tokens", "output_tokens", "runtime", "layout", "family", "phase",
+        "model", "parameters", "seconds", "low", "high", "bound", "exponent", "rate_per_second", "memory_bytes", "fits",
+    ])  # fmt: skip
+    for line in lines:
+        asked = line.request
+        for point in line.points:
+            time = point.time
+            writer.writerow([
+                asked.hardware, asked.precision, asked.batch, asked.input_tokens, asked.output_tokens, asked.runtime,
+                asked.layout, line.family, line.phase, point.model, point.parameters,
+                time.seconds, time.low, time.high, time.bound,
+                "" if point.exponent is None else point.exponent, point.rate_per_second, point.memory_bytes, point.fits,
+            ])  # fmt: skip
+    return text.getvalue()
