@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from perfmodel.errors import PerfmodelError
     from perfmodel.graphs import list_models, load_model
     from perfmodel.layouts import Layout
+    from perfmodel.planning.capacity import plan
     from perfmodel.planning.scaling import scale
     from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
     from perfmodel.serving.deployments import deploy
@@ -43,6 +44,7 @@ _PUBLIC = {
     "load_model": "perfmodel.graphs",
     "max_batch": "perfmodel.predict",
     "max_context": "perfmodel.predict",
+    "plan": "perfmodel.planning.capacity",
     "predict": "perfmodel.predict",
     "predict_arrays": "perfmodel.predict",
     "predict_serving": "perfmodel.serving.prediction",
@@ -66,6 +68,7 @@ __all__ = [
     "load_model",
     "max_batch",
     "max_context",
+    "plan",
     "predict",
     "predict_arrays",
     "predict_serving",

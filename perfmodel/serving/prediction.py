@@ -154,7 +154,7 @@ def predict_serving(
     users = np.concatenate([effective_users(state, replicas), np.maximum(state.capacity, 1.0) / replicas])
     factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), anchors=anchors, specs=specs)
     moved, full = ({metric: own[place : place + 1] for metric, own in factors.items()} for place in (0, 1))
-    slower = _slowdown(server, full, sizes) if top else 1.0
+    slower = slowdown(server, full, sizes) if top else 1.0
     if rate is not None and slower != 1.0:
         # what is known of the server moves its highest rate: the load stands at the same share of it
         state = _state(server, None, rate * slower, sizes)
@@ -278,7 +278,7 @@ def effective_users(state: SteadyState, replicas: int) -> Array:
     return np.clip(state.running + state.waiting, 1.0, np.maximum(state.capacity, 1.0)) / replicas
 
 
-def _slowdown(server: Server, moved: Mapping[str, Array], sizes: Mapping[str, int]) -> float:
+def slowdown(server: Server, moved: Mapping[str, Array], sizes: Mapping[str, int]) -> float:
     """Time of an answer with the effects on its parts, against that without, where every place is taken."""
     places = server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)
     full = fixed_concurrency(server, concurrency=places * server.groups, **sizes)

@@ -126,17 +126,35 @@ def at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any)
         InputError: a size that is not positive.
     """
     r, i, o = _columns(rate=rate, input_tokens=input_tokens, output_tokens=output_tokens)
-    groups = server.groups
-    own = r / groups
-    room = _room(server, i, o)
-    most = np.maximum(room, 1.0)
+    own = r / server.groups
+    most = np.maximum(_room(server, i, o), 1.0)
     low, high = np.full_like(own, 1e-9), most
     for _ in range(LITTLE_ROUNDS):
         middle = (low + high) / 2
         served = _throughput(server, middle, i, o)
         low, high = np.where(served < own, middle, low), np.where(served < own, high, middle)
-    users = (low + high) / 2
-    top = _throughput(server, most, i, o)
+    return _open_state(server, (low + high) / 2, own, i, o)
+
+
+def open_curve(server: Server, *, users: Any, input_tokens: Any, output_tokens: Any) -> SteadyState:
+    """The steady states of `at_rate` at the rates that keep so many requests of each rank in flight.
+
+    A curve over rates at the price of one of them: nothing is searched. The rates are `requests_per_second`.
+
+    Args:
+        users: requests in flight of one rank, on the mean; where as many as have a place are, the state is not stable.
+
+    Raises:
+        InputError: a size that is not positive.
+    """
+    n, i, o = _columns(users=users, input_tokens=input_tokens, output_tokens=output_tokens)
+    return _open_state(server, n, _throughput(server, n, i, o), i, o)
+
+
+def _open_state(server: Server, users: Array, own: Array, i: Array, o: Array) -> SteadyState:
+    """The state of each rank at its own rate, which keeps that many users in flight."""
+    groups, room = server.groups, _room(server, i, o)
+    top = _throughput(server, np.maximum(room, 1.0), i, o)
     fits = room >= 1
     stable = fits & (own < top)
     tpot, ttft = _open_latencies(server, users, own, i, o)

@@ -1,0 +1,89 @@
+"""What may serve a model: every chip, engine, precision and layout within a node.
+
+May import: catalog, layouts, types, serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from perfmodel.catalog import list_hardware, load_hardware
+from perfmodel.layouts import Layout
+from perfmodel.serving.engines import EnginePolicy
+from perfmodel.types import Hardware, Model
+
+DEGREES = (1, 2, 4, 8)
+DATACENTER = "-datacenter"
+_EVERYONE = "all"
+_NOT_DATACENTER = ("rtx-", "rx-", "arc-", "apple-", "jetson-", "dgx-spark")  # desktops, workstations, boards
+_SERVER = "-server"
+_VENDORS = {"trtllm": "NVIDIA", "trtllm-2023": "NVIDIA", "fastertransformer": "NVIDIA"}  # engines bound to one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One replica of a server. precision: None for the model's own."""
+
+    model: Model
+    hardware: Hardware
+    engine: EnginePolicy
+    precision: str | None
+    layout: Layout
+
+    def __str__(self) -> str:
+        precision = self.precision or self.model.precision
+        return f"{self.model.name} on {self.layout} {self.hardware.id}, {precision}, {self.engine.id}"
+
+
+def chips_of(name: str, specs: str | None = None) -> tuple[Hardware, ...]:
+    """The chips that a name stands for: one, or GPUs of servers (`all-datacenter`, `nvidia-datacenter`, ...).
+
+    Raises:
+        UnknownNameError: no such chip.
+    """
+    vendor = name.strip().lower().removesuffix(DATACENTER)
+    if name.strip().lower() == f"{vendor}{DATACENTER}":
+        found = tuple(
+            chip
+            for chip in list_hardware(specs=specs)
+            if _in_datacenters(chip) and vendor in (_EVERYONE, chip.vendor.lower())
+        )
+        if found:
+            return found
+    return (load_hardware(name, specs=specs),)
+
+
+def _in_datacenters(chip: Hardware) -> bool:
+    return chip.kind == "gpu" and (not chip.id.startswith(_NOT_DATACENTER) or chip.id.endswith(_SERVER))
+
+
+def layouts_for(model: Model, hardware: Hardware, degrees: Sequence[int] = DEGREES) -> tuple[Layout, ...]:
+    """Tensor parallelism within a node; for models with experts, whole experts on each device as well."""
+    largest = max(hardware.devices_per_node, hardware.domain_size)
+    found = [Layout(tensor=degree) for degree in degrees if degree <= largest]
+    if any(op.kind == "experts" for graph in model.phases.values() for op in graph.ops):
+        found += [Layout(tensor=own.tensor, expert=own.tensor) for own in found if own.tensor > 1]
+    return tuple(found)
+
+
+def candidates_of(
+    models: Sequence[Model],
+    hardware: Sequence[Hardware],
+    engines: Sequence[EnginePolicy],
+    precisions: Sequence[str | None],
+    degrees: Sequence[int] = DEGREES,
+) -> Iterator[Candidate]:
+    """All of them, the layouts changing fastest."""
+    for model, chip, engine, precision in product(models, hardware, engines, precisions):
+        for layout in layouts_for(model, chip, degrees):
+            yield Candidate(model=model, hardware=chip, engine=engine, precision=precision, layout=layout)
+
+
+def refusal(candidate: Candidate) -> str:
+    """Why an engine does not run on a chip at all; "" if it does."""
+    vendor = _VENDORS.get(candidate.engine.id, candidate.hardware.vendor)
+    if vendor != candidate.hardware.vendor:
+        return f"{candidate.engine.name} runs on {vendor} chips only"
+    return ""

@@ -1,0 +1,121 @@
+"""Latencies of one replica over its load, and the largest load that keeps limits.
+
+    curve = load_curve(deployment, demand)      one evaluation of the closed form, for all loads
+    most = largest_share(curve, demand.limits)  requests/s (or users) of one replica
+    replicas = ceil(load / most)
+
+Replicas share the load evenly, so that the state of n of them at a load is that of one at a share of it. May import:
+serving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from perfmodel.planning.demand import Demand
+from perfmodel.serving.deployments import Deployment
+from perfmodel.serving.prediction import UNSTATED, effective_users, effects_of, moved_seconds, server_of, slowdown
+from perfmodel.serving.standing import Knowledge
+from perfmodel.serving.steady_answers import Server, fixed_concurrency, highest_rate, open_curve
+from perfmodel.serving.step_table import Array
+
+POINTS = 96
+LEAST_USERS = 0.02  # requests in flight of a replica that hardly has any
+BEYOND_CAPACITY = 2.0  # users that wait for a place have long left any limit
+CAPACITY = "capacity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadCurve:
+    """One replica.
+
+    Args:
+        load: requests per second or users, ascending. seconds: means at each by metric, infinite where there is no
+            steady state. most: load that is sustained (of users: that have a place).
+        requests_per_second: answered at each load.
+    """
+
+    load: Array
+    seconds: Mapping[str, Array]
+    requests_per_second: Array
+    most: float
+    known: Knowledge
+    standing: str
+
+    def at(self, load: float) -> dict[str, float]:
+        """Mean seconds by metric."""
+        return {metric: float(np.interp(load, self.load, own)) for metric, own in self.seconds.items()}
+
+
+def load_curve(deployment: Deployment, demand: Demand, *, specs: str | None = None) -> LoadCurve | None:
+    """The curve of one replica; None where not one request fits.
+
+    Args:
+        demand: whose load is a rate or users, of the lengths that it has.
+    """
+    server = server_of(deployment, specs=specs)
+    top = float(highest_rate(server, **demand.sizes)[0])
+    if not top:
+        return None
+    room = float(server.sequences(demand.input_tokens + demand.output_tokens / 2))
+    if demand.concurrency:
+        return _of_users(deployment, server, demand, room, specs)
+    return _of_rates(deployment, server, demand, room, top, specs)
+
+
+def _of_users(
+    deployment: Deployment, server: Server, demand: Demand, room: float, specs: str | None
+) -> LoadCurve:
+    most = room * server.groups
+    users = np.geomspace(1.0, max(BEYOND_CAPACITY * most, 2.0), POINTS)
+    state = fixed_concurrency(server, concurrency=users, **demand.sizes)
+    factors, standing, known = effects_of(
+        deployment, effective_users(state, 1), demand.sizes, UNSTATED, False, specs=specs
+    )
+    ttft, tpot = moved_seconds(state, factors, demand.output_tokens)
+    answered = users / (ttft + max(demand.output_tokens - 1, 0) * tpot)
+    return LoadCurve(load=users, seconds={"ttft": ttft, "tpot": tpot}, requests_per_second=answered, most=most,
+                     known=known, standing=standing)  # fmt: skip
+
+
+def _of_rates(
+    deployment: Deployment, server: Server, demand: Demand, room: float, top: float, specs: str | None
+) -> LoadCurve:
+    users = np.geomspace(LEAST_USERS, room, POINTS)[:-1]
+    state = open_curve(server, users=users, **demand.sizes)
+    rates = np.maximum.accumulate(state.requests_per_second)
+    places = np.append(effective_users(state, 1), room * server.groups)
+    factors, standing, known = effects_of(deployment, places, demand.sizes, UNSTATED, False, specs=specs)
+    slower = slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, demand.sizes)
+    # what is known of the server moves its highest rate, and each load stands at the same share of it; the effects
+    # are those of the users that the load would have without
+    real = rates / slower
+    moved = {metric: np.interp(real, rates, own[:-1]) for metric, own in factors.items()}
+    ttft, tpot = moved_seconds(state, moved, demand.output_tokens)
+    endless = np.where(state.stable, 0.0, np.inf)
+    return LoadCurve(load=real, seconds={"ttft": ttft + endless, "tpot": tpot + endless}, requests_per_second=real,
+                     most=top / slower, known=known, standing=standing)  # fmt: skip
+
+
+def largest_share(curve: LoadCurve, limits: Mapping[str, float]) -> tuple[float, str]:
+    """(load that one replica carries within the limits, what ends it: ttft, tpot or capacity); 0 where none."""
+    ends = {metric: _crossing(curve.load, curve.seconds[metric], limit) for metric, limit in limits.items()}
+    metric = min(ends, key=lambda name: ends[name])
+    # a wait for a place shows in first tokens, but it is room that lacks
+    return ends[metric], CAPACITY if ends[metric] >= 0.995 * curve.most else metric
+
+
+def _crossing(load: Array, seconds: Array, limit: float) -> float:
+    above = np.flatnonzero(~(seconds <= limit))
+    if not len(above):
+        return float(load[-1])
+    first = int(above[0])
+    if not first:
+        return 0.0
+    low, high = float(seconds[first - 1]), float(seconds[first])
+    share = (limit - low) / (high - low) if np.isfinite(high) else 0.0
+    return float(load[first - 1] + share * (load[first] - load[first - 1]))
+
