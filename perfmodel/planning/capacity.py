@@ -1,0 +1,325 @@
+"""Which chips, how many, and at what price: the fewest replicas of each candidate that keep limits under a load.
+
+    candidates ─deploy▶ load curve ─limits▶ replicas ─rank▶ best first ─simulate▶ confirmed, or more replicas
+
+The closed form gives every candidate the fewest replicas whose *means* keep the limits: no percentile that is asked
+for is kept with fewer. So the candidates are taken in the order of their rank; one that was not simulated is, gets
+replicas until its percentiles keep the limits, and goes back to the place that it then has. The first few that come
+up again are the best plans. May import: everything of planning and serving.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from perfmodel.catalog_entries import model_entry
+from perfmodel.errors import InputError, PerfmodelError
+from perfmodel.planning.candidates import DEGREES, Candidate, candidates_of, chips_of, refusal
+from perfmodel.planning.confirming import Confirmation, confirm
+from perfmodel.planning.demand import PERCENTILE, Demand, confidence_of
+from perfmodel.planning.load_curve import LoadCurve, largest_share, load_curve
+from perfmodel.precisions import find_scheme
+from perfmodel.serving.deployments import Deployment, deploy
+from perfmodel.serving.engines import EnginePolicy, load_engine
+from perfmodel.serving.prediction import Latency, check_context, predict_serving
+from perfmodel.serving.standing import knowledge_of
+from perfmodel.types import Hardware, Model
+
+CONFIRMED = 3  # plans, the best ones
+MOST_SIMULATED = 16  # candidates; beyond, plans stand on the closed form alone
+TRIES = 12  # numbers of replicas of one candidate that are simulated
+STEP = 0.05  # of the replicas, that are added where those do not do
+MOST_REPLICAS = 4096
+ORDERS = ("gpus", "cost")
+Rank: TypeAlias = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Replicas of a candidate that serve the load.
+
+    Args:
+        latencies: mean TTFT and TPOT with their 80 % intervals. confidence: that both means keep their limits.
+        most: load that so many replicas carry within the limits; headroom: that over the load. binding: what ends it,
+            ttft, tpot or capacity. usd_per_hour: of all its chips, 0 if the price is unknown.
+        requests_per_second: answered. confirmation: of the best plans.
+    """
+
+    candidate: Candidate
+    deployment: Deployment
+    replicas: int
+    latencies: Mapping[str, Latency]
+    standing: str
+    confidence: float
+    binding: str
+    most: float
+    headroom: float
+    requests_per_second: float
+    output_tokens: int
+    confirmation: Confirmation | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def gpus(self) -> int:
+        """Devices of all replicas."""
+        return self.replicas * self.candidate.layout.devices
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Of all devices, at the price of the chip's profile."""
+        return self.gpus * self.candidate.hardware.price_usd_per_hour
+
+    @property
+    def usd_per_million_tokens(self) -> float:
+        """Of output, at this load."""
+        return self.usd_per_hour / (self.requests_per_second * self.output_tokens * 3600) * 1e6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A candidate that cannot serve the load, and why."""
+
+    candidate: Candidate
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAnswer:
+    """All plans, best first, and all candidates that make none."""
+
+    demand: Demand
+    feasible: tuple[Plan, ...]
+    rejected: tuple[Rejected, ...]
+
+
+def plan(
+    model: str | Model | Sequence[str | Model],
+    hardware: str | Sequence[str],
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    rate: float = 0.0,
+    concurrency: float = 0.0,
+    ttft: float = 0.0,
+    tpot: float = 0.0,
+    percentile: float = PERCENTILE,
+    engine: str | Sequence[str] = "vllm",
+    precision: str | Sequence[str] | None = None,
+    max_gpus: int = 0,
+    order: str = "gpus",
+    specs: str | None = None,
+) -> PlanAnswer:
+    """The fewest devices that serve a load within limits, over all candidates.
+
+    Args:
+        model, hardware, engine, precision: one or several; hardware may be `all-datacenter`.
+        rate: requests per second; or concurrency: users. ttft, tpot: limits in seconds; 0: none. The others as `Demand`.
+        max_gpus: of a plan; 0: any number. order: gpus (then cost) or cost (then gpus).
+
+    Raises:
+        PerfmodelError: unknown names, a load or limits that contradict themselves, no candidate.
+
+    >>> found = plan("llama-3.1-8b", "h100-sxm", rate=30, input_tokens=1000, output_tokens=200, ttft=1, tpot=0.05)
+    >>> best = found.feasible[0]
+    >>> best.gpus <= 4, best.confirmation.stable
+    (True, True)
+    """
+    demand = Demand(
+        rate=rate, concurrency=concurrency, input_tokens=input_tokens, output_tokens=output_tokens,
+        ttft_seconds=ttft, tpot_seconds=tpot, percentile=percentile,
+    )  # fmt: skip
+    candidates = candidates_of(
+        [model_entry(own, specs) for own in _several(model)],
+        list({chip.id: chip for name in _several(hardware) for chip in chips_of(name, specs)}.values()),
+        [load_engine(name, specs=specs) for name in _several(engine)],
+        [find_scheme(name).name for name in _several(precision)] if precision else [None],
+    )
+    return plan_candidates(tuple(candidates), demand, max_gpus=max_gpus, order=order, specs=specs)
+
+
+def plan_candidates(
+    candidates: Sequence[Candidate], demand: Demand, *, max_gpus: int = 0, order: str = "gpus",
+    specs: str | None = None,
+) -> PlanAnswer:  # fmt: skip
+    """As `plan`, over given candidates.
+
+    Raises:
+        InputError: there is none; no such order.
+    """
+    if not candidates:
+        raise InputError(f"no candidate: no layout of {', '.join(map(str, DEGREES))} devices lies within a node")
+    if order not in ORDERS:
+        raise InputError(f"unknown order '{order}' (known: {', '.join(ORDERS)})")
+    plans: list[Plan] = []
+    rejected: list[Rejected] = []
+    for candidate in candidates:
+        try:
+            plans.append(_plan_of(candidate, demand, max_gpus, specs))
+        except PerfmodelError as error:
+            rejected.append(Rejected(candidate=candidate, reason=str(error)))
+    best, rest, failed = _confirmed(plans, demand, max_gpus, order, specs)
+    return PlanAnswer(demand=demand, feasible=(*best, *rest), rejected=(*rejected, *failed))
+
+
+def _several(value: str | Model | Sequence[str | Model]) -> list[str]:
+    found = [value] if isinstance(value, str | Model) else list(value)
+    return found  # type: ignore[return-value]
+
+
+def _plan_of(candidate: Candidate, demand: Demand, max_gpus: int, specs: str | None) -> Plan:
+    """The fewest replicas by the closed form.
+
+    Raises:
+        PerfmodelError: why there are none.
+    """
+    if reason := refusal(candidate):
+        raise InputError(reason)
+    deployment = deploy(
+        candidate.model, candidate.hardware, engine=candidate.engine, precision=candidate.precision,
+        layout=candidate.layout, specs=specs,
+    )  # fmt: skip
+    if not deployment.capacity.fits:
+        raise InputError(next(note for note in deployment.notes if note.startswith("does not fit")))
+    check_context(deployment, **demand.sizes)
+    curve = load_curve(deployment, demand, specs=specs)
+    if curve is None:
+        raise InputError("does not fit: the weights leave no room for the cache of one request")
+    share, binding = largest_share(curve, demand.limits)
+    if not share:
+        raise InputError(_too_slow(curve, demand))
+    replicas = math.ceil(demand.load / share * (1 - 1e-12))
+    if demand.concurrency and replicas > demand.concurrency:
+        raise InputError(_too_slow(curve, demand))
+    if replicas > MOST_REPLICAS:
+        raise InputError(f"needs {replicas:,} replicas, more than {MOST_REPLICAS:,}")
+    _check_gpus(replicas * candidate.layout.devices, max_gpus)
+    return _plan_at(candidate, deployment, demand, curve, replicas, share, binding)
+
+
+def _plan_at(
+    candidate: Candidate, deployment: Deployment, demand: Demand, curve: LoadCurve, replicas: int, share: float,
+    binding: str,
+) -> Plan:  # fmt: skip
+    seconds = curve.at(demand.load / replicas)
+    wide = {metric: math.exp(curve.known.half_width(curve.standing, metric, 0.8)) for metric in seconds}
+    if demand.rate:
+        answered = demand.rate
+    else:
+        answered = demand.load / (seconds["ttft"] + (demand.output_tokens - 1) * seconds["tpot"])
+    return Plan(
+        candidate=candidate,
+        deployment=deployment,
+        replicas=replicas,
+        latencies={
+            metric: Latency(seconds=own, low=own / wide[metric], high=own * wide[metric])
+            for metric, own in seconds.items()
+        },
+        standing=curve.standing,
+        confidence=confidence_of(seconds, demand.limits, curve.known, curve.standing),
+        binding=binding,
+        most=replicas * share,
+        headroom=replicas * share / demand.load,
+        requests_per_second=answered,
+        output_tokens=demand.output_tokens,
+    )
+
+
+def _too_slow(curve: LoadCurve, demand: Demand) -> str:
+    broken = [
+        f"{metric.upper()} is {float(curve.seconds[metric][0]):.3g} s"
+        for metric, limit in demand.limits.items()
+        if not curve.seconds[metric][0] <= limit
+    ]
+    return f"limits not kept even by a request alone: {', '.join(broken) or 'means at the limit'}"
+
+
+def _check_gpus(gpus: int, max_gpus: int) -> None:
+    if max_gpus and gpus > max_gpus:
+        raise InputError(f"needs {gpus} devices, more than {max_gpus}")
+
+
+def rank(found: Plan, order: str) -> Rank:
+    """What plans are sorted by: ascending; an unknown price comes last."""
+    known = found.usd_per_hour > 0
+    cost = found.usd_per_hour if known else math.inf
+    million = found.usd_per_million_tokens if known else math.inf
+    first = (cost, float(found.gpus)) if order == "cost" else (float(found.gpus), cost)
+    return (*first, million, -found.confidence)
+
+
+def _confirmed(
+    plans: Sequence[Plan], demand: Demand, max_gpus: int, order: str, specs: str | None
+) -> tuple[list[Plan], list[Plan], list[Rejected]]:
+    """(plans whose simulation keeps the limits, the others in their order, those whose simulation never did)."""
+    heap = [(rank(own, order), place, own) for place, own in enumerate(plans)]
+    heapq.heapify(heap)
+    best: list[Plan] = []
+    failed: list[Rejected] = []
+    simulated = 0
+    while heap and len(best) < CONFIRMED:
+        _, place, own = heap[0]
+        if own.confirmation:
+            best.append(heapq.heappop(heap)[2])
+            continue
+        if simulated == MOST_SIMULATED:
+            break
+        heapq.heappop(heap)
+        simulated += 1
+        try:
+            held = _with_replicas(own, demand, max_gpus, specs)
+            heapq.heappush(heap, (rank(held, order), place, held))
+        except PerfmodelError as error:
+            failed.append(Rejected(candidate=own.candidate, reason=str(error)))
+    rest = [own for _, _, own in sorted(heap)]
+    if len(best) < CONFIRMED:  # too many were simulated: those that held come first, nothing else is known to
+        rest.sort(key=lambda own: own.confirmation is None)
+    return best, rest, failed
+
+
+def _with_replicas(own: Plan, demand: Demand, max_gpus: int, specs: str | None) -> Plan:
+    """The plan with as many replicas as its simulation wants.
+
+    Raises:
+        InputError: with none that was tried do the percentiles keep the limits.
+    """
+    replicas, problem = own.replicas, ""
+    for _ in range(TRIES):
+        gpus = replicas * own.candidate.layout.devices
+        if max_gpus and gpus > max_gpus:
+            raise InputError(f"needs {gpus} devices, more than {max_gpus}: with fewer, {problem}")
+        found, in_flight = _exactly(own, demand, replicas, specs)
+        confirmation = confirm(own.deployment, demand, replicas, in_flight=in_flight, specs=specs)
+        if not confirmation.problem:
+            return replace(found, confirmation=confirmation)
+        problem = confirmation.problem
+        if demand.concurrency and replicas >= demand.concurrency:
+            break
+        replicas += max(1, round(STEP * replicas))
+    raise InputError(f"{problem}, with {replicas} replicas still")
+
+
+def _exactly(own: Plan, demand: Demand, replicas: int, specs: str | None) -> tuple[Plan, float]:
+    """(the plan with so many replicas, as `predict --engine` has it; requests in flight)."""
+    candidate = own.candidate
+    found = predict_serving(
+        candidate.model, candidate.hardware, engine=candidate.engine, precision=candidate.precision,
+        layout=candidate.layout, replicas=replicas, specs=specs, rate=demand.rate or None,
+        concurrency=demand.concurrency or None, **demand.sizes,
+    )  # fmt: skip
+    means = {metric: found.latencies[metric].seconds for metric in ("ttft", "tpot")}
+    more = replicas / own.replicas
+    exact = replace(
+        own,
+        replicas=replicas,
+        latencies={metric: found.latencies[metric] for metric in means},
+        confidence=confidence_of(means, demand.limits, knowledge_of(candidate.engine.id, specs=specs), found.standing),
+        most=own.most * more,
+        headroom=own.headroom * more,
+        requests_per_second=found.throughput["requests"],
+        notes=found.notes,
+    )
+    return exact, found.running + found.waiting
