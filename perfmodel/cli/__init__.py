@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": ("predicting", "Where the time goes, op by op, and why."),
     "scale": ("scaling", "Whether speed depends on the size of a model, and where it starts to."),
     "simulate": ("simulating", "A server under load: percentiles, goodput, whether it keeps up."),
+    "plan": ("planning", "Load and limits to chips, layout, replicas, cost."),
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
     "fit": ("measured", "Kernel coefficients from measured files, with their errors."),
     "calibrate": ("calibrating", "This machine: measure, fit and check, in minutes."),

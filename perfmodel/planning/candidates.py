@@ -24,8 +24,13 @@ _VENDORS = {"trtllm": "NVIDIA", "trtllm-2023": "NVIDIA", "fastertransformer": "N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One replica of a server. precision: None for the model's own."""
+    """One replica of a server.
 
+    Args:
+        source: what the model was asked for by. precision: None for the model's own.
+    """
+
+    source: str
     model: Model
     hardware: Hardware
     engine: EnginePolicy
@@ -69,21 +74,26 @@ def layouts_for(model: Model, hardware: Hardware, degrees: Sequence[int] = DEGRE
 
 
 def candidates_of(
-    models: Sequence[Model],
+    models: Sequence[tuple[str, Model]],
     hardware: Sequence[Hardware],
     engines: Sequence[EnginePolicy],
     precisions: Sequence[str | None],
     degrees: Sequence[int] = DEGREES,
 ) -> Iterator[Candidate]:
-    """All of them, the layouts changing fastest."""
-    for model, chip, engine, precision in product(models, hardware, engines, precisions):
+    """All of them, the layouts changing fastest.
+
+    Args:
+        models: each with what it was asked for by.
+    """
+    for (source, model), chip, engine, precision in product(models, hardware, engines, precisions):
         for layout in layouts_for(model, chip, degrees):
-            yield Candidate(model=model, hardware=chip, engine=engine, precision=precision, layout=layout)
+            yield Candidate(source=source, model=model, hardware=chip, engine=engine, precision=precision,
+                            layout=layout)  # fmt: skip
 
 
 def refusal(candidate: Candidate) -> str:
     """Why an engine does not run on a chip at all; "" if it does."""
     vendor = _VENDORS.get(candidate.engine.id, candidate.hardware.vendor)
     if vendor != candidate.hardware.vendor:
-        return f"{candidate.engine.name} runs on {vendor} chips only"
+        return f"refused: {candidate.engine.name} runs on {vendor} chips only"
     return ""

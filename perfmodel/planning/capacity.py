@@ -24,10 +24,9 @@ from perfmodel.planning.demand import PERCENTILE, Demand, confidence_of
 from perfmodel.planning.load_curve import LoadCurve, largest_share, load_curve
 from perfmodel.precisions import find_scheme
 from perfmodel.serving.deployments import Deployment, deploy
-from perfmodel.serving.engines import EnginePolicy, load_engine
+from perfmodel.serving.engines import load_engine
 from perfmodel.serving.prediction import Latency, check_context, predict_serving
 from perfmodel.serving.standing import knowledge_of
-from perfmodel.types import Hardware, Model
 
 CONFIRMED = 3  # plans, the best ones
 MOST_SIMULATED = 16  # candidates; beyond, plans stand on the closed form alone
@@ -97,7 +96,7 @@ class PlanAnswer:
 
 
 def plan(
-    model: str | Model | Sequence[str | Model],
+    model: str | Sequence[str],
     hardware: str | Sequence[str],
     *,
     input_tokens: int,
@@ -117,7 +116,7 @@ def plan(
 
     Args:
         model, hardware, engine, precision: one or several; hardware may be `all-datacenter`.
-        rate: requests per second; or concurrency: users. ttft, tpot: limits in seconds; 0: none. The others as `Demand`.
+        rate: requests per second; or concurrency: users. ttft, tpot: limits in seconds; 0: none.
         max_gpus: of a plan; 0: any number. order: gpus (then cost) or cost (then gpus).
 
     Raises:
@@ -133,7 +132,7 @@ def plan(
         ttft_seconds=ttft, tpot_seconds=tpot, percentile=percentile,
     )  # fmt: skip
     candidates = candidates_of(
-        [model_entry(own, specs) for own in _several(model)],
+        [(name, model_entry(name, specs)) for name in _several(model)],
         list({chip.id: chip for name in _several(hardware) for chip in chips_of(name, specs)}.values()),
         [load_engine(name, specs=specs) for name in _several(engine)],
         [find_scheme(name).name for name in _several(precision)] if precision else [None],
@@ -156,21 +155,24 @@ def plan_candidates(
         raise InputError(f"unknown order '{order}' (known: {', '.join(ORDERS)})")
     plans: list[Plan] = []
     rejected: list[Rejected] = []
+    weights: dict[tuple[object, ...], float] = {}
     for candidate in candidates:
         try:
-            plans.append(_plan_of(candidate, demand, max_gpus, specs))
+            _check_weights(candidate, weights)
+            plans.append(_plan_of(candidate, demand, max_gpus, weights, specs))
         except PerfmodelError as error:
             rejected.append(Rejected(candidate=candidate, reason=str(error)))
     best, rest, failed = _confirmed(plans, demand, max_gpus, order, specs)
     return PlanAnswer(demand=demand, feasible=(*best, *rest), rejected=(*rejected, *failed))
 
 
-def _several(value: str | Model | Sequence[str | Model]) -> list[str]:
-    found = [value] if isinstance(value, str | Model) else list(value)
-    return found  # type: ignore[return-value]
+def _several(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
 
 
-def _plan_of(candidate: Candidate, demand: Demand, max_gpus: int, specs: str | None) -> Plan:
+def _plan_of(
+    candidate: Candidate, demand: Demand, max_gpus: int, weights: dict[tuple[object, ...], float], specs: str | None
+) -> Plan:
     """The fewest replicas by the closed form.
 
     Raises:
@@ -178,10 +180,14 @@ def _plan_of(candidate: Candidate, demand: Demand, max_gpus: int, specs: str | N
     """
     if reason := refusal(candidate):
         raise InputError(reason)
-    deployment = deploy(
-        candidate.model, candidate.hardware, engine=candidate.engine, precision=candidate.precision,
-        layout=candidate.layout, specs=specs,
-    )  # fmt: skip
+    try:
+        deployment = deploy(
+            candidate.model, candidate.hardware, engine=candidate.engine, precision=candidate.precision,
+            layout=candidate.layout, specs=specs,
+        )  # fmt: skip
+    except PerfmodelError as error:
+        raise InputError(f"refused: {error}") from None
+    weights[_weights_key(candidate)] = deployment.capacity.parts["weights"]
     if not deployment.capacity.fits:
         raise InputError(next(note for note in deployment.notes if note.startswith("does not fit")))
     check_context(deployment, **demand.sizes)
@@ -195,9 +201,26 @@ def _plan_of(candidate: Candidate, demand: Demand, max_gpus: int, specs: str | N
     if demand.concurrency and replicas > demand.concurrency:
         raise InputError(_too_slow(curve, demand))
     if replicas > MOST_REPLICAS:
-        raise InputError(f"needs {replicas:,} replicas, more than {MOST_REPLICAS:,}")
-    _check_gpus(replicas * candidate.layout.devices, max_gpus)
+        raise InputError(f"too many devices: {replicas:,} replicas, more than {MOST_REPLICAS:,}")
+    _check_gpus(replicas * candidate.layout.devices, max_gpus, "by the closed form")
     return _plan_at(candidate, deployment, demand, curve, replicas, share, binding)
+
+
+def _weights_key(candidate: Candidate) -> tuple[object, ...]:
+    """What the weights of a device depend on: chips with fp4 keep some in other formats."""
+    chip = candidate.hardware
+    return (id(candidate.model), candidate.precision, candidate.layout, chip.native)
+
+
+def _check_weights(candidate: Candidate, weights: Mapping[tuple[object, ...], float]) -> None:
+    """Refuse what cannot fit before anything of it is computed.
+
+    Raises:
+        InputError: the weights of a device, known from another chip, are more than its memory.
+    """
+    need, have = weights.get(_weights_key(candidate), 0.0) / 2**30, candidate.hardware.memory_bytes / 2**30
+    if need > have:
+        raise InputError(f"does not fit: weights alone take {need:.1f} of the {have:.0f} GiB of each device")
 
 
 def _plan_at(
@@ -206,10 +229,7 @@ def _plan_at(
 ) -> Plan:  # fmt: skip
     seconds = curve.at(demand.load / replicas)
     wide = {metric: math.exp(curve.known.half_width(curve.standing, metric, 0.8)) for metric in seconds}
-    if demand.rate:
-        answered = demand.rate
-    else:
-        answered = demand.load / (seconds["ttft"] + (demand.output_tokens - 1) * seconds["tpot"])
+    whole = seconds["ttft"] + (demand.output_tokens - 1) * seconds["tpot"]
     return Plan(
         candidate=candidate,
         deployment=deployment,
@@ -223,7 +243,7 @@ def _plan_at(
         binding=binding,
         most=replicas * share,
         headroom=replicas * share / demand.load,
-        requests_per_second=answered,
+        requests_per_second=demand.rate or demand.concurrency / whole,
         output_tokens=demand.output_tokens,
     )
 
@@ -234,12 +254,12 @@ def _too_slow(curve: LoadCurve, demand: Demand) -> str:
         for metric, limit in demand.limits.items()
         if not curve.seconds[metric][0] <= limit
     ]
-    return f"limits not kept even by a request alone: {', '.join(broken) or 'means at the limit'}"
+    return f"too slow: even for one request alone {', '.join(broken) or 'the means are at the limits'}"
 
 
-def _check_gpus(gpus: int, max_gpus: int) -> None:
+def _check_gpus(gpus: int, max_gpus: int, why: str) -> None:
     if max_gpus and gpus > max_gpus:
-        raise InputError(f"needs {gpus} devices, more than {max_gpus}")
+        raise InputError(f"too many devices: {gpus}, more than {max_gpus} ({why})")
 
 
 def rank(found: Plan, order: str) -> Rank:
@@ -288,9 +308,7 @@ def _with_replicas(own: Plan, demand: Demand, max_gpus: int, specs: str | None) 
     """
     replicas, problem = own.replicas, ""
     for _ in range(TRIES):
-        gpus = replicas * own.candidate.layout.devices
-        if max_gpus and gpus > max_gpus:
-            raise InputError(f"needs {gpus} devices, more than {max_gpus}: with fewer, {problem}")
+        _check_gpus(replicas * own.candidate.layout.devices, max_gpus, f"with fewer, {problem}")
         found, in_flight = _exactly(own, demand, replicas, specs)
         confirmation = confirm(own.deployment, demand, replicas, in_flight=in_flight, specs=specs)
         if not confirmation.problem:
@@ -299,7 +317,7 @@ def _with_replicas(own: Plan, demand: Demand, max_gpus: int, specs: str | None) 
         if demand.concurrency and replicas >= demand.concurrency:
             break
         replicas += max(1, round(STEP * replicas))
-    raise InputError(f"{problem}, with {replicas} replicas still")
+    raise InputError(f"simulation: {problem}, with {replicas} replicas still")
 
 
 def _exactly(own: Plan, demand: Demand, replicas: int, specs: str | None) -> tuple[Plan, float]:
@@ -308,7 +326,8 @@ def _exactly(own: Plan, demand: Demand, replicas: int, specs: str | None) -> tup
     found = predict_serving(
         candidate.model, candidate.hardware, engine=candidate.engine, precision=candidate.precision,
         layout=candidate.layout, replicas=replicas, specs=specs, rate=demand.rate or None,
-        concurrency=demand.concurrency or None, **demand.sizes,
+        concurrency=demand.concurrency or None,
+        input_tokens=demand.input_tokens, output_tokens=demand.output_tokens,
     )  # fmt: skip
     means = {metric: found.latencies[metric].seconds for metric in ("ttft", "tpot")}
     more = replicas / own.replicas

@@ -19,11 +19,12 @@ from perfmodel.planning.demand import Demand
 from perfmodel.serving.deployments import Deployment
 from perfmodel.serving.prediction import UNSTATED, effective_users, effects_of, moved_seconds, server_of, slowdown
 from perfmodel.serving.standing import Knowledge
-from perfmodel.serving.steady_answers import Server, fixed_concurrency, highest_rate, open_curve
+from perfmodel.serving.steady_answers import Server, fixed_concurrency, open_curve
 from perfmodel.serving.step_table import Array
 
-POINTS = 96
+POINTS = 64
 LEAST_USERS = 0.02  # requests in flight of a replica that hardly has any
+NEARLY = 0.99  # of the places: the last point that has a steady state
 BEYOND_CAPACITY = 2.0  # users that wait for a place have long left any limit
 CAPACITY = "capacity"
 
@@ -57,18 +58,15 @@ def load_curve(deployment: Deployment, demand: Demand, *, specs: str | None = No
         demand: whose load is a rate or users, of the lengths that it has.
     """
     server = server_of(deployment, specs=specs)
-    top = float(highest_rate(server, **demand.sizes)[0])
-    if not top:
-        return None
     room = float(server.sequences(demand.input_tokens + demand.output_tokens / 2))
+    if room < 1:
+        return None
     if demand.concurrency:
         return _of_users(deployment, server, demand, room, specs)
-    return _of_rates(deployment, server, demand, room, top, specs)
+    return _of_rates(deployment, server, demand, room, specs)
 
 
-def _of_users(
-    deployment: Deployment, server: Server, demand: Demand, room: float, specs: str | None
-) -> LoadCurve:
+def _of_users(deployment: Deployment, server: Server, demand: Demand, room: float, specs: str | None) -> LoadCurve:
     most = room * server.groups
     users = np.geomspace(1.0, max(BEYOND_CAPACITY * most, 2.0), POINTS)
     state = fixed_concurrency(server, concurrency=users, **demand.sizes)
@@ -81,31 +79,29 @@ def _of_users(
                      known=known, standing=standing)  # fmt: skip
 
 
-def _of_rates(
-    deployment: Deployment, server: Server, demand: Demand, room: float, top: float, specs: str | None
-) -> LoadCurve:
-    users = np.geomspace(LEAST_USERS, room, POINTS)[:-1]
+def _of_rates(deployment: Deployment, server: Server, demand: Demand, room: float, specs: str | None) -> LoadCurve:
+    users = np.append(np.geomspace(LEAST_USERS, NEARLY * room, POINTS - 1), room)
     state = open_curve(server, users=users, **demand.sizes)
     rates = np.maximum.accumulate(state.requests_per_second)
-    places = np.append(effective_users(state, 1), room * server.groups)
+    places = np.append(effective_users(state, 1)[:-1], room * server.groups)
     factors, standing, known = effects_of(deployment, places, demand.sizes, UNSTATED, False, specs=specs)
     slower = slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, demand.sizes)
     # what is known of the server moves its highest rate, and each load stands at the same share of it; the effects
     # are those of the users that the load would have without
     real = rates / slower
-    moved = {metric: np.interp(real, rates, own[:-1]) for metric, own in factors.items()}
+    moved = {metric: np.interp(real, rates, own) for metric, own in factors.items()}
     ttft, tpot = moved_seconds(state, moved, demand.output_tokens)
     endless = np.where(state.stable, 0.0, np.inf)
     return LoadCurve(load=real, seconds={"ttft": ttft + endless, "tpot": tpot + endless}, requests_per_second=real,
-                     most=top / slower, known=known, standing=standing)  # fmt: skip
+                     most=float(real[-1]), known=known, standing=standing)  # fmt: skip
 
 
 def largest_share(curve: LoadCurve, limits: Mapping[str, float]) -> tuple[float, str]:
     """(load that one replica carries within the limits, what ends it: ttft, tpot or capacity); 0 where none."""
     ends = {metric: _crossing(curve.load, curve.seconds[metric], limit) for metric, limit in limits.items()}
     metric = min(ends, key=lambda name: ends[name])
-    # a wait for a place shows in first tokens, but it is room that lacks
-    return ends[metric], CAPACITY if ends[metric] >= 0.995 * curve.most else metric
+    # a wait for a place, or a queue without end, shows in first tokens, but it is room that lacks
+    return ends[metric], CAPACITY if ends[metric] >= min(curve.most, float(curve.load[-2])) else metric
 
 
 def _crossing(load: Array, seconds: Array, limit: float) -> float:
@@ -118,4 +114,3 @@ def _crossing(load: Array, seconds: Array, limit: float) -> float:
     low, high = float(seconds[first - 1]), float(seconds[first])
     share = (limit - low) / (high - low) if np.isfinite(high) else 0.0
     return float(load[first - 1] + share * (load[first] - load[first - 1]))
-

@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.identity_cache import identity_cache
 from perfmodel.memory import MemoryNeed, memory_need
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.types import Hardware, Model
 
+_need = identity_cache(256)(memory_need)  # the same for all engines of a runtime
 WHOLE_PROMPT = 8192  # tokens of a step where an engine does not cut prompts
 
 
@@ -67,7 +69,7 @@ def capacity_of(model: Model, hardware: Hardware, policy: EnginePolicy, *, stage
         model: what one device keeps (`spreading.Spreading.stage`). stages: of its pipeline; a batch for each of them is
             in flight, and the capacity is that of one of these.
     """
-    need = memory_need(model, hardware, policy.runtime)
+    need = _need(model, hardware, policy.runtime)
     step = policy.chunk_tokens or WHOLE_PROMPT
     activations = float(need.evaluate({"batch": 1, "tokens": step, "context": step})["activations"])
     cache = cache_bytes(

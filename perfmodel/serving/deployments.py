@@ -26,7 +26,7 @@ from perfmodel.serving.capacity import Capacity, capacity_of
 from perfmodel.serving.engine_time import Host
 from perfmodel.serving.engines import EnginePolicy, load_engine
 from perfmodel.serving.work import StepWork, step_work, with_vector_kernels
-from perfmodel.spreading import spread
+from perfmodel.spreading import Spreading, spread
 from perfmodel.types import Graph, Hardware, Model
 
 _CACHED = 256
@@ -97,8 +97,7 @@ def _deploy(
     specs: str | None,
     _folders: str,
 ) -> Deployment:
-    whole = served_model(model, chip, precision, cache_precision)
-    spreading = spread(whole, layout, chip)
+    whole, spreading = _spread(model, chip, precision, cache_precision, layout)
     rank = spreading.model
     runtime, note = resolve_runtime(chip, policy.runtime)
     scopes, kernels_chip = scopes_for(chip, specs=specs), accumulating(chip, policy)
@@ -132,6 +131,15 @@ def _deploy(
         unmodelled=tuple(sorted(_unmodelled(rank, device).items())),
         in_flight=spreading.in_flight,
     )
+
+
+@identity_cache(_CACHED)
+def _spread(
+    model: Model, chip: Hardware, precision: str | None, cache_precision: str | None, layout: Layout
+) -> tuple[Model, Spreading]:
+    """(the model as servers run it, spread over its devices); the same for all engines."""
+    whole = served_model(model, chip, precision, cache_precision)
+    return whole, spread(whole, layout, chip)
 
 
 def _unmodelled(model: Model, device: Device) -> dict[str, float]:

@@ -1,0 +1,179 @@
+"""`perfmodel plan`: what to run for a load within limits.
+
+May import: click, errors, and everything below inside the functions.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from perfmodel.cli.options import json_option, read_counts, specs_option, split_list
+from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
+
+if TYPE_CHECKING:
+    from perfmodel.planning.candidates import Candidate
+    from perfmodel.planning.demand import Demand
+
+Value = TypeVar("Value")
+LARGEST = 1 << 24
+
+
+@click.command("plan")
+@click.argument("models", metavar="MODEL[,MODEL]")
+@click.option("--rate", metavar="R", help="Requests per second that arrive, at random.")
+@click.option("--concurrency", metavar="N", help="Or: users who each have one request in flight.")
+@click.option("--input-tokens", metavar="N", required=True, help="Mean length of prompts.")
+@click.option("--output-tokens", metavar="N", required=True, help="Mean length of answers.")
+@click.option("--ttft", metavar="S", help="Longest time to first token, e.g. '500 ms'.")
+@click.option("--tpot", metavar="S", help="Longest time per further token, e.g. '50 ms'.")
+@click.option(
+    "--percentile", metavar="P", default="95", show_default=True, help="Of requests that keep each limit; or 'mean'."
+)
+@click.option(
+    "--hardware", metavar="H[,H]", required=True, help="Chips, all-datacenter, or those of a vendor: nvidia-datacenter."
+)
+@click.option("--engine", metavar="E[,E]", default="vllm", show_default=True, help="vllm, sglang, trtllm, ...")
+@click.option("--precision", metavar="P[,P]", help="bf16, fp8, w4a16, ... [default: the model's own]")
+@click.option(
+    "--tp", metavar="N[,N]", default="1,2,4,8", show_default=True, help="Devices of a replica to choose from."
+)
+@click.option("--max-gpus", metavar="N", help="Of a plan, all replicas together.")
+@click.option("--order", type=click.Choice(("gpus", "cost")), default="gpus", show_default=True,
+              help="What the best plan has least of.")  # fmt: skip
+@json_option
+@specs_option
+def plan_command(as_json: bool, **options: Any) -> None:
+    """The fewest devices that serve a load within limits: chip, engine, precision, layout, replicas, cost.
+
+    \b
+        perfmodel plan llama-3.1-70b --rate 10 --input-tokens 2000 --output-tokens 300 --ttft "2 s" --tpot "50 ms" \\
+            --hardware h100-sxm,h200-sxm --engine vllm,trtllm --precision bf16,fp8
+    """
+    # numpy's BLAS starts a thread per core as it is imported, and nothing here multiplies large matrices
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from perfmodel.planning.capacity import plan_candidates
+
+    specs = options["specs"]
+    demand, candidates, most = _read(options)
+    answer = plan_candidates(candidates, demand, max_gpus=most, order=options["order"], specs=specs)
+    if as_json:
+        from perfmodel.report.documents import dump_json
+        from perfmodel.report.plan_document import plan_document
+
+        click.echo(dump_json(plan_document(answer, specs)))
+    else:
+        from perfmodel.report.console import open_console
+        from perfmodel.report.plan_table import print_plans
+
+        print_plans(open_console(), answer, specs=specs)
+    if not answer.feasible:
+        raise UnsupportedError("no candidate serves this load within the limits")
+
+
+def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], int]:
+    """(load and limits, candidates, most devices).
+
+    Raises:
+        InputError: all mistakes at once, each with its option.
+    """
+    from perfmodel.catalog_entries import model_entry
+    from perfmodel.planning.candidates import candidates_of, chips_of
+    from perfmodel.planning.demand import Demand
+    from perfmodel.precisions import find_scheme
+    from perfmodel.serving.engines import load_engine
+
+    mistakes: list[str] = []
+    specs = options["specs"]
+
+    def read(option: str, parse: Callable[[str], Value], missing: Value, unread: Value) -> Value:
+        """The value of an option; `unread` stands in for one with a mistake, so that the rest can be checked."""
+        text = options[option]
+        if text is None:
+            return missing
+        try:
+            return parse(text)
+        except PerfmodelError as error:
+            mistakes.append(f"{'MODEL' if option == 'models' else '--' + option.replace('_', '-')}: {error}")
+            return unread
+
+    def each(option: str, parse: Callable[[str], Value]) -> list[Value]:
+        """The values of a list, without those with mistakes."""
+        nothing: tuple[str, ...] = ()
+        found: list[Value] = []
+        for name in read(option, split_list, nothing, nothing):
+            try:
+                found.append(parse(name))
+            except PerfmodelError as error:
+                mistakes.append(f"{'MODEL' if option == 'models' else '--' + option}: {error}")
+        return found
+
+    wanted: dict[str, Any] = {
+        "rate": read("rate", _positive, 0.0, 1.0),
+        "concurrency": read("concurrency", lambda text: float(_count(text)), 0.0, 1.0),
+        "input_tokens": read("input_tokens", _count, 1, 1),
+        "output_tokens": read("output_tokens", _count, 2, 2),
+        "ttft_seconds": read("ttft", _limit, 0.0, 1.0),
+        "tpot_seconds": read("tpot", _limit, 0.0, 1.0),
+        "percentile": read("percentile", _percentile, 95.0, 95.0),
+    }
+    models = each("models", lambda name: (name, model_entry(name, specs)))
+    chips = {chip.id: chip for found in each("hardware", lambda name: chips_of(name, specs)) for chip in found}
+    engines = each("engine", lambda name: load_engine(name, specs=specs))
+    precisions: list[str | None] = [*each("precision", lambda name: find_scheme(name).name)] or [None]
+    one: tuple[int, ...] = (1,)
+    degrees = read("tp", lambda text: read_counts(text, LARGEST), one, one)
+    most = read("max_gpus", _count, 0, 0)
+    demand = None
+    try:
+        demand = Demand(**wanted)
+    except InputError as error:
+        mistakes += str(error).split("; ")
+    candidates = tuple(candidates_of(models, list(chips.values()), engines, precisions, degrees))
+    if not candidates and not mistakes:
+        mistakes.append(f"--tp: no candidate: no layout of {options['tp']} devices lies within a node of these chips")
+    if mistakes or demand is None:
+        several = f"{len(mistakes)} mistakes\n" + "\n".join(f"- {text}" for text in mistakes)
+        raise InputError(mistakes[0] if len(mistakes) == 1 else several)
+    return demand, candidates, most
+
+
+def _count(text: str) -> int:
+    counts = read_counts(text, LARGEST)
+    if len(counts) > 1:
+        raise InputError("takes one number, not a list")
+    return counts[0]
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value <= 1e6:
+        raise InputError(f"'{text}' is no number of requests per second above 0, like 2.5")
+    return value
+
+
+def _limit(text: str) -> float:
+    from perfmodel.units import parse_quantity
+
+    seconds = parse_quantity(text, "seconds")
+    if not 0 < seconds < float("inf"):
+        raise InputError(f"a limit must be a time above 0, not {seconds:g} s")
+    return seconds
+
+
+def _percentile(text: str) -> float:
+    if text == "mean":
+        return 0.0
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < 100:
+        raise InputError(f"'{text}' does not lie between 0 and 100; write 95, or mean")
+    return value

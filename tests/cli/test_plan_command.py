@@ -1,0 +1,75 @@
+"""`perfmodel plan`: table, JSON by its schema, commands that reproduce it, mistakes."""
+
+from __future__ import annotations
+
+import shlex
+
+import jsonschema
+import pytest
+
+from cli.running import refuse, run, succeed, succeed_json
+from perfmodel.report.plan_document import plan_schema
+
+LOAD = ("--rate", "20", "--input-tokens", "1000", "--output-tokens", "200")
+LIMITS = ("--ttft", "1 s", "--tpot", "50 ms")
+SERVER = ("plan", "llama-3.1-8b", "--hardware", "h100-sxm,gb200")
+
+
+def test_document_keeps_its_schema_and_is_reproduced() -> None:
+    made = succeed_json(*SERVER, *LOAD, *LIMITS, "--engine", "vllm,trtllm")
+    jsonschema.validate(made, plan_schema(), cls=jsonschema.Draft202012Validator)
+    best = made["feasible"][0]
+    (same,) = succeed_json(*shlex.split(best["command"])[1:])
+    assert same["phases"]["tpot"]["seconds"] == pytest.approx(best["tpot_seconds"])
+    assert same["phases"]["ttft"]["seconds"] == pytest.approx(best["ttft_seconds"])
+    simulated = succeed_json(*shlex.split(best["simulation"]["command"])[1:])
+    assert simulated["stable"]
+    assert simulated["tpot"]["p95"] == pytest.approx(best["simulation"]["tpot_seconds"], rel=0.1)
+    unpriced = [own for own in made["feasible"] if own["hardware"] == "gb200"]
+    assert unpriced
+    assert all(own["cost_usd_per_hour"] is None for own in unpriced)
+    priced = next(own for own in made["feasible"] if own["hardware"] == "h100-sxm")
+    assert priced["cost_usd_per_million_tokens"] == pytest.approx(priced["cost_usd_per_hour"] / (20 * 200 * 0.0036))
+
+
+def test_table() -> None:
+    text = succeed(*SERVER, *LOAD, *LIMITS, columns=200)
+    assert text.startswith("20 requests/s, 1000 tokens in, 200 out; TTFT ≤ 1.00 s and TPOT ≤ 50.0 ms (P95)")
+    assert "No price is known of gb200." in text
+    assert "Best: perfmodel predict llama-3.1-8b --hardware" in text
+    assert "P95 of TTFT and TPOT" in text
+    two = succeed("plan", "llama-3.1-8b,qwen2.5-7b", "--hardware", "l40s", *LOAD, *LIMITS, columns=200)
+    assert "qwen2.5-7b" in two
+
+
+def test_nothing_serves() -> None:
+    result = run("plan", "llama-3.1-70b", "--hardware", "l4", *LOAD, *LIMITS)
+    assert result.exit_code == 2
+    assert "no candidate serves this load" in result.stderr
+    assert "does not fit" in result.stdout
+
+
+def test_all_mistakes_at_once() -> None:
+    text = refuse(
+        "plan", "lama", "--hardware", "h10", "--engine", "vlm", "--precision", "bf3", "--rate", "-1",
+        "--concurrency", "3", "--input-tokens", "x", "--output-tokens", "200", "--ttft", "-2 s",
+        "--percentile", "120", "--max-gpus", "0",
+    )  # fmt: skip
+    for part in ("unknown model 'lama'", "unknown chip 'h10'", "unknown engine 'vlm'", "unknown precision 'bf3'",
+                 "--rate: '-1'", "not both", "--input-tokens: 'x'", "--ttft", "--percentile: '120'", "--max-gpus"):  # fmt: skip
+        assert part in text
+    assert "10 mistakes" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--ttft", "1"), "give one load"),
+        (("--rate", "1"), "give a limit on TTFT"),
+        (("--rate", "1", "--tpot", "1", "--output-tokens", "1"), "contradicts answers of one token"),
+        (("--rate", "1", "--ttft", "1", "--tp", "16"), "--tp: no candidate"),
+    ],
+)
+def test_what_makes_no_sense(arguments: tuple[str, ...], message: str) -> None:
+    lengths = ("--input-tokens", "1000", "--output-tokens", "200")
+    assert message in refuse("plan", "llama-3.1-8b", "--hardware", "h100-sxm", *lengths, *arguments)
