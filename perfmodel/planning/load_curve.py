@@ -47,8 +47,8 @@ class LoadCurve:
     standing: str
 
     def at(self, load: float) -> dict[str, float]:
-        """Mean seconds by metric."""
-        return {metric: float(np.interp(load, self.load, own)) for metric, own in self.seconds.items()}
+        """Mean seconds by metric; infinite beyond the curve."""
+        return {metric: float(np.interp(load, self.load, own, right=np.inf)) for metric, own in self.seconds.items()}
 
 
 def load_curve(deployment: Deployment, demand: Demand, *, specs: str | None = None) -> LoadCurve | None:

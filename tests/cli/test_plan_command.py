@@ -55,8 +55,11 @@ def test_all_mistakes_at_once() -> None:
         "--concurrency", "3", "--input-tokens", "x", "--output-tokens", "200", "--ttft", "-2 s",
         "--percentile", "120", "--max-gpus", "0",
     )  # fmt: skip
-    for part in ("unknown model 'lama'", "unknown chip 'h10'", "unknown engine 'vlm'", "unknown precision 'bf3'",
-                 "--rate: '-1'", "not both", "--input-tokens: 'x'", "--ttft", "--percentile: '120'", "--max-gpus"):  # fmt: skip
+    parts = (
+        "unknown model 'lama'", "unknown chip 'h10'", "unknown engine 'vlm'", "unknown precision 'bf3'", "not both",
+        "--rate: '-1'", "--input-tokens: 'x'", "--ttft", "--percentile: '120'", "--max-gpus",
+    )  # fmt: skip
+    for part in parts:
         assert part in text
     assert "10 mistakes" in text
 

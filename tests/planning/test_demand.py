@@ -34,7 +34,7 @@ def test_contradictions_are_refused(changes: dict[str, Any], message: str) -> No
 
 
 def test_all_mistakes_are_told_at_once() -> None:
-    with pytest.raises(InputError, match="one load.*at least 1.*give a limit"):
+    with pytest.raises(InputError, match=r"one load.*at least 1.*give a limit"):
         Demand(input_tokens=0, output_tokens=1)
 
 

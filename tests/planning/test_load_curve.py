@@ -20,9 +20,16 @@ def test_curve_is_the_closed_form(load: dict[str, float], engine: str) -> None:
     assert curve is not None
     if "rate" in load:
         assert curve.most == pytest.approx(found.highest_rate, rel=1e-6)
-    if found.stable and (found.concurrency or found.rate < curve.load[-2]):
+    if found.stable and demand.load < curve.load[-2]:
         for metric, seconds in curve.at(demand.load).items():
             assert seconds == pytest.approx(found.latencies[metric].seconds, rel=0.01)
+
+
+def test_beyond_the_curve_nothing_is_promised() -> None:
+    demand = Demand(rate=1, **SIZES, ttft_seconds=1)
+    curve = load_curve(deploy("llama-3.1-8b", "h100-sxm"), demand)
+    assert curve is not None
+    assert curve.at(1.01 * curve.most)["ttft"] == float("inf")
 
 
 def test_replicas_share_a_load_evenly() -> None:

@@ -13,7 +13,7 @@ from perfmodel.errors import InputError
 from perfmodel.planning.capacity import PlanAnswer, plan, rank
 
 SIZES = {"input_tokens": 1000, "output_tokens": 200}
-SLOW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+SLOW = settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def plans(**changes: Any) -> PlanAnswer:
@@ -47,9 +47,8 @@ def test_one_replica_fewer_breaks_a_limit() -> None:
 
 
 def test_percentiles_need_no_fewer_devices_than_means() -> None:
-    for limit in (0.025, 0.04):
-        means, most = (plans(hardware="h100-sxm", tpot=limit, percentile=own).feasible[0] for own in (0.0, 99.0))
-        assert means.gpus <= most.gpus
+    means, most = (plans(hardware="h100-sxm", tpot=0.025, percentile=own).feasible[0] for own in (0.0, 99.0))
+    assert means.gpus <= most.gpus
 
 
 @SLOW
