@@ -20,7 +20,7 @@ from perfmodel.serving.simulation_result import SimulationResult, latencies
 from perfmodel.serving.simulation_settings import MAX_REPLICAS
 from perfmodel.serving.workload import CLOSED, Arrival, drawn_lengths, make_workload
 
-LEAST_REQUESTS, MOST_REQUESTS = 2000, 200_000
+LEAST_REQUESTS, MOST_REQUESTS = 2000, 100_000
 TURNS = 10  # requests for each that is in flight on the mean
 SETTLING = 0.2  # share of the requests, the first ones, that see a server fill up and are not counted
 SPREAD = 0.2  # of lengths, standard deviation over mean: users whose answers are all alike move in step

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from perfmodel.serving.prediction import Latency
 
 ROWS = 10
+_SURE = 0.99
 _EXAMPLES = 3  # reasons shown of a kind
 
 
@@ -73,7 +74,7 @@ def _row(own: Plan, several: bool) -> list[str]:
         format_number(own.usd_per_million_tokens) if priced else "?",
         *_cells(own.latencies["ttft"]),
         *_cells(own.latencies["tpot"]),
-        format_share(own.confidence),
+        format_share(own.confidence) if own.confidence < _SURE else "> 99 %",  # no interval is known that well
         f"{own.headroom:.2f}",
         own.binding,
         _simulated(own),
