@@ -1,6 +1,7 @@
 """A plan followed request by request: whether the percentile of its users keeps the limits, and the queue its length.
 
-May import: serving, demand.
+One replica is simulated under its share of the load: arrivals at random, as a router that draws replicas makes them,
+which is no milder than one that deals requests out in turn. May import: serving, demand.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from perfmodel.errors import InputError
 from perfmodel.planning.demand import MEAN, Demand
 from perfmodel.serving.deployment_simulation import simulate_deployment
 from perfmodel.serving.deployments import Deployment
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.simulation_result import SimulationResult, latencies
-from perfmodel.serving.simulation_settings import MAX_REPLICAS
 from perfmodel.serving.workload import CLOSED, Arrival, drawn_lengths, make_workload
 
 LEAST_REQUESTS, MOST_REQUESTS = 2000, 100_000
@@ -45,26 +44,18 @@ class Confirmation:
 def confirm(
     deployment: Deployment, demand: Demand, replicas: int, *, in_flight: float, specs: str | None = None
 ) -> Confirmation:
-    """Simulate replicas of a deployment under a load.
+    """Simulate one of several replicas of a deployment that share a load.
 
     Args:
-        in_flight: requests in flight that the closed form expects, which the length of the simulation goes by.
-
-    Raises:
-        InputError: more replicas than can be followed.
+        in_flight: requests in flight of all replicas that the closed form expects, which the length goes by.
     """
-    ranks = deployment.layout.attention_data * max(round(deployment.in_flight), 1)
-    if replicas * ranks > MAX_REPLICAS:
-        raise InputError(f"{replicas} replicas are more than can be simulated")
-    requests = requests_for(in_flight)
-    users = math.ceil(demand.concurrency)
-    arrival = Arrival(process=CLOSED, users=users) if users else Arrival(rate=demand.rate)
+    requests = requests_for(in_flight / replicas)
+    arrival = arrival_of(demand, replicas)
     lengths = drawn_lengths(requests, demand.input_tokens, demand.output_tokens, spread=SPREAD, seed=0)
     result = simulate_deployment(
         deployment,
         make_workload(arrival, *lengths, seed=0),
         coefficients=load_engine_coefficients(deployment.engine.id, specs=specs),
-        replicas=replicas,
     )
     seconds = {metric: _statistic(result, metric, demand.percentile) for metric in ("ttft", "tpot")}
     return Confirmation(
@@ -74,6 +65,13 @@ def confirm(
         utilisation=result.utilisation,
         problem=_problem(result, seconds, demand),
     )
+
+
+def arrival_of(demand: Demand, replicas: int) -> Arrival:
+    """How requests reach one replica, whole users at least as many as its share."""
+    if demand.concurrency:
+        return Arrival(process=CLOSED, users=math.ceil(demand.concurrency / replicas))
+    return Arrival(rate=demand.rate / replicas)
 
 
 def requests_for(in_flight: float) -> int:

@@ -72,27 +72,31 @@ def _plan(own: Plan, demand: Demand, specs: str | None) -> dict[str, Any]:
 
 def predict_command(own: Plan, demand: Demand, specs: str | None = None) -> str:
     """The command that gives a plan's means."""
-    return shlex.join(["perfmodel", "predict", *_server(own, specs), *_load(demand)])
+    replicas = ["--replicas", str(own.replicas)] if own.replicas > 1 else []
+    load = ["--rate", f"{demand.rate:.10g}"] if demand.rate else ["--concurrency", f"{demand.concurrency:.10g}"]
+    return shlex.join(["perfmodel", "predict", *_server(own, specs), *replicas, *load, *_lengths(demand)])
 
 
 def simulate_command(own: Plan, demand: Demand, specs: str | None = None) -> str:
-    """The command that shows a confirmed plan's simulation, its start included.
+    """The command that shows a confirmed plan's simulation, of one replica and its share, its start included.
 
     Raises:
         ValueError: the plan was not simulated.
     """
-    from perfmodel.planning.confirming import SPREAD
+    from perfmodel.planning.confirming import SPREAD, arrival_of
 
     if own.confirmation is None:
         raise ValueError("the plan was not simulated")
     extra = ["--length-spread", f"{SPREAD:g}", "--requests", str(own.confirmation.requests)]
+    arrival = arrival_of(demand, own.replicas)
+    load = ["--concurrency", str(arrival.users)] if arrival.users else ["--rate", f"{arrival.rate:.6g}"]
     limits = [part for metric, limit in demand.limits.items() for part in (f"--slo-{metric}", f"{limit:g}")]
-    return shlex.join(["perfmodel", "simulate", *_server(own, specs), *_load(demand), *extra, *limits])
+    return shlex.join(["perfmodel", "simulate", *_server(own, specs), *load, *_lengths(demand), *extra, *limits])
 
 
 def _server(own: Plan, specs: str | None) -> list[str]:
     candidate = own.candidate
-    degrees = {"--tp": candidate.layout.tensor, "--ep": candidate.layout.expert, "--replicas": own.replicas}
+    degrees = {"--tp": candidate.layout.tensor, "--ep": candidate.layout.expert}
     return [
         candidate.source, "--hardware", candidate.hardware.id, "--engine", candidate.engine.id,
         *(["--precision", candidate.precision] if candidate.precision else []),
@@ -101,6 +105,5 @@ def _server(own: Plan, specs: str | None) -> list[str]:
     ]  # fmt: skip
 
 
-def _load(demand: Demand) -> list[str]:
-    load = ["--rate", f"{demand.rate:.10g}"] if demand.rate else ["--concurrency", f"{demand.concurrency:.10g}"]
-    return [*load, "--input-tokens", str(demand.input_tokens), "--output-tokens", str(demand.output_tokens)]
+def _lengths(demand: Demand) -> list[str]:
+    return ["--input-tokens", str(demand.input_tokens), "--output-tokens", str(demand.output_tokens)]

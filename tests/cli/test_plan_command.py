@@ -37,7 +37,7 @@ def test_table() -> None:
     assert text.startswith("20 requests/s, 1000 tokens in, 200 out; TTFT ≤ 1.00 s and TPOT ≤ 50.0 ms (P95)")
     assert "No price is known of gb200." in text
     assert "Best: perfmodel predict llama-3.1-8b --hardware" in text
-    assert "P95 of TTFT and TPOT" in text
+    assert "P95 of TTFT and TPOT in a stable simulation" in text
     two = succeed("plan", "llama-3.1-8b,qwen2.5-7b", "--hardware", "l40s", *LOAD, *LIMITS, columns=200)
     assert "qwen2.5-7b" in two
 
