@@ -19,8 +19,7 @@ from perfmodel.cli import main as perfmodel
 from perfmodel.whole_files import write_whole
 
 FOLDER = Path(__file__).parent
-PAGES = (FOLDER / "serving.md", FOLDER / "planning.md", FOLDER.parent / "README.md")
-PAGES = (FOLDER / "serving.md", FOLDER / "scaling.md", FOLDER.parent / "README.md")
+PAGES = (FOLDER / "serving.md", FOLDER / "scaling.md", FOLDER / "planning.md", FOLDER.parent / "README.md")
 BLOCK = re.compile(r"```console\n\$ perfmodel (.*)\n[\s\S]*?```")
 
 

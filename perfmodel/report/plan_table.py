@@ -101,8 +101,8 @@ def _sentences(answer: PlanAnswer, specs: str | None) -> list[str]:
     found = [
         f"{len(answer.feasible):,} candidates serve this load; TTFT and TPOT are means with 80 % intervals, 'sure' is "
         "the chance that both keep their limits, 'by' is what ends the headroom.",
-        f"'simulated': {statistic_name(demand.percentile)} of TTFT and TPOT in a stable simulation of one replica with its "
-        "share of the load; where there is none, only means are known to keep them.",
+        f"'simulated': {statistic_name(demand.percentile)} of TTFT and TPOT in a stable simulation of one replica "
+        "with its share of the load; where there is none, only means are known to keep them.",
     ]
     if dates:
         found.append(f"Prices (USD per device and hour) of: {', '.join(dates)}.")
