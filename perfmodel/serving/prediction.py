@@ -23,9 +23,16 @@ from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
 from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
-from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
+from perfmodel.serving.steady_answers import (
+    WHOLE_PROMPT,
+    Server,
+    SteadyState,
+    at_rate,
+    fixed_concurrency,
+    highest_rate,
+)
 from perfmodel.serving.step_table import Array
-from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
+from perfmodel.serving.work import CHUNKS, CONTEXTS, SEQUENCES, TOKENS, Work, work_at
 from perfmodel.types import Hardware, Model
 
 MOST_DRAFTS = 3  # of a measured server
@@ -158,7 +165,9 @@ def predict_serving(
     if rate is not None and slower != 1.0:
         # what is known of the server moves its highest rate: the load stands at the same share of it
         state = _state(server, None, rate * slower, sizes)
-    ttft, tpot = (float(own[0]) for own in moved_seconds(state, moved, output_tokens))
+    floors = bound_latencies(deployment, server, state, sizes)
+    moved_by = zip(("ttft", "tpot"), moved_seconds(state, moved, output_tokens), strict=True)
+    ttft, tpot = (max(float(own[0]), floors[metric]) for metric, own in moved_by)
     answering = max(output_tokens - 1, 0) * tpot
     requests = min(float(rate), top / slower) if rate is not None else float(concurrency or 0) / (ttft + answering)
     return ServingPrediction(
@@ -166,7 +175,7 @@ def predict_serving(
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
-        latencies=_latencies(ttft, tpot, known, standing, level, output_tokens),
+        latencies=_latencies(ttft, tpot, floors, known, standing, level, output_tokens),
         throughput=_throughput(requests, deployment.layout.devices * replicas, output_tokens),
         running=requests * answering if requests else 0.0,
         waiting=requests * ttft if requests else float(concurrency or np.inf),
@@ -252,12 +261,18 @@ def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]
 
 
 def _latencies(
-    ttft: float, tpot: float, known: Knowledge, standing: str, level: float, output_tokens: int
+    ttft: float,
+    tpot: float,
+    floors: Mapping[str, float],
+    known: Knowledge,
+    standing: str,
+    level: float,
+    output_tokens: int,
 ) -> dict[str, Latency]:
     wide = {metric: float(np.exp(known.half_width(standing, metric, level))) for metric in ("tpot", "ttft")}
     found = {
-        "ttft": Latency(seconds=ttft, low=ttft / wide["ttft"], high=ttft * wide["ttft"]),
-        "tpot": Latency(seconds=tpot, low=tpot / wide["tpot"], high=tpot * wide["tpot"]),
+        "ttft": Latency(seconds=ttft, low=max(ttft / wide["ttft"], floors["ttft"]), high=ttft * wide["ttft"]),
+        "tpot": Latency(seconds=tpot, low=max(tpot / wide["tpot"], floors["tpot"]), high=tpot * wide["tpot"]),
     }
     later = max(output_tokens - 1, 0)
     # their errors are nearly independent: the shares of the sum in quadrature
@@ -303,24 +318,49 @@ def _throughput(requests: float, devices: int, output_tokens: int) -> dict[str, 
     return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / devices}
 
 
+def _decode_work(
+    deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
+) -> tuple[tuple[tuple[Work, tuple[Array, Array]], ...], float]:
+    """Work of a decoding step, its parts and bounds at the running batch, and the tokens that it computes."""
+    batch = np.array([max(float(state.running[0]) / server.groups, 1.0)])
+    made = batch * (1 + server.drafts)
+    context = np.array([sizes["input_tokens"] + sizes["output_tokens"] / 2])
+    work = deployment.work
+    found = (
+        (work.token, work_at(work.token, (TOKENS,), made)),
+        (work.decode, work_at(work.decode, (SEQUENCES, CONTEXTS), batch, context)),
+    )
+    return found, float(made[0])
+
+
+def bound_latencies(
+    deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
+) -> dict[str, float]:
+    """The physical bounds that no effect or anchor may beat: of a prompt alone, and of a step over its most tokens."""
+    step, _ = _decode_work(deployment, server, state, sizes)
+    tokens = np.array([float(sizes["input_tokens"])])
+    chunks = np.maximum(tokens / (server.chunk_tokens or WHOLE_PROMPT), 1.0)
+    chunk, work = tokens / chunks, deployment.work
+    _, token_bound = work_at(work.token, (TOKENS,), chunk)
+    _, prefill_bound = work_at(work.prefill, (CHUNKS, CONTEXTS), chunk, np.maximum(chunk, (tokens + chunk) / 2))
+    return {
+        "ttft": float((chunks * (token_bound + prefill_bound))[0]),
+        "tpot": sum(float(bound[0]) for _, (_, bound) in step) / (1 + server.drafts),
+    }
+
+
 def _step_parts(
     deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
 ) -> dict[str, float]:
     """Seconds of one decoding step by kind of kernel, and of the host."""
     c = server.coefficients
-    batch = np.array([max(float(state.running[0]) / server.groups, 1.0)])
-    context = np.array([sizes["input_tokens"] + sizes["output_tokens"] / 2])
     parts: dict[str, float] = {}
-    work = deployment.work
-    found = (
-        (work.token, work_at(work.token, (TOKENS,), batch)),
-        (work.decode, work_at(work.decode, (SEQUENCES, CONTEXTS), batch, context)),
-    )
+    found, made = _decode_work(deployment, server, state, sizes)
     for own, (seconds, _) in found:
         for name, spent in class_seconds(own.classes, seconds, c).items():
             family = next((known for known in FAMILIES_OF_CLASSES if name.startswith(known)), "other")
             parts[family] = parts.get(family, 0.0) + float(spent[0])
-    host = float(host_seconds(deployment.host, c)) + c["sequence_seconds"] * float(batch[0])
+    host = float(host_seconds(deployment.host, c)) + c["sequence_seconds"] * made
     return parts | {"host": float(host)}
 
 

@@ -18,6 +18,7 @@ from perfmodel.layouts import Layout
 from perfmodel.serving.effects import Effects, effects_to_json
 from perfmodel.serving.engine_files import EngineFile, write_engine_file
 from perfmodel.serving.prediction import ServingPrediction, predict_serving
+from perfmodel.serving.server_anchors import ServerAnchor
 
 SIZES: dict[str, Any] = {"input_tokens": 1000, "output_tokens": 200}
 
@@ -192,3 +193,22 @@ def test_ops_without_a_formula_are_told_or_refused() -> None:
 def test_it_is_public() -> None:
     assert perfmodel.predict_serving is predict_serving
     assert perfmodel.deploy("llama-3.1-8b", "h100-sxm").subject == "llama-3.1-8b"
+
+
+@pytest.mark.parametrize("load", [{"concurrency": 64}, {"rate": 4.0}])
+def test_no_anchor_however_fast_beats_the_physical_bound(load: dict[str, float]) -> None:
+    sizes = {"input_tokens": 2000, "output_tokens": 300}
+    labels = {
+        "family": "llama-3.1-8b", "hardware": "h100-sxm", "engine": "vllm", "version": "", "precision": "bf16",
+        "speculative": "0", "layout": "tp1", "lengths": "2000x300",
+    }  # fmt: skip
+    impossible = ServerAnchor(labels=labels, sizes=(0.7, 0.7, -1.2), off={"tpot": -9.0, "ttft": -9.0})
+    found = predict_serving("llama-3.1-8b", "h100-sxm", anchors=(impossible,) * 50, **load, **sizes)
+    deployment = found.deployment
+    # weights once through the memory, but for the embedding of which rows are read; the prompt's products at the peak
+    chip = deployment.hardware
+    least_step = deployment.capacity.parts["weights"] / chip.memory_bandwidth_bytes_per_second
+    least_prompt = 2 * 6.9e9 * 2000 / chip.peaks["matrix", "bf16"]  # 8.0e9 parameters without embedding and logits
+    for metric, least in (("tpot", 0.9 * least_step), ("ttft", least_prompt)):
+        latency = found.latencies[metric]
+        assert least <= latency.low <= latency.seconds <= latency.high, metric
