@@ -96,8 +96,8 @@ def test_more_users_are_served_more_and_each_slower(place: int, lengths: tuple[i
     users = np.unique(np.round(np.geomspace(16, max(room, 17.0), 25)))
     found = fixed_concurrency(server(place), concurrency=users, input_tokens=i, output_tokens=o)
     assert (np.diff(found.tpot_seconds) >= 0).all()
-    # where running sequences have just begun a row of tiles, a prompt finds room in it: up to 1 % less in 600 loads
-    assert (np.diff(found.ttft_seconds) >= -0.03 * found.ttft_seconds[1:]).all()
+    # where running sequences have just begun a row of tiles, a prompt finds room in it: up to 1.3 % less in 3100 loads
+    assert (np.diff(found.ttft_seconds) >= -0.02 * found.ttft_seconds[1:]).all()
     # the first token beyond 128 or 256 fills a row of tiles of its own: that costs a few per cent, on chips as here
     assert (np.diff(found.requests_per_second) >= -0.04 * found.requests_per_second[1:]).all()
     assert found.requests_per_second[-1] >= found.requests_per_second[0]
