@@ -97,7 +97,8 @@ def fit_runs(runs: Runs, unknowns: Unknowns, tpot: Array, ttft: Array, *, prior_
 
 def pseudo_huber(off: Array) -> Array:
     """Residuals whose squares are the pseudo-Huber loss: as they are when small, their root when large."""
-    return np.asarray(np.sign(off) * np.sqrt(2 * KINK**2 * (np.sqrt(1 + (off / KINK) ** 2) - 1)))
+    # sqrt(1 + u²) - 1 as u² / (1 + sqrt(1 + u²)): the difference loses every digit of a small residual
+    return np.asarray(off * np.sqrt(2 / (1 + np.sqrt(1 + (off / KINK) ** 2))))
 
 
 def predict_rows(runs: Runs, unknowns: Unknowns, z: Array, rows: Any) -> tuple[Array, Array]:
