@@ -350,7 +350,7 @@ def with_junk(document: Any, data: st.DataObject) -> Any:
         for key in path:
             inner = inner[key] if isinstance(inner, dict | list) and (isinstance(inner, list) or key in inner) else {}
         if isinstance(inner, dict) or (isinstance(inner, list) and inner):
-            inner[last] = data.draw(JUNK)
+            inner[last] = copy.deepcopy(data.draw(JUNK))  # or a later path would write into it
     return document
 
 
