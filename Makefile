@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test explore check bench clean
+.PHONY: demo test explore check bench docs clean
 
 demo: .venv/core.stamp  ## real predictions, from nothing
 	$(BIN)/perfmodel predict llama-3.1-8b --hardware h100-sxm,rtx-4090,tpu-v5e --precision bf16,w4a16 --batch 1 \
@@ -24,8 +24,11 @@ check: .venv/dev.stamp  ## formatting, lint, types
 bench: .venv/dev.stamp  ## speeds, as a table
 	$(BIN)/python benchmarks/run.py
 
+docs: .venv/dev.stamp  ## the documentation as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf .venv
+	rm -rf .venv build
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("perfmodel needs Python 3.11 or newer") if sys.version_info < (3, 11) else 0'

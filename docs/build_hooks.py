@@ -16,7 +16,14 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOM = "files"
-PATTERNS = ("CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "hardware_specs/*.md", "calibration/*.md", "perfmodel/report/schemas/*.json")
+PATTERNS = (
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "LICENSE",
+    "hardware_specs/*.md",
+    "calibration/*.md",
+    "perfmodel/report/schemas/*.json",
+)
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 
 

@@ -344,7 +344,8 @@ def servers() -> str:
     path = RECORDED.parent / "coefficients" / "serving.json"
     fitted = read_engine_file(path)
     head = (
-        "    perfmodel validate runs.csv --leave-out deployment|model|hardware|family [--anchor-runs N]\n\n"
+        "    perfmodel validate runs.csv --leave-out deployment\n"
+        "    perfmodel validate runs.csv --leave-out model --anchor-runs 1\n\n"
         f"Fitted on {fitted.provenance}, {fitted.fitted}. *datasheet*: kernels and priors alone; *family*: one model "
         "left out; *device*: deployments left out in folds; *anchored*: one model left out, but for one run of each of "
         "its chips, engine versions and precisions. *Width* is the half-width of the 80 % interval that follows (1.28: "

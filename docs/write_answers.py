@@ -8,6 +8,7 @@ A command is a block of Markdown that begins with ```console and `$ perfmodel`; 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import sys
@@ -19,7 +20,10 @@ from perfmodel.cli import main as perfmodel
 from perfmodel.whole_files import write_whole
 
 FOLDER = Path(__file__).parent
-PAGES = (FOLDER / "serving.md", FOLDER / "scaling.md", FOLDER / "planning.md", FOLDER.parent / "README.md")
+PAGES = (
+    *(FOLDER / f"{name}.md" for name in ("index", "questions", "serving", "parallelism", "scaling", "planning")),
+    FOLDER.parent / "README.md",
+)
 BLOCK = re.compile(r"```console\n\$ perfmodel (.*)\n[\s\S]*?```")
 
 
@@ -29,8 +33,9 @@ def refreshed(text: str) -> str:
 
 
 def printed(command: str) -> str:
-    """Stdout of a perfmodel command, without blanks at the ends of lines."""
-    result = CliRunner().invoke(perfmodel, shlex.split(command), env={"COLUMNS": None})
+    """Stdout of a perfmodel command, run in the repository's folder, without blanks at the ends of lines."""
+    with contextlib.chdir(FOLDER.parent):
+        result = CliRunner().invoke(perfmodel, shlex.split(command), env={"COLUMNS": None})
     if result.exit_code:
         sys.exit(f"perfmodel {command}\n{result.stderr}")
     return "".join(f"{line.rstrip()}\n" for line in result.stdout.strip().splitlines())

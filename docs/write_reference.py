@@ -44,10 +44,14 @@ def cli_page() -> str:
 def _commands(command: click.Command, context: click.Context) -> Iterator[str]:
     told = inspect.cleandoc(command.help or command.short_help or "").split("\f")[0]
     # click's mark for a block that is not to be wrapped
-    told = re.sub(r"^[\x08]\n((?:.+\n?)+)", lambda block: f"```text\n{block[1].strip()}\n```\n", told, flags=re.MULTILINE)
+    told = re.sub(
+        r"^[\x08]\n((?:.+\n?)+)", lambda block: f"```text\n{block[1].strip()}\n```\n", told, flags=re.MULTILINE
+    )
     yield f"## {context.command_path}\n\n{told}\n\n```text\n{_usage(command, context)}\n```\n"
     records = [record for parameter in command.get_params(context) if (record := parameter.get_help_record(context))]
-    yield "\n".join(["| option | |", "|---|---|", *(f"| {_code(name)} | {_cell(what)} |" for name, what in records), ""])
+    yield "\n".join(
+        ["| option | |", "|---|---|", *(f"| {_code(name)} | {_cell(what)} |" for name, what in records), ""]
+    )
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             if (found := command.get_command(context, name)) and not found.hidden:
@@ -99,7 +103,9 @@ def _class(name: str, kind: Any) -> str:
     if dataclasses.is_dataclass(kind):
         fields = (f"| `{field.name}` | {_code(field.type)} |" for field in dataclasses.fields(kind))
         lines += ["| field | type |", "|---|---|", *fields, ""]
-    properties = {name: member for name, member in vars(kind).items() if isinstance(member, property) and name[0] != "_"}
+    properties = {
+        name: member for name, member in vars(kind).items() if isinstance(member, property) and name[0] != "_"
+    }
     if properties:
         rows = (f"| `{key}` | {_first_paragraph(member)} |" for key, member in properties.items())
         lines += ["| property | |", "|---|---|", *rows, ""]
@@ -117,7 +123,9 @@ def _signature(name: str, function: Any) -> str:
         default = parameter.default
         # a default that is a value of perfmodel says no more than its type
         told = "..." if dataclasses.is_dataclass(default) else repr(default)
-        parts.append(f"{stars}{parameter.name}: {parameter.annotation}{f' = {told}' * (default is not parameter.empty)}")
+        parts.append(
+            f"{stars}{parameter.name}: {parameter.annotation}{f' = {told}' * (default is not parameter.empty)}"
+        )
     line = f"{name}({', '.join(parts)}) -> {signature.return_annotation}"
     if len(line) <= WIDTH:
         return line
