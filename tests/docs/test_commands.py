@@ -1,4 +1,4 @@
-"""Every command that README and docs show works: it is run, or where that would measure a machine, its options are read.
+"""Every command that README and docs show is run; where that would measure a machine, its options are read.
 
 What commands print is checked by tests/test_written_answers.py, which runs those of its pages.
 """
@@ -26,7 +26,7 @@ from tests.test_written_answers import write_answers
 NOT_RUN = {
     r"measure(?!.*--suggest)": "measures this machine for minutes",
     r"measure .*--suggest": "traces hundreds of programs; tests/cli/test_suggest_option.py runs it",
-    r"calibrate": "measures this machine for minutes, or fits what was measured; tests/cli/test_calibrate_command.py runs it",
+    r"calibrate": "measures this machine, or fits runs, for minutes; tests/cli/test_calibrate_command.py runs it",
     r"validate DATA/": "needs the published tables; docs/write_accuracy.py ran it",
     r"hardware detect --device cuda": "needs a GPU",
 }

@@ -1,4 +1,4 @@
-"""What pages say beside their commands: examples in Python run, and figures of accuracy are those of the accuracy page."""
+"""What pages say beside their commands: examples in Python run, links lead somewhere, figures of accuracy are right."""
 
 from __future__ import annotations
 

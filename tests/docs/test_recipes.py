@@ -109,9 +109,12 @@ def test_files_that_the_recipes_name_exist() -> None:
     made_up = {"graphs/layers_file.py", "calibration/sources/mylab.py", "tests/calibration/sources/test_mylab.py"}
     missing = {name for name in named - made_up if not ((ROOT / name).exists() or (ROOT / "perfmodel" / name).exists())}
     assert not missing
-    for word, file in (("_FAMILIES", "costs/__init__.py"), ("_SIZES", "costs/streaming.py"), ("_FAMILY", "kernels/memory_bound.py"),
-                       ("time_group", "kernels/__init__.py"), ("FORMATS", "calibration/sources/__init__.py"),
-                       ("def _load", "graphs/__init__.py")):  # fmt: skip
-        assert word in (ROOT / "perfmodel" / file).read_text(encoding="utf-8")
-    assert "CASES" in (ROOT / "tests/costs/test_costs.py").read_text(encoding="utf-8")
-    assert "CASES" in (ROOT / "tests/graphs/test_front_ends.py").read_text(encoding="utf-8")
+    said = {
+        "_FAMILIES": "costs/__init__.py", "_SIZES": "costs/streaming.py", "_FAMILY": "kernels/memory_bound.py",
+        "time_group": "kernels/__init__.py", "FORMATS": "calibration/sources/__init__.py", "_load": "graphs/__init__.py",
+    }  # fmt: skip
+    for word, file in said.items():
+        assert f"`{word}`" in TEXT
+        assert re.search(rf"^(?:def )?{word}\b", (ROOT / "perfmodel" / file).read_text(encoding="utf-8"), re.MULTILINE)
+    for file in ("tests/costs/test_costs.py", "tests/graphs/test_front_ends.py"):
+        assert "CASES" in (ROOT / file).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, holds the whole reference, and fetches nothing from elsewhere."""
+"""The documentation as a site: it builds without a warning, has the whole reference, and fetches nothing."""
 
 from __future__ import annotations
 
