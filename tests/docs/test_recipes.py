@@ -111,7 +111,8 @@ def test_files_that_the_recipes_name_exist() -> None:
     assert not missing
     said = {
         "_FAMILIES": "costs/__init__.py", "_SIZES": "costs/streaming.py", "_FAMILY": "kernels/memory_bound.py",
-        "time_group": "kernels/__init__.py", "FORMATS": "calibration/sources/__init__.py", "_load": "graphs/__init__.py",
+        "time_group": "kernels/__init__.py", "FORMATS": "calibration/sources/__init__.py",
+        "_load": "graphs/__init__.py",
     }  # fmt: skip
     for word, file in said.items():
         assert f"`{word}`" in TEXT
