@@ -1,4 +1,4 @@
-"""What mkdocs does for the site beside copying pages: files from outside of docs/, and the reference.
+"""What mkdocs does for the site beside copying pages: new guides, files from outside of docs/, and the reference.
 
 Pages link to files of the repository as `../CONTRIBUTING.md`, which works wherever they are read; in the site such a
 file stands below `files/`, whether it is a page or a schema. The names are those that mkdocs calls.
@@ -15,7 +15,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOM = "files"
+ROOM, GUIDES = "files", "Guides"
 PATTERNS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -25,6 +25,14 @@ PATTERNS = (
     "perfmodel/report/schemas/*.json",
 )
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
+
+
+def on_config(config: Any) -> Any:
+    """Puts pages that mkdocs.yml does not name at the end of the guides, under their own headings."""
+    named = set(re.findall(r"[\w./-]+\.md", repr(config.nav)))
+    others = sorted(path.name for path in Path(config.docs_dir).glob("*.md") if path.name not in named)
+    next(section[GUIDES] for section in config.nav if GUIDES in section).extend(others)
+    return config
 
 
 def on_files(files: Files, *, config: Any) -> Files:

@@ -23,7 +23,7 @@ pytest.importorskip("material", reason="the site needs mkdocs-material: pip inst
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The built site; a warning (a dead link, a page that the navigation lacks) fails the build."""
+    """The built site; a warning, as of a dead link, fails the build."""
     folder = tmp_path_factory.mktemp("site")
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
