@@ -45,6 +45,10 @@ RUN = sorted(command for command in SHOWN if command not in WRITTEN and not reas
 READ = sorted(command for command in SHOWN if reason_not_to_run(command))
 
 
+def shortened(command: str) -> str:
+    return command[:50]
+
+
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that commands name, and a home where the machine has been detected."""
@@ -89,7 +93,7 @@ def server_runs() -> list[dict[str, object]]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("command", RUN)
+@pytest.mark.parametrize("command", RUN, ids=shortened)
 def test_shown_commands_run(command: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("timm", "torch"):
         if f"{package}:" in command and importlib.util.find_spec(package) is None:
@@ -101,7 +105,7 @@ def test_shown_commands_run(command: str, desk: Path, monkeypatch: pytest.Monkey
     assert result.stdout.strip()
 
 
-@pytest.mark.parametrize("command", READ)
+@pytest.mark.parametrize("command", READ, ids=shortened)
 def test_options_of_commands_that_are_not_run(command: str, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(desk)
     parsed(expanded(command))
@@ -137,7 +141,7 @@ def test_reasons_not_to_run_are_needed() -> None:
 INLINE = sorted({command for page in PAGES for command in inline_commands(page.read_text(encoding="utf-8"))})
 
 
-@pytest.mark.parametrize("command", INLINE)
+@pytest.mark.parametrize("command", INLINE, ids=shortened)
 def test_commands_in_the_text_name_options_that_exist(command: str) -> None:
     words = command.split()
     if words[0] == "COMMAND":
