@@ -33,7 +33,7 @@ SI units, which names end with (`_seconds`, `_bytes`, `_usd`); values are frozen
 
 """
 SECTION = re.compile(r"^(Args|Returns|Raises):$")
-ENTRY = re.compile(r"(?:^|(?<=[.;] ))([a-z]\w*(?:, [a-z]\w*)*|\w+Error(?:, \w+Error)*): ")
+ENTRY = re.compile(r"(?:^|(?<=[.;] ))([a-z][\w*]*(?:, [a-z][\w*]*)*|\w+Error(?:, \w+Error)*): ")
 
 
 def cli_page() -> str:
