@@ -26,12 +26,14 @@ if TYPE_CHECKING:
     from perfmodel.layouts import Layout
     from perfmodel.planning.capacity import plan
     from perfmodel.planning.scaling import scale
+    from perfmodel.planning.tradeoff import Budget, tradeoff
     from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
     from perfmodel.serving.deployments import deploy
     from perfmodel.serving.prediction import predict_serving
     from perfmodel.serving.simulator import simulate
 
 _PUBLIC = {
+    "Budget": "perfmodel.planning.tradeoff",
     "Layout": "perfmodel.layouts",
     "PerfmodelError": "perfmodel.errors",
     "compare": "perfmodel.comparison",
@@ -51,10 +53,12 @@ _PUBLIC = {
     "prepare": "perfmodel.predict",
     "scale": "perfmodel.planning.scaling",
     "simulate": "perfmodel.serving.simulator",
+    "tradeoff": "perfmodel.planning.tradeoff",
     "validate": "perfmodel.calibration.validation",
 }
 
 __all__ = [
+    "Budget",
     "Layout",
     "PerfmodelError",
     "__version__",
@@ -75,6 +79,7 @@ __all__ = [
     "prepare",
     "scale",
     "simulate",
+    "tradeoff",
     "validate",
 ]
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": ("predicting", "Latency, throughput and memory of models on chips."),
     "explain": ("predicting", "Where the time goes, op by op, and why."),
     "scale": ("scaling", "Whether speed depends on the size of a model, and where it starts to."),
+    "tradeoff": ("trading", "Accuracy against latency: the models worth their time, under a budget."),
     "simulate": ("simulating", "A server under load: percentiles, goodput, whether it keeps up."),
     "plan": ("planning", "Load and limits to chips, layout, replicas, cost."),
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),

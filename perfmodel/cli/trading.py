@@ -1,0 +1,157 @@
+"""`perfmodel tradeoff`: accuracy against latency, from a table of accuracies that the user brings.
+
+May import: everything below, inside the functions.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from perfmodel.cli.options import json_option, request_options
+from perfmodel.errors import InputError, PerfmodelError
+
+if TYPE_CHECKING:
+    from perfmodel.cli.grid import Grid
+    from perfmodel.planning.tradeoff import Budget, Tradeoff
+
+
+@click.command("tradeoff")
+@click.argument("table", metavar="FILE")
+@request_options
+@click.option("--latency", metavar="WHICH", help="e2e, ttft or tpot. [default: tpot for language models, else e2e]")
+@click.option("--budget-latency", metavar="TIME", help='The longest latency allowed, e.g. "5 ms".')
+@click.option("--budget-memory", metavar="BYTES", help='The most memory of a device allowed, e.g. "16 GiB".')
+@click.option(
+    "--budget-cost", metavar="USD", help="The most a million output tokens (or samples) may cost, at the chip's price."
+)
+@click.option("--model-column", metavar="NAME", help="The column of models. [default: model, name, ...]")
+@click.option("--accuracy-column", metavar="NAME", help="The column of accuracies. [default: top1, accuracy, ...]")
+@click.option("--size-column", metavar="NAME", help="The column of image sizes. [default: img_size, ...]")
+@click.option("--lower-is-better", is_flag=True, help="The column is an error or a perplexity.")
+@click.option("--all", "every", is_flag=True, help="Show the models off the front of a long table, too.")
+@click.option("--plot", metavar="FILE", help="Draw accuracy over latency: .png, .svg or .pdf.")
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per setting and model.")
+def tradeoff_command(
+    table: str, every: bool, lower_is_better: bool, plot: str | None, as_json: bool, as_csv: bool, **options: Any
+) -> None:
+    """Find the models that are worth their time: accuracy against predicted latency, under a budget.
+
+    FILE is a CSV or Parquet table of your own with a column of models and one of accuracies; timm's results files work
+    as they are. Models are names of the catalog, of timm, or paths.
+
+    \b
+        perfmodel tradeoff results-imagenet.csv --hardware l4 --precision fp16 --budget-latency "5 ms" --plot front.png
+        perfmodel tradeoff mmlu.csv --hardware h100-sxm,l40s --input-tokens 2048 --budget-cost "0.5 USD"
+    """
+    from perfmodel.cli.grid import read_grid
+    from perfmodel.cli.progress import progress_bar
+    from perfmodel.planning.accuracy_tables import read_accuracies
+    from perfmodel.planning.tradeoff import tradeoff_of_settings
+
+    budget, mistakes = _read_own(options, plot, as_json=as_json, as_csv=as_csv)
+    read = None
+    try:
+        read = read_accuracies(
+            table, **{f"{what}_column": options[f"{what}_column"] for what in ("model", "accuracy", "size")}
+        )
+    except PerfmodelError as error:
+        mistakes.append(("file", error))
+    grid = read_grid({**options, "model": None}, mistakes)
+    assert read is not None
+    assert budget is not None
+    settings = _settings(grid, options["image_size"])
+    with progress_bar() as show:
+        answer = tradeoff_of_settings(read, settings, options["latency"], budget, lower_is_better, show)
+    if plot:
+        from perfmodel.report.tradeoff_plot import save_tradeoff
+
+        save_tradeoff(plot, answer)
+    _print(answer, grid, every=every, as_json=as_json, as_csv=as_csv)
+    if plot and not (as_json or as_csv):
+        click.echo(f"Plot: {plot}")
+
+
+def _read_own(
+    options: dict[str, Any], plot: str | None, *, as_json: bool, as_csv: bool
+) -> tuple[Budget | None, list[tuple[str, PerfmodelError]]]:
+    """The budget, and what is wrong with this command's own options, as (option, mistake)."""
+    from perfmodel.errors import UnknownNameError
+    from perfmodel.planning.tradeoff import LATENCIES, Budget
+    from perfmodel.report.plots import SUFFIXES
+    from perfmodel.units import parse_quantity
+
+    mistakes: list[tuple[str, PerfmodelError]] = []
+    limits = {}
+    for option, field, dimension in (
+        ("budget_latency", "seconds", "seconds"), ("budget_memory", "memory_bytes", "bytes"),
+        ("budget_cost", "cost_usd", "usd"),
+    ):  # fmt: skip
+        if options[option] is None:
+            continue
+        try:
+            limits[field] = parse_quantity(options[option], dimension)
+            Budget(**{field: limits[field]})
+        except PerfmodelError as error:
+            mistakes.append((option, error))
+    latency = options["latency"]
+    if latency is not None and latency not in LATENCIES:
+        mistakes.append(("latency", UnknownNameError("latency", latency, LATENCIES, f"Known: {', '.join(LATENCIES)}")))
+    if plot is not None and not plot.lower().endswith(SUFFIXES):
+        mistakes.append(("plot", InputError(f"'{plot}' must end in {', '.join(SUFFIXES)}")))
+    if as_json and as_csv:
+        mistakes.append(("json", InputError("--json and --csv exclude each other: give one")))
+    return (None if mistakes else Budget(**limits)), mistakes
+
+
+def _settings(grid: Grid, image_size: str | None) -> list[dict[str, Any]]:
+    """The combinations as arguments of `predict`, but for the model."""
+    shared = {
+        "cache_precision": grid.cache_precision, "channels_last": grid.channels_last, "threads": grid.threads,
+        "level": grid.level, "strict": grid.strict, "specs": grid.specs, "anchors": grid.anchors,
+        "image_size": int((image_size or "0").replace("_", "")),
+    }  # fmt: skip
+    asked = ("hardware", "precision", "batch", "input_tokens", "output_tokens", "steps", "layout", "runtime")
+    return [shared | {name: getattr(cell, name) for name in asked} for cell in grid.combinations()]
+
+
+def _notes(answer: Tradeoff, grid: Grid) -> list[str]:
+    from perfmodel.report.answers import Answer
+    from perfmodel.report.prediction_table import notes_of
+
+    predictions = [point.prediction for front in answer.fronts for point in front.points]
+    answers = [Answer(request=each.request, prediction=each, notes=each.provenance["notes"]) for each in predictions]
+    return list(dict.fromkeys([*answer.table.notes, *grid.left_out, *notes_of(answers)]))
+
+
+def _print(answer: Tradeoff, grid: Grid, *, every: bool, as_json: bool, as_csv: bool) -> None:
+    from perfmodel.report.tradeoff_words import left_out_lines
+
+    notes = _notes(answer, grid)
+    if as_json:
+        from perfmodel.report.documents import dump_json
+        from perfmodel.report.tradeoff_document import tradeoff_document
+
+        click.echo(dump_json(tradeoff_document(answer, notes)))
+        return
+    told = [*left_out_lines(answer.left_out, answer.table.path), *(f"Note: {note}" for note in notes)]
+    if as_csv:
+        from perfmodel.report.tradeoff_table import tradeoff_csv
+
+        click.echo(tradeoff_csv(answer), nl=False)
+        print("\n".join(told), file=sys.stderr)
+        return
+    from perfmodel.report.console import open_console
+    from perfmodel.report.standing import standing_sentences
+    from perfmodel.report.tradeoff_table import print_tradeoff
+
+    console = open_console()
+    print_tradeoff(console, answer, every=every)
+    console.print()
+    for sentence in standing_sentences([point.prediction for front in answer.fronts for point in front.points]):
+        console.print(sentence, style="dim")
+    for line in told:
+        console.print(line)
