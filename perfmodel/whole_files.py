@@ -6,10 +6,31 @@ May import: errors.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from perfmodel.errors import InputError
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary file to write beside the one named, which takes its place when the block ends; a failure leaves the
+    old file as it was.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    target = Path(path).expanduser()
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield beside
+        os.replace(beside, target)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None
+    finally:
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            beside.unlink(missing_ok=True)
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
@@ -21,15 +42,8 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    target = Path(path).expanduser()
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as beside:
         if isinstance(content, str):
             beside.write_text(content, encoding="utf-8")
         else:
             beside.write_bytes(content)
-        os.replace(beside, target)
-    except OSError as error:
-        with suppress(OSError):  # where nothing can be written, nothing can be removed either
-            beside.unlink(missing_ok=True)
-        raise InputError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -24,6 +24,7 @@ COMMANDS = {
     "explain": ("predicting", "Where the time goes, op by op, and why."),
     "scale": ("scaling", "Whether speed depends on the size of a model, and where it starts to."),
     "tradeoff": ("trading", "Accuracy against latency: the models worth their time, under a budget."),
+    "results": ("viewing", "A table of results: filter, sort, Pareto front, sums over two columns."),
     "simulate": ("simulating", "A server under load: percentiles, goodput, whether it keeps up."),
     "plan": ("planning", "Load and limits to chips, layout, replicas, cost."),
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),

@@ -19,8 +19,8 @@ from perfmodel.errors import InputError, nearest_names
 
 # in the order they are looked for, in lower case and with _ for blanks, dashes and dots
 MODEL_NAMES = ("model", "model_name", "name", "architecture", "arch", "network", "checkpoint")
-ACCURACY_NAMES = ("top1", "accuracy", "acc", "top1_acc", "acc1", "top_1", "top1_accuracy", "val_acc", "mmlu", "mmlu_pro",
-                  "gpqa", "map", "miou", "f1", "score", "average", "avg")  # fmt: skip
+ACCURACY_NAMES = ("top1", "accuracy", "acc", "top1_acc", "acc1", "top_1", "top1_accuracy", "val_acc", "mmlu",
+                  "mmlu_pro", "gpqa", "map", "miou", "f1", "score", "average", "avg")  # fmt: skip
 SIZE_NAMES = ("img_size", "image_size", "input_size", "resolution", "size")
 _LARGEST_SIZE = 1 << 16
 
@@ -100,7 +100,8 @@ def read_accuracies(
         reasons = "\n".join(f"  line {each.line}: {each.reason}" for each in wrong[:5])
         raise InputError(f"{columns.path} has no row that can be used:\n{reasons}")
     return AccuracyTable(
-        path=columns.path, metric=accuracy, unit=unit, rows=tuple(rows), left_out=tuple(wrong), notes=_notes(rows, unit),
+        path=columns.path, metric=accuracy, unit=unit, rows=tuple(rows), left_out=tuple(wrong),
+        notes=_notes(rows, unit),
     )  # fmt: skip
 
 

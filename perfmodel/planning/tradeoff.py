@@ -1,6 +1,6 @@
 """Accuracy against latency: which models are worth their time on a chip, under a budget, and how sure that is.
 
-    table of accuracies ──predict each──▶ points by setting (chip, precision, batch) ──Pareto──▶ front, best, what is open
+    table of accuracies ──predict each──▶ points by setting (chip, precision, batch) ──Pareto──▶ front, best, open ones
 
 Intervals decide what is said: two models whose intervals overlap are not told apart by their speed, and a model that is
 off the front only by less than its interval stays open. May import: accuracy_tables, named_models, pareto, predict and
@@ -192,7 +192,7 @@ def _check_prices(settings: Sequence[Mapping[str, Any]], budget: Budget) -> None
 def _predict_rows(
     rows: Sequence[AccuracyRow], settings: Sequence[Mapping[str, Any]], show: Show
 ) -> tuple[list[list[tuple[AccuracyRow, Prediction]]], list[LeftOut]]:
-    """For each setting the rows that can be predicted. A model is dropped before the next is read: memory stays flat."""
+    """For each setting the rows that can be predicted. A model is dropped before the next is read."""
     predicted: list[list[tuple[AccuracyRow, Prediction]]] = [[] for _ in settings]
     left_out = []
     for place, row in enumerate(rows):

@@ -65,7 +65,8 @@ def _print_table(console: Console, answer: Tradeoff, front: Front, *, every: boo
     costs = any(point.cost_usd for point in shown)
     columns = [("model", "left"), *([("pixels", "right")] if sizes else []), ("parameters", "right"),
                (answer.table.metric, "right"), (LATENCY_TITLES[answer.latency], "right"), ("interval", "right"),
-               ("memory", "right"), *([(f"USD/M {answer.costed}", "right")] if costs else []), ("", "left")]  # fmt: skip
+               ("memory", "right"), *([(f"USD/M {answer.costed}", "right")] if costs else []),
+               ("", "left")]  # fmt: skip
     table = make_table(*columns)  # type: ignore[arg-type]
     for point in shown:
         cells = [

@@ -50,11 +50,11 @@ def _sentences(answer: Tradeoff, front: Front) -> Iterator[str]:
         yield f"Its interval reaches beyond the budget; {sure}."
     yield from _maybe(answer, front)
     shown = front.front
-    yield (
-        f"On the front: {len(shown)} of {len(front.points)} models, from {_told(answer, shown[-1])} to {shown[0].row.model}."
-        if len(shown) > 1
-        else f"On the front: it alone of {len(front.points)} models."
-    )
+    count = f"of {len(front.points)} models"
+    if len(shown) > 1:
+        yield f"On the front: {len(shown)} {count}, from {_told(answer, shown[-1])} to {shown[0].row.model}."
+    else:
+        yield f"On the front: it alone {count}."
     yield from _not_apart(shown)
     open_points = [point for point in front.points if point.standing == "open"]
     if open_points:
