@@ -237,8 +237,6 @@ def _answer_pivot(table: TableFile, asked: _Asked, plot: str | None, *, as_json:
 
     rows, columns, value, summary = asked.pivot
     found = pivot(table, rows, columns, value, summary, asked.view.condition)  # type: ignore[arg-type]
-    if not found.matched:
-        raise InputError(f"{table.path}: no row satisfies the condition, so there is nothing to sum up")
     if plot:
         from perfmodel.report.results_plot import save_pivot
 

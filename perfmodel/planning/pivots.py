@@ -46,7 +46,7 @@ def pivot(
     """Sum a table up.
 
     Raises:
-        InputError: more values than `MOST_LABELS` on a side, or the file is damaged.
+        InputError: more values than `MOST_LABELS` on a side, no row to sum up, or the file is damaged.
     """
     sides = (_Labels(rows, table.kinds[rows]), _Labels(columns, table.kinds[columns]))
     gathered: _Sums | _Values = _Values() if summary == "median" else _Sums()
@@ -55,8 +55,10 @@ def pivot(
         own = _numbers(batch[value], table.kinds[value])
         known = ~np.isnan(own)
         matched += len(own)
-        first, second = (side.codes(batch[side.name])[known] for side in sides)
+        first, second = (side.codes(batch[side.name][known]) for side in sides)
         gathered.add(first * MOST_LABELS + second, own[known])
+    if not all(side.known for side in sides):
+        raise InputError(f"{table.path}: none of {matched} rows has a {value} to sum up")
     orders = [side.ordered() for side in sides]
     return Pivot(
         rows=rows, columns=columns, value=value, summary=summary, matched=matched,

@@ -130,7 +130,9 @@ def _read_parquet(table: TableFile, columns: Sequence[str], condition: Condition
     with _damage_told(table.path):
         scanner = _dataset(table.path).scanner(
             columns=list(columns), filter=None if condition is None else _expression(condition),
-            batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1,
+            batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1, cache_metadata=False,
+            # what was buffered of a row group would be held to the end
+            fragment_scan_options=import_arrow(".dataset").ParquetFragmentScanOptions(pre_buffer=False),
         )  # fmt: skip
         for batch in scanner.to_batches():
             if batch.num_rows:

@@ -16,6 +16,7 @@ from perfmodel.planning.table_files import Batch, import_arrow
 from perfmodel.whole_files import whole_file
 
 SUFFIXES = (".parquet", ".csv")
+_GROUP_ROWS = 1 << 17  # held in memory until they are written
 
 
 def check_table_path(path: str) -> None:
@@ -78,6 +79,6 @@ def _write_parquet(path: Path, kinds: Mapping[str, Kind], batches: Iterable[Batc
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in batches:
             columns = [arrow.array(batch[field.name], type=field.type, from_pandas=True) for field in schema]
-            writer.write_batch(arrow.record_batch(columns, schema=schema))
+            writer.write_batch(arrow.record_batch(columns, schema=schema), row_group_size=_GROUP_ROWS)
             count += len(columns[0])
     return count

