@@ -21,7 +21,10 @@ from perfmodel.whole_files import write_whole
 
 FOLDER = Path(__file__).parent
 PAGES = (
-    *(FOLDER / f"{name}.md" for name in ("index", "questions", "serving", "parallelism", "scaling", "planning")),
+    *(
+        FOLDER / f"{name}.md"
+        for name in ("index", "questions", "serving", "parallelism", "scaling", "planning", "tradeoff", "results")
+    ),
     FOLDER.parent / "README.md",
 )
 BLOCK = re.compile(r"```console\n\$ perfmodel (.*)\n[\s\S]*?```")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 MAX_IMAGE_SIZE = 1 << 16
+_ARGUMENTS = {"model": "MODEL", "file": "FILE"}
 _LAYOUT_OPTIONS = ("tp", "pp", "ep", "attention_dp")
 
 
@@ -237,7 +238,7 @@ def _mistake(option: str, error: PerfmodelError) -> str:
 def _option_name(option: str) -> str:
     if option == "layout":
         return "the layout of devices (--tp, --pp, --ep, --attention-dp)"
-    return "MODEL" if option == "model" else f"--{option.replace('_', '-')}"
+    return _ARGUMENTS.get(option) or f"--{option.replace('_', '-')}"
 
 
 def _known(what: str, name: str, known: tuple[str, ...]) -> str:

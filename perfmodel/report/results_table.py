@@ -15,7 +15,7 @@ from perfmodel.planning.conditions import Kind
 from perfmodel.planning.pivots import Pivot
 from perfmodel.planning.table_views import Rows
 from perfmodel.report.columns import NOTHING
-from perfmodel.report.formats import format_number
+from perfmodel.report.formats import format_number, join_words
 from perfmodel.report.prediction_table import make_table
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def rows_sentence(rows: Rows, axes: Sequence[str]) -> str:
     whole = f"{rows.matched:,} rows" if rows.matched != 1 else "1 row"
     if not rows.matched:
         return "No row satisfies the condition."
-    text = whole if rows.front is None else f"Pareto front of {' and '.join(axes)}: {rows.front:,} of {whole}"
+    text = whole if rows.front is None else f"Pareto front of {join_words(list(axes))}: {rows.front:,} of {whole}"
     return f"{text}; the first {len(rows):,} are shown." if len(rows) < found else f"{text}."
 
 
