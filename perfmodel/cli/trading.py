@@ -5,7 +5,7 @@ May import: everything below, inside the functions.
 
 from __future__ import annotations
 
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -102,6 +102,8 @@ def _read_own(
         mistakes.append(("latency", UnknownNameError("latency", latency, LATENCIES, f"Known: {', '.join(LATENCIES)}")))
     if plot is not None and not plot.lower().endswith(SUFFIXES):
         mistakes.append(("plot", InputError(f"'{plot}' must end in {', '.join(SUFFIXES)}")))
+    elif plot is not None and not Path(plot).parent.is_dir():  # told before all models are read
+        mistakes.append(("plot", InputError(f"{plot} cannot be written: there is no folder {Path(plot).parent}")))
     if as_json and as_csv:
         mistakes.append(("json", InputError("--json and --csv exclude each other: give one")))
     return (None if mistakes else Budget(**limits)), mistakes
@@ -142,7 +144,8 @@ def _print(answer: Tradeoff, grid: Grid, *, every: bool, as_json: bool, as_csv: 
         from perfmodel.report.tradeoff_table import tradeoff_csv
 
         click.echo(tradeoff_csv(answer), nl=False)
-        print("\n".join(told), file=sys.stderr)
+        for line in told:
+            click.echo(line, err=True)
         return
     from perfmodel.report.console import open_console
     from perfmodel.report.standing import standing_sentences

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,8 @@ Batch: TypeAlias = dict[str, Array]
 
 BATCH_ROWS = 1 << 16
 _MAGIC = b"PAR1"
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
+_OF_INTEGERS, _LONGEST_INTEGER = set("+-0123456789"), 18  # what surely goes into 64 bits
+_TRUTHS = {"true", "false", "True", "False", "TRUE", "FALSE"}
 _NO_PYARROW = "Parquet needs pyarrow: pip install 'perfmodel[parquet]', or use CSV"
 
 
@@ -226,15 +226,14 @@ def _text_kind(values: set[str]) -> Kind | None:
     """None for no values at all."""
     if not values:
         return None
-    if all(map(_INTEGER.fullmatch, values)):
-        return "integer"
-    if {value.lower() for value in values} <= {"true", "false"}:
+    if values <= _TRUTHS:
         return "truth"
     try:
         np.array(list(values), dtype=float)
     except ValueError:
         return "text"
-    return "real"
+    whole = set("".join(values)) <= _OF_INTEGERS and max(map(len, values)) <= _LONGEST_INTEGER
+    return "integer" if whole else "real"
 
 
 def _wider(first: Kind | None, second: Kind | None) -> Kind | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perfmodel.planning.tradeoff import Front, Tradeoff, TradeoffPoint
@@ -47,16 +48,21 @@ def front_title(answer: Tradeoff, front: Front) -> str:
     request = front.points[0].prediction.request
     parts = [
         f"{answer.table.metric} against {LATENCY_TITLES[answer.latency]} on {request.hardware}",
-        request.precision,
+        _shared([point.prediction.request.precision for point in front.points], "own precisions"),
         f"batch {request.batch}",
         f"{request.input_tokens} tokens in" if request.input_tokens else "",
         f"{request.output_tokens} out" if request.output_tokens else "",
         layout_words(str(request.layout)),
-        f"runtime {request.runtime}",
+        f"runtime {_shared([point.prediction.request.runtime for point in front.points], 'of each')}",
     ]
     if budget := budget_words(answer.budget, answer.costed):
         parts.append(f"budget {budget}")
     return ", ".join(part for part in parts if part)
+
+
+def _shared(values: Sequence[str], else_: str) -> str:
+    """What all have in common."""
+    return values[0] if len(set(values)) == 1 else else_
 
 
 def _print_table(console: Console, answer: Tradeoff, front: Front, *, every: bool) -> None:

@@ -113,3 +113,5 @@ def test_all_mistakes_at_once(tmp_path: Path) -> None:
         "--json and --csv exclude each other",
     ):
         assert part in message
+    missing = str(tmp_path / "none" / "a.png")
+    assert "there is no folder" in refuse("tradeoff", str(path), "--hardware", "l4", "--plot", missing)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
 from perfmodel.planning import pivots, table_files, table_views
@@ -136,6 +138,18 @@ def test_files_that_are_refused(tmp_path: Path, content: bytes, told: str) -> No
     with pytest.raises(InputError) as refusal:
         open_table(path)
     assert told in str(refusal.value)
+
+
+@given(content=st.one_of(st.binary(max_size=60), st.text('0123456789.-+eE_naif,\n" tru', max_size=60).map(str.encode)))
+def test_any_bytes_are_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(b"a,b\n" + content)
+    try:
+        table = open_table(path)
+    except InputError:
+        return
+    rows = select_rows(table, View(columns=("a", "b"), sort=(("a", "min"), ("b", "max"))))
+    assert rows.matched == len(rows)
 
 
 def test_what_has_too_many_values_is_no_side(tmp_path: Path) -> None:
