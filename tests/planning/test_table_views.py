@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +139,27 @@ def test_files_that_are_refused(tmp_path: Path, content: bytes, told: str) -> No
     with pytest.raises(InputError) as refusal:
         open_table(path)
     assert told in str(refusal.value)
+
+
+def test_a_folder_is_one_table(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    with pytest.raises(InputError, match="has no columns"):
+        open_table(tmp_path)
+    for part in range(3):
+        write_table(str(tmp_path / f"part-{part}.parquet"), {"tp": "integer"}, [{"tp": np.array([part, 7])}])
+    rows = select_rows(open_table(tmp_path), View(columns=("tp",), sort=(("tp", "max"),), top=4))
+    assert (rows.matched, rows.columns["tp"].tolist()) == (6, [7, 7, 7, 2])
+
+
+def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "rows.parquet"
+    path.write_bytes(b"PAR1....PAR1")
+    for name in ("pyarrow", "pyarrow.dataset", "pyarrow.parquet"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(InputError, match=r"pip install 'perfmodel\[parquet\]'"):
+        open_table(path)
+    with pytest.raises(InputError, match=r"pip install 'perfmodel\[parquet\]'"):
+        write_table(str(path), {"tp": "integer"}, [])
 
 
 @given(content=st.one_of(st.binary(max_size=60), st.text('0123456789.-+eE_naif,\n" tru', max_size=60).map(str.encode)))
