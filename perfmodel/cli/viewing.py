@@ -43,7 +43,7 @@ _MOST = 1 << 40
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def results_command(file: str, as_json: bool, as_csv: bool, **options: Any) -> None:
-    """Look at a table: the result of `perfmodel sweep`, or any CSV or Parquet file.
+    """Look at a table: the results of a sweep, or any other CSV or Parquet file.
 
     A CONDITION compares columns with values (= != < <= > >= in) and joins that by and, or, not and parentheses.
 
