@@ -40,6 +40,7 @@ from perfmodel.uncertainty import phase_half_width, scope_shares
 DEFAULT_INPUT_TOKENS = 512
 DEFAULT_OUTPUT_TOKENS = 128
 Anchors: TypeAlias = str | os.PathLike[str] | Sequence[Anchor] | None
+IMAGE_TYPES = ("timm", "resnet")  # model types of the networks that frameworks were timed with
 LARGEST = 1 << 31  # a batch or length beyond this is a typing error
 LAUNCHING = "most of the time goes into starting kernels: few runs of so small batches were measured, hence the width"
 _PROGRAMS = 256
@@ -184,7 +185,7 @@ def _framework_notes(
 ) -> Iterator[str]:
     """What the coefficients of a framework's kernels do not speak of."""
     known = [fitted[scope] for scope in scopes if scope in fitted]
-    if any(map(_is_of_tables, known)) and model.facts.get("model_type") != "timm":
+    if any(map(_is_of_tables, known)) and model.facts.get("model_type") not in IMAGE_TYPES:
         yield "kernels of frameworks are fitted to image models: errors on other networks are not known"
     if channels_last and not scopes:
         yield "channels-last changes nothing here: only image models in eager or compiled code are told apart by it"

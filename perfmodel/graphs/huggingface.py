@@ -27,13 +27,15 @@ from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDe
 from perfmodel.graphs.mllama import TEXT_TYPE, language_fields, with_cross_attention
 from perfmodel.graphs.multimodal import VISION_PART, has_vision_tower, read_tower, with_defaults, with_vision_tower
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
+from perfmodel.graphs.residual_network import MODEL_TYPE as RESIDUAL
+from perfmodel.graphs.residual_network import ResidualNetwork, read_residual_network, residual_model
 from perfmodel.graphs.state_space_configs import STATE_SPACE_DECODERS
 from perfmodel.graphs.stored_weights import StoredWeights
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
 from perfmodel.types import Model
 
-Settings: TypeAlias = Decoder | Encoder | VisionEncoder | EncoderDecoder
+Settings: TypeAlias = Decoder | Encoder | VisionEncoder | EncoderDecoder | ResidualNetwork
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "half": "fp16", "float": "fp32", "auto": "bf16"}
@@ -97,6 +99,8 @@ def load_config(
         )
     elif isinstance(settings, EncoderDecoder):
         build = partial(encoder_decoder_model, settings, precision, logits=logits)
+    elif isinstance(settings, ResidualNetwork):
+        build = partial(residual_model, settings, precision.activation, image_size=image_size)
     else:
         build = partial(encoder_model, settings, precision, quantization, logits=logits)
     model = build(name=name, source=source, notes=notes)
@@ -170,7 +174,7 @@ def read_json_object(path: Path, largest_bytes: int = MAX_FILE_BYTES) -> dict[st
 
 def supported_model_types() -> tuple[str, ...]:
     """The model_types that are known."""
-    return tuple(sorted({*DIALECTS, *STATE_SPACE_DECODERS, *ENCODERS, *ENCODER_DECODERS}))
+    return tuple(sorted({*DIALECTS, *STATE_SPACE_DECODERS, *ENCODERS, *ENCODER_DECODERS, RESIDUAL}))
 
 
 # ------------------------------------------------------------------------------------------ which architecture
@@ -263,6 +267,8 @@ def _read_settings(fields: Fields, model_type: str) -> Settings:
     """The settings that a config states; mistakes are left in `fields`."""
     if model_type in ENCODERS:
         return ENCODERS[model_type](fields)
+    if model_type == RESIDUAL:
+        return read_residual_network(fields)
     if model_type in ENCODER_DECODERS:
         return ENCODER_DECODERS[model_type](fields)
     fields.get(*_MORE_TOKENS)

@@ -16,7 +16,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "opt": ("opt-125m", "opt-1.3b", "opt-6.7b", "opt-13b", "opt-30b", "opt-66b", "opt-175b"),
     "t5": ("t5-small", "t5-base", "t5-large", "t5-3b", "t5-11b"),
     "vit": ("vit-ti-16", "vit-s-16", "vit-b-16", "vit-l-16", "vit-h-14"),
-    "resnet": ("timm:resnet18", "timm:resnet34", "timm:resnet50", "timm:resnet101", "timm:resnet152"),
+    "resnet": ("resnet-18", "resnet-34", "resnet-50", "resnet-101", "resnet-152"),
     "efficientnet": tuple(f"timm:efficientnet_b{number}" for number in range(5)),
 }
 
