@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from perfmodel.catalog import is_path, load_hardware, search_state
 from perfmodel.graphs import load_model
+from perfmodel.graphs.overrides import split_overrides
 from perfmodel.layouts import ONE_DEVICE, Layout
 from perfmodel.types import Hardware, Model
 
@@ -25,7 +26,8 @@ def model_entry(model: str | Model, specs: str | None = None, image_size: int = 
     """
     if isinstance(model, Model):
         return model
-    if ":" in model or os.path.exists(model):
+    name, _ = split_overrides(model)
+    if ":" in name or os.path.exists(name):
         return load_model(model, specs=specs, image_size=image_size)
     return _catalog_model(model, specs, search_state(), image_size)
 

@@ -1,4 +1,4 @@
-"""`perfmodel explain --compare`: two combinations side by side.
+"""`perfmodel explain --compare`: two combinations, or two requests, side by side; none of a server.
 
 May import: everything below, inside the functions.
 """
@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from perfmodel.cli.answering import answer
-from perfmodel.errors import InputError, UnsupportedError
+from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
     from perfmodel.cli.grid import Grid
+    from perfmodel.cli.sides import Side
     from perfmodel.comparison import Comparison
     from perfmodel.report.answers import Answer
 
@@ -24,9 +25,47 @@ def print_compared(grid: Grid, *, as_json: bool, as_csv: bool, top: int, plot: s
     Raises:
         InputError: there are not exactly two, or they come to the same. UnsupportedError: a chip refuses one.
     """
+    first, second = grid.pair()
+    answers = answer(grid, first, with_ops=True), answer(grid, second, with_ops=True)
+    _refuse(answers)
+    if first.model is second.model and first.hardware is second.hardware and answers[0].request == answers[1].request:
+        raise InputError(
+            "the two combinations of --compare come to the same prediction: what differs between them does not apply "
+            f"to {first.model.name} on {first.hardware.id}"
+        )
+    _print_pair(answers, as_json=as_json, as_csv=as_csv, top=top, plot=plot)
+
+
+def print_compared_sides(sides: tuple[Side, Side], *, as_json: bool, as_csv: bool, top: int, plot: str | None) -> None:
+    """Explain two requests without a server and print what differs.
+
+    Raises:
+        InputError: a side that is several, or bad options. UnsupportedError: a chip refuses one.
+    """
+    answers = _explained(sides[0]), _explained(sides[1])
+    _refuse(answers)
+    _print_pair(answers, as_json=as_json, as_csv=as_csv, top=top, plot=plot)
+
+
+def _explained(side: Side) -> Answer:
+    from perfmodel.cli.grid import read_grid
+
+    try:
+        grid = read_grid(side.options)
+        return answer(grid, grid.single(), with_ops=True)
+    except PerfmodelError as error:
+        raise side.mistaken(error) from None
+
+
+def _refuse(answers: tuple[Answer, Answer]) -> None:
+    refusals = dict.fromkeys(each.error for each in answers if each.prediction is None)
+    if refusals:
+        raise UnsupportedError("\n".join(refusals))
+
+
+def _print_pair(answers: tuple[Answer, Answer], *, as_json: bool, as_csv: bool, top: int, plot: str | None) -> None:
     from perfmodel.comparison import compare
 
-    answers = _explained_pair(grid)
     assert answers[0].prediction is not None
     assert answers[1].prediction is not None
     comparison = compare(answers[0].prediction, answers[1].prediction)
@@ -45,21 +84,6 @@ def print_compared(grid: Grid, *, as_json: bool, as_csv: bool, top: int, plot: s
         _print_tables(answers, comparison, top)
         if plot:
             click.echo(f"Terms: {plot}")
-
-
-def _explained_pair(grid: Grid) -> tuple[Answer, Answer]:
-    first, second = grid.pair()
-    answers = answer(grid, first, with_ops=True), answer(grid, second, with_ops=True)
-    refusals = dict.fromkeys(each.error for each in answers if each.prediction is None)
-    if refusals:
-        raise UnsupportedError("\n".join(refusals))
-    same_source = first.model is second.model and first.hardware is second.hardware
-    if same_source and answers[0].request == answers[1].request:
-        raise InputError(
-            "the two combinations of --compare come to the same prediction: what differs between them does not apply "
-            f"to {first.model.name} on {first.hardware.id}"
-        )
-    return answers
 
 
 def _print_csv(answers: tuple[Answer, Answer], comparison: Comparison) -> None:

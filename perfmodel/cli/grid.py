@@ -12,7 +12,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perfmodel.cli.options import read_counts, read_level, split_list
+from perfmodel.cli.options import read_counts, read_level, split_list, split_models
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -210,7 +210,8 @@ class _Reader:
     def read_each(self, option: str, parse: Callable[[str], Value]) -> tuple[Value | None, ...]:
         """The values of a comma-separated list, each once; (None,) if it was not given."""
         values: list[Value | None] = []
-        for value in (self._parse(option, item, parse) for item in self.read(option, split_list) or ()):
+        split = split_models if option == "model" else split_list
+        for value in (self._parse(option, item, parse) for item in self.read(option, split) or ()):
             if value not in values:
                 values.append(value)
         return tuple(values) or (None,)

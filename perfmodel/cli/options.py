@@ -20,9 +20,6 @@ _COUNT = re.compile(r"[0-9][0-9_]{0,40}")
 
 _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
-        "--hardware", required=True, metavar="H[,H]", help="Chips: ids of `perfmodel hardware list`, or files."
-    ),
-    click.option(
         "--precision",
         metavar="P[,P]",
         help="fp32 tf32 fp16 bf16 fp8 int8 w8a16 w4a16 nvfp4 mxfp4, amp-fp16 amp-bf16 (autocast over fp32 weights); "
@@ -78,7 +75,22 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def request_options(command: Command) -> Command:
     """The options that say how a model is to be predicted, in the order of --help."""
-    for option in reversed((*_REQUEST_OPTIONS, specs_option)):
+    return _with_options(command, hardware_required=True)
+
+
+def side_options(command: Command) -> Command:
+    """As `request_options`; without --hardware it is for the command to tell whether a side of its own names chips."""
+    return _with_options(command, hardware_required=False)
+
+
+def _with_options(command: Command, *, hardware_required: bool) -> Command:
+    hardware = click.option(
+        "--hardware",
+        required=hardware_required,
+        metavar="H[,H]",
+        help="Chips: ids of `perfmodel hardware list`, or files.",
+    )
+    for option in reversed((hardware, *_REQUEST_OPTIONS, specs_option)):
         command = option(command)
     return command
 
@@ -96,6 +108,17 @@ def split_list(text: str) -> tuple[str, ...]:
     if not all(items):
         raise InputError(f"'{text}' has an empty item; write a comma-separated list, e.g. a,b")
     return tuple(dict.fromkeys(items))
+
+
+def split_models(text: str) -> tuple[str, ...]:
+    """The models of a comma-separated list, with each value of their changes: `llama-3.1-8b:layers=8|16`.
+
+    Raises:
+        InputError: an empty item. ModelError: a change that is given twice.
+    """
+    from perfmodel.graphs.overrides import expand_overrides
+
+    return tuple(dict.fromkeys(name for item in split_list(text) for name in expand_overrides(item)))
 
 
 def read_counts(text: str, largest: int) -> tuple[int, ...]:

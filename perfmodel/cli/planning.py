@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from perfmodel.cli.options import json_option, read_counts, specs_option, split_list
+from perfmodel.cli.options import json_option, read_counts, specs_option, split_list, split_models
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], in
         """The values of a list, without those with mistakes."""
         nothing: tuple[str, ...] = ()
         found: list[Value] = []
-        for name in read(option, split_list, nothing, nothing):
+        for name in read(option, split_models if option == "models" else split_list, nothing, nothing):
             try:
                 found.append(parse(name))
             except PerfmodelError as error:

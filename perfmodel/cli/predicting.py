@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from perfmodel.cli.options import json_option, request_options
+from perfmodel.cli.options import json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
 from perfmodel.errors import InputError, UnsupportedError
 
@@ -79,9 +79,9 @@ def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
 
 
 @click.command("explain")
-@click.argument("models", metavar="MODEL [MODEL]", nargs=-1, required=True)
-@click.option("--compare", is_flag=True, help="Two combinations side by side, and the terms that differ.")
-@request_options
+@click.argument("models", metavar="MODEL|REQUEST [...]", nargs=-1, required=True)
+@click.option("--compare", is_flag=True, help="Two requests side by side, and the terms that differ.")
+@side_options
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print the terms of --compare as CSV.")
 @click.option(
@@ -96,27 +96,46 @@ def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
 )
 @click.option("--symbolic", is_flag=True, help="Also print closed forms of FLOPs, bytes and parameters.")
 @click.option(
-    "--plot", metavar="FILE", help="Draw the roofline with all ops, or both bars of --compare: .png, .svg or .pdf."
+    "--plot",
+    metavar="FILE",
+    help="Draw the roofline of all ops, both bars of --compare, or of servers the steps from A to B: .png, .svg, .pdf.",
 )
+@serving_options
 def explain_command(
     models: tuple[str, ...], compare: bool, as_csv: bool, symbolic: bool, as_json: bool, top: int, plot: str | None,
     **options: Any,
 ) -> None:  # fmt: skip
-    """Tell where the time of one combination goes, op by op, and why.
+    """Tell where the time of one combination goes, op by op, and why; with --engine, what TTFT and TPOT of a server are
+    made of.
 
     MODEL is what `perfmodel predict` takes.
 
-    With --compare, tell why one of two combinations takes longer than the other: two models, or one model and a list of
-    two chips, precisions, batches, lengths or runtimes.
+    With --compare, tell why one of two requests takes longer than the other: two models, one model and a list of two
+    chips, precisions, batches, loads, ..., or any two requests in quotes, each with options of its own. Options outside
+    of the quotes hold for both.
 
     \b
         perfmodel explain timm:efficientnet_b4 --compare timm:resnet50 --hardware rtx-3090
         perfmodel explain llama-3.1-8b --compare --precision fp16,int8 --hardware a100-sxm-80gb
+        perfmodel explain --compare "llama-3.1-8b --precision fp8" "llama-3.1-70b --tp 4" --hardware h100-sxm
+        perfmodel explain --compare "llama-3.1-8b --concurrency 8" "llama-3.1-8b --concurrency 64" \\
+            --hardware h100-sxm --engine vllm
     """
     from perfmodel.cli.grid import read_grid
+    from perfmodel.cli.sides import are_requests
 
     _check_outputs(compare=compare, as_json=as_json, as_csv=as_csv, symbolic=symbolic)
+    if plot:
+        from perfmodel.report.plots import check_plot_path
+
+        check_plot_path(plot)
     by_time = options.pop("sort") == "time"
+    served = {name: options.pop(name) for name in SERVING_OPTIONS}
+    if are_requests(models) or asks_server(served):
+        _explain_requests(models, options, served, compare=compare, symbolic=symbolic, as_json=as_json, as_csv=as_csv,
+                          top=top, plot=plot)  # fmt: skip
+        return
+    _need_hardware(options)
     grid = read_grid(options | {"model": ",".join(models)})
     if compare:
         from perfmodel.cli.comparing import print_compared
@@ -124,6 +143,41 @@ def explain_command(
         print_compared(grid, as_json=as_json, as_csv=as_csv, top=top, plot=plot)
     else:
         _explain(grid, as_json=as_json, by_time=by_time, symbolic=symbolic, top=top, plot=plot)
+
+
+def _explain_requests(
+    models: Sequence[str],
+    options: dict[str, Any],
+    served: dict[str, Any],
+    *,
+    compare: bool,
+    symbolic: bool,
+    **output: Any,
+) -> None:
+    """Requests in quotes, and servers."""
+    from perfmodel.cli.comparing import print_compared_sides
+    from perfmodel.cli.explaining_latencies import Output, compare_servers, compare_sides, explain_server
+    from perfmodel.cli.sides import are_requests, read_sides
+
+    if symbolic:
+        raise InputError("--symbolic is of the ops of a model: leave it out for a server")
+    if are_requests(models):
+        if not compare:
+            raise InputError("requests in quotes are for --compare; write the options of one request without quotes")
+        sides = read_sides(models, options, served)
+        if any(side.is_server for side in sides):
+            compare_sides(sides, Output(**output))
+        else:
+            print_compared_sides(sides, **output)
+        return
+    _need_hardware(options)
+    asked = options | {"model": ",".join(models)}
+    (compare_servers if compare else explain_server)(asked, served, Output(**output))
+
+
+def _need_hardware(options: dict[str, Any]) -> None:
+    if options["hardware"] is None:
+        raise click.MissingParameter(param_hint="'--hardware'", param_type="option")
 
 
 def _check_outputs(*, compare: bool, as_json: bool, as_csv: bool, symbolic: bool) -> None:

@@ -42,28 +42,10 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
     Raises:
         InputError: all mistakes at once. UnsupportedError: no combination can be answered.
     """
-    from perfmodel.cli.grid import read_grid
     from perfmodel.report.serving_document import served_csv, served_document, served_notes
     from perfmodel.report.serving_table import print_served_answers
-    from perfmodel.serving.prediction import UNSTATED
 
-    mistakes: Mistakes = [(name, InputError(text)) for name, (usual, text) in _UNUSED.items() if options[name] != usual]
-    objective = _read_objective(served, mistakes)
-    loads = [dict[str, float]()] if objective else _read_loads(served, mistakes)
-    engines = _read_engines(served["engine"] or "vllm", options["specs"], mistakes)
-    drafts, replicas = _counts(served, "draft_tokens", 0, mistakes), _counts(served, "replicas", 1, mistakes)
-    if len(replicas) > 1:
-        mistakes.append(("replicas", InputError("give one number")))
-    grid = read_grid({**options, "anchors": None}, mistakes)  # those of servers are of another kind
-    anchors = _read_anchors(options, served, grid, engines) if options["anchors"] else ()
-    version = served["engine_version"] or UNSTATED
-    answers = [
-        _answer(
-            grid, cell, engine, load, objective, drafts=count, replicas=replicas[0], version=version, anchors=anchors
-        )
-        for cell in grid.combinations()
-        for engine, load, count in product(engines, loads, drafts)
-    ]
+    answers = served_answers(options, served)
     if as_json:
         from perfmodel.report.documents import dump_json
 
@@ -80,6 +62,44 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
         raise UnsupportedError(
             "no combination can be answered:\n" + "\n".join(dict.fromkeys(each.error for each in answers))
         )
+
+
+def served_answers(
+    options: Mapping[str, Any], served: Mapping[str, Any], *, with_parts: bool = False
+) -> list[ServedAnswer]:
+    """The answer to every combination.
+
+    Args:
+        options: of `request_options`, `max_batch` and `max_context`. served: of `SERVING_OPTIONS`.
+        with_parts: tell what latencies are made of; of a given load.
+
+    Raises:
+        InputError: all mistakes at once.
+    """
+    from perfmodel.cli.grid import read_grid
+    from perfmodel.serving.prediction import UNSTATED
+
+    mistakes: Mistakes = [(name, InputError(text)) for name, (usual, text) in _UNUSED.items() if options[name] != usual]
+    objective = _read_objective(served, mistakes)
+    if objective and with_parts:
+        told = "asks for the largest load of `perfmodel predict`; a load is explained: give --concurrency or --rate"
+        mistakes += [(name, InputError(told)) for name in ("slo_ttft", "slo_tpot") if served[name] is not None]
+    loads = [dict[str, float]()] if objective else _read_loads(served, mistakes)
+    engines = _read_engines(served["engine"] or "vllm", options["specs"], mistakes)
+    drafts, replicas = _counts(served, "draft_tokens", 0, mistakes), _counts(served, "replicas", 1, mistakes)
+    if len(replicas) > 1:
+        mistakes.append(("replicas", InputError("give one number")))
+    grid = read_grid({**options, "anchors": None}, mistakes)  # those of servers are of another kind
+    anchors = _read_anchors(options, served, grid, engines) if options["anchors"] else ()
+    wanted = {
+        "replicas": replicas[0], "version": served["engine_version"] or UNSTATED, "anchors": anchors,
+        **({"with_parts": True} if with_parts else {}),
+    }  # fmt: skip
+    return [
+        _answer(grid, cell, engine, load, objective, drafts=count, **wanted)
+        for cell in grid.combinations()
+        for engine, load, count in product(engines, loads, drafts)
+    ]
 
 
 def _answer(

@@ -26,6 +26,7 @@ from perfmodel.graphs.encoder_decoder import encoder_decoder_model
 from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDecoder
 from perfmodel.graphs.mllama import TEXT_TYPE, language_fields, with_cross_attention
 from perfmodel.graphs.multimodal import VISION_PART, has_vision_tower, read_tower, with_defaults, with_vision_tower
+from perfmodel.graphs.overrides import changed_config, changed_name
 from perfmodel.graphs.quantization_config import Quantization, read_quantization
 from perfmodel.graphs.residual_network import MODEL_TYPE as RESIDUAL
 from perfmodel.graphs.residual_network import ResidualNetwork, read_residual_network, residual_model
@@ -109,11 +110,13 @@ def load_config(
     return replace(model, facts={**model.facts, "model_type": model_type})
 
 
-def read_config_file(path: str | Path, *, image_size: int = 0, logits: Logits = "last") -> Model:
+def read_config_file(
+    path: str | Path, *, image_size: int = 0, logits: Logits = "last", changes: Mapping[str, str] | None = None
+) -> Model:
     """The model of a config.json, or of the folder it lies in.
 
     Args:
-        image_size, logits: as `load_config`.
+        image_size, logits: as `load_config`. changes: of the config, as `overrides.changed_config` takes them.
 
     Raises:
         ModelError: no such file, no permission, or a content that is no model (see `load_config`).
@@ -125,10 +128,13 @@ def read_config_file(path: str | Path, *, image_size: int = 0, logits: Logits = 
     config = read_json_object(file)
     beside = file.parent / "hf_quant_config.json"
     quantization = read_json_object(beside) if _exists(beside) else None
-    name = file.parent.name if file.name == "config.json" else file.stem
+    name = (file.parent.name if file.name == "config.json" else file.stem) or file.stem
+    if changes:
+        name = changed_name(name, changes)
+        config = changed_config(config, changes, f"{file}, {name}")
     return load_config(
         config,
-        name=name or file.stem,
+        name=name,
         source=str(file),
         hf_quant_config=quantization,
         logits=logits,

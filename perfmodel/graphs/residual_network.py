@@ -4,7 +4,7 @@
 
 Layers, names and order of the ops are those of the library timm (`resnet18` to `resnet152`), where a bottleneck's 3x3
 convolution has the stride. Symbol: `batch`. May import: errors, sizes, types, builder, config_fields,
-folding.
+diffusion_blocks, folding.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from perfmodel.errors import ModelError
 from perfmodel.graphs.builder import GraphBuilder
 from perfmodel.graphs.config_fields import MAX_LAYERS, Fields
+from perfmodel.graphs.diffusion_blocks import int_dim
 from perfmodel.graphs.folding import fold_repeats
 from perfmodel.sizes import size
 from perfmodel.types import Graph, Model, Tensor
@@ -108,7 +109,7 @@ def residual_model(
 def _elements(tensor: Tensor) -> int:
     count = tensor.copies
     for dim in tensor.shape:
-        count *= int(dim)
+        count *= int_dim(dim)
     return count
 
 
@@ -153,8 +154,8 @@ class _Layers:
         """A convolution without bias that keeps the size but for its stride, and a batch norm."""
         batch, inputs, *sides = self.builder.tensors[x].shape
         pad = kernel // 2
-        shape = (batch, channels, *((int(side) + 2 * pad - kernel) // stride + 1 for side in sides))
-        weight = self.weight(f"{name}.weight", (channels, int(inputs), kernel, kernel))
+        shape = (batch, channels, *((int_dim(side) + 2 * pad - kernel) // stride + 1 for side in sides))
+        weight = self.weight(f"{name}.weight", (channels, int_dim(inputs), kernel, kernel))
         y = self.builder.tensor(f"{name}.out", shape, self.dtype)
         self.builder.op(
             name, "convolution", (x, weight), (y,),
@@ -174,8 +175,8 @@ class _Layers:
     def pooled(self, name: str, x: str, function: str, kernel: int) -> str:
         """A pool of stride 2; without a kernel one of the whole image."""
         batch, channels, *sides = self.builder.tensors[x].shape
-        window = [kernel] * 2 if kernel else [int(side) for side in sides]
-        smaller = tuple((int(side) + 1) // 2 if kernel else 1 for side in sides)
+        window = [kernel] * 2 if kernel else [int_dim(side) for side in sides]
+        smaller = tuple((int_dim(side) + 1) // 2 if kernel else 1 for side in sides)
         y = self.builder.tensor(f"{name}.out", (batch, channels, *smaller), self.dtype)
         self.builder.op(name, "pool", (x,), (y,), {"function": function, "kernel": window})
         return y
@@ -186,7 +187,7 @@ class _Layers:
         batch, width, *_ = builder.tensors[x].shape
         flat = builder.tensor("fc.view.out", (batch, width), self.dtype)
         builder.op("fc.view", "view", (x,), (flat,), {"function": "reshape"})
-        weights = self.weight("fc.weight", (classes, int(width))), self.weight("fc.bias", (classes,))
+        weights = self.weight("fc.weight", (classes, int_dim(width))), self.weight("fc.bias", (classes,))
         y = builder.tensor("fc.out", (batch, classes), self.dtype)
         builder.op("fc", "linear", (flat, *weights), (y,))
         return builder

@@ -5,8 +5,8 @@
 No weight is allocated, initialised or downloaded. timm asks for torchvision, which few of its models use to compute;
 where it is not installed, stand-ins answer for its names while timm is imported.
 
-May import: collector, errors, types, torch_module, torch_rules, torch_trace. torch and timm are imported when a
-function is called.
+May import: collector, errors, types, overrides, torch_module, torch_rules, torch_trace. torch and timm are imported
+when a function is called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.machinery import ModuleSpec
@@ -24,6 +24,7 @@ from typing import Any
 
 from perfmodel.collector import collector_paused
 from perfmodel.errors import InputError, ModelError, UnknownNameError
+from perfmodel.graphs.overrides import changed_name, plain_values
 from perfmodel.graphs.torch_module import trace_module
 from perfmodel.graphs.torch_rules import KEEPS_VALUES
 from perfmodel.graphs.torch_trace import describe
@@ -36,16 +37,17 @@ _USUAL_INPUT = (3, 224, 224)
 _STOOD_IN = "torchvision"
 
 
-def load_timm(source: str, image_size: int = 0) -> Model:
+def load_timm(source: str, image_size: int = 0, changes: Mapping[str, str] | None = None) -> Model:
     """An image model of timm.
 
     Args:
         source: "timm:NAME", with "+reparameterized" behind it for the form that is deployed.
         image_size: pixels of the image's side; 0 for the size that the model was made for.
+        changes: arguments of the model's own class, in text: {"layers": "3-4-9-3"}, {"depth": "16"}.
 
     Raises:
-        UnknownNameError: timm has no such model, or no such weights of it. InputError: an image size that the model
-            does not take. ModelError: its forward pass cannot be traced; timm or torch is not installed.
+        UnknownNameError: timm has no such model, or no such weights of it. InputError: an image size or argument that
+            the model does not take. ModelError: its forward pass cannot be traced; timm or torch is not installed.
     """
     name = source.removeprefix(PREFIX).removesuffix(REPARAMETERIZED)
     if image_size < 0:
@@ -56,13 +58,15 @@ def load_timm(source: str, image_size: int = 0) -> Model:
     made_for = _input_size(timm, name)
     side = image_size or made_for[-1]
     with collector_paused():
-        module = _build(timm, name, image_size)
+        module = _build(timm, name, image_size, plain_values(changes or {}))
         if source.endswith(REPARAMETERIZED):
             with _quiet(), _on_meta():
                 module = timm.utils.reparameterize_model(module, inplace=True)
         image = torch.empty(_EXAMPLE_BATCH, made_for[0], side, side, device="meta")
         try:
-            model = trace_module(module, image, name=source.removeprefix(PREFIX), source=source, quick=True)
+            model = trace_module(
+                module, image, name=changed_name(source.removeprefix(PREFIX), changes or {}), source=source, quick=True
+            )
         except ModelError as error:
             if side == made_for[-1]:
                 raise
@@ -85,15 +89,18 @@ def _input_size(timm: Any, name: str) -> tuple[int, ...]:
     return tuple(config.input_size) if config else _USUAL_INPUT
 
 
-def _build(timm: Any, name: str, image_size: int) -> Any:
+def _build(timm: Any, name: str, image_size: int, changes: Mapping[str, Any]) -> Any:
     """The module on meta. Most convolutional models take images of any size, and no argument that says which."""
     options: list[dict[str, Any]] = [{"img_size": image_size}, {}] if image_size else [{}]
     while True:
         wanted = options.pop(0)
         try:
             with _quiet(), _on_meta():
-                return timm.create_model(name, pretrained=False, **wanted).eval()
+                return timm.create_model(name, pretrained=False, **wanted, **changes).eval()
         except Exception as error:  # whatever the model's own code raises
+            if not options and changes:
+                told = ", ".join(f"{key}={value}" for key, value in changes.items())
+                raise InputError(f"{PREFIX}{name} cannot be built with {told}: {describe(error)}") from None
             if not options:
                 raise ModelError(f"{PREFIX}{name}: building it fails: {describe(error)}") from None
 

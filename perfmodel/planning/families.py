@@ -1,11 +1,13 @@
 """Families of models that differ in size, by name. To add one: a line in `FAMILIES`.
 
-May import: nothing.
+May import: graphs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
+from perfmodel.graphs.overrides import expand_overrides
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "llama": ("llama-3.2-1b", "llama-3.2-3b", "llama-3.1-8b", "llama-3.1-70b", "llama-3.1-405b"),
@@ -44,9 +46,11 @@ def family_of(model: str, families: Sequence[str]) -> str:
 
 
 def expand_families(names: Iterable[str]) -> tuple[str, ...]:
-    """Models in place of the families among the names, each once.
+    """Models in place of the families among the names, and of those with several values (`|`), each once.
 
     >>> expand_families(["gpt-2", "bert-base", "gpt2-xl"])
     ('gpt2-small', 'gpt2-medium', 'gpt2-large', 'gpt2-xl', 'bert-base')
     """
-    return tuple(dict.fromkeys(model for name in names for model in FAMILIES.get(name.lower(), (name,))))
+    return tuple(
+        dict.fromkeys(model for name in names for model in FAMILIES.get(name.lower()) or expand_overrides(name))
+    )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from perfmodel.comparison import Comparison, PhaseComparison, Spent, Term, ratio
 from perfmodel.report.answers import Answer
 from perfmodel.report.columns import NOTHING, PHASE_TITLES
-from perfmodel.report.comparison_words import phase_sentences, whole_sentence
+from perfmodel.report.comparison_words import SAME, are_same, phase_sentences, whole_sentence
 from perfmodel.report.formats import (
     format_bytes,
     format_count,
@@ -45,6 +45,10 @@ def print_comparison(console: Console, answers: tuple[Answer, Answer], compariso
     """
     for side, answer in zip("AB", answers, strict=True):
         console.print(f"{side}  {heading_of(answer.request, answer.precision)}", style="bold")
+    if are_same(comparison):
+        console.print(f"\n{SAME}")
+        print_footer(console, answers)
+        return
     level = answers[0].request.level
     several = len(comparison.phases) > 1
     if several:

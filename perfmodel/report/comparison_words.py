@@ -15,14 +15,27 @@ ALIKE = 0.05  # relative difference up to which two figures count as alike
 NOTICED = 0.05  # share of the difference from which a term is named, and of a time from which waiting is
 EXPLAINED = 0.15  # share of the difference from which it is explained
 LAUNCH_SHARE = 0.2  # of a time from which launches are told of
+ROUNDING = 1e-9  # relative difference that says nothing
+SAME = "A and B are the same: what differs between the two requests changes nothing here."
 _NAMED = 3
 _BOUNDS = {
     "compute": "computing", "memory": "moving memory", "network": "the network", "overhead": "launches and overhead",
 }  # fmt: skip
 
 
+def are_same(comparison: Comparison) -> bool:
+    """Whether no term differs, rounding apart."""
+    return all(
+        abs(term.difference_seconds) <= ROUNDING * max(phase.a.time.seconds, phase.b.time.seconds)
+        for phase in comparison.phases
+        for term in phase.terms
+    )
+
+
 def whole_sentence(comparison: Comparison) -> str:
     """What the phases add to the difference of whole requests."""
+    if are_same(comparison):
+        return SAME
     a, b = comparison.a_time, comparison.b_time
     parts = []
     for phase in comparison.phases:

@@ -50,13 +50,7 @@ def print_served_answers(console: Console, answers: Sequence[ServedAnswer]) -> N
 
 
 def _print_one(console: Console, answer: ServedAnswer, found: ServingPrediction) -> None:
-    deployment = found.deployment
-    load = f"{found.concurrency:g} requests in flight" if found.concurrency else f"{found.rate:g} requests/s"
-    console.print(
-        f"{deployment.subject} on {_devices(answer)} {deployment.hardware.id}, {deployment.precision}, "
-        f"{deployment.engine.name}, {load}, {found.input_tokens} tokens in, {found.output_tokens} out",
-        style="bold",
-    )
+    console.print(served_heading(answer), style="bold")
     console.print()
     table = make_table(("", "left"), ("mean", "right"), (f"{100 * found.level:g} % interval", "right"))
     for name, title in _TITLES.items():
@@ -67,6 +61,23 @@ def _print_one(console: Console, answer: ServedAnswer, found: ServingPrediction)
         console.print(largest_sentence(answer.largest, found.level))
     for sentence in _sentences(found):
         console.print(sentence)
+
+
+def served_heading(answer: ServedAnswer) -> str:
+    """What was asked, and the load; of an answer that there is."""
+    found = answer.prediction
+    assert found is not None
+    deployment = found.deployment
+    load = f"{found.concurrency:g} requests in flight" if found.concurrency else f"{found.rate:g} requests/s"
+    return (
+        f"{deployment.subject} on {_devices(answer)} {deployment.hardware.id}, {deployment.precision}, "
+        f"{deployment.engine.name}, {load}, {found.input_tokens} tokens in, {found.output_tokens} out"
+    )
+
+
+def standing_sentence(found: ServingPrediction) -> str:
+    """The level that the prediction stands on, and what it means."""
+    return f"Level: {found.standing} ({_STANDING[found.standing]})."
 
 
 def largest_sentence(found: LargestLoad, level: float) -> str:
@@ -97,7 +108,7 @@ def _sentences(found: ServingPrediction) -> list[str]:
         f"Memory of each device: {format_bytes(parts['weights'])} weights, "
         f"{format_bytes(max(parts['cache'], 0.0))} for the cache, of {format_bytes(parts['memory'])}.",
         f"A decoding step: {format_seconds(total)}: {spent}.",
-        f"Level: {found.standing} ({_STANDING[found.standing]}).",
+        standing_sentence(found),
         *([f"Fitted on {found.provenance}."] if found.provenance else []),
     ]
 

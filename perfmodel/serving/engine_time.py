@@ -66,6 +66,23 @@ def class_seconds(classes: Sequence[str], parts: Array, c: EngineCoefficients) -
     return found
 
 
+def class_pieces(name: str, own: Array, c: EngineCoefficients) -> dict[int, Array]:
+    """Kernel time of a class by resource; the sum is that of `class_seconds`.
+
+    Args:
+        own: seconds of the class (RESOURCES, n).
+    """
+    if name.startswith("collective"):
+        latency = c["collective_latency"]
+        scales = {NETWORK: 1 / c[f"network.{name}"], COMPUTE: latency, MEMORY: latency, OVERHEAD: latency}
+    elif name.startswith(("gemm", "experts")):
+        share = c["experts_launch_share" if name.startswith("experts") else "launch_share"]
+        scales = {COMPUTE: 1 / c[f"compute.{name}"], MEMORY: 1 / c[f"memory.{name}"], OVERHEAD: share}
+    else:
+        scales = {COMPUTE: 1 / c[f"work.{name}"], MEMORY: 1 / c[f"work.{name}"], OVERHEAD: c["launch_share"]}
+    return {resource: own[resource] * scale for resource, scale in scales.items()}
+
+
 def host_seconds(host: Host, c: EngineCoefficients) -> Any:
     """Time of the host for a step, apart from its sequences."""
     extra = 1 + c["experts_layer_share"] * host.experts

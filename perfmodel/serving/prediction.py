@@ -21,6 +21,7 @@ from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
+from perfmodel.serving.latency_parts import latency_parts
 from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
 from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
 from perfmodel.serving.steady_answers import (
@@ -61,6 +62,7 @@ class ServingPrediction:
         step_seconds: of one decoding step, by what it is spent on. level: what the interval is meant to hold.
         standing: datasheet, family, device or anchored. provenance: the data of the engine's coefficients.
         unmodelled: kinds of op without a formula, and their share of a step.
+        parts: seconds that ttft and tpot are made of, by name, where they were asked for.
     """
 
     deployment: Deployment
@@ -82,6 +84,7 @@ class ServingPrediction:
     provenance: str = ""
     notes: tuple[str, ...] = ()
     unmodelled: tuple[tuple[str, float], ...] = ()
+    parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: str | None = None) -> Server:
@@ -124,6 +127,7 @@ def predict_serving(
     strict: bool = False,
     anchors: Sequence[ServerAnchor] = (),
     specs: str | None = None,
+    with_parts: bool = False,
 ) -> ServingPrediction:
     """Mean latencies of a server, under users who each have one request in flight or under a rate of requests.
 
@@ -133,6 +137,7 @@ def predict_serving(
         version: of the engine, where it was measured. level: share of unseen cases that the interval should hold.
         strict: refuse models with ops without a formula. anchors: runs of this server, which shift TPOT and TTFT
             (`calibration.server_anchor_files`); the version is theirs, if none is given.
+        with_parts: tell what TTFT and TPOT are made of.
 
     Raises:
         PerfmodelError: bad input; a prompt longer than the model's context; anchors of other deployments alone.
@@ -168,6 +173,10 @@ def predict_serving(
     floors = bound_latencies(deployment, server, state, sizes)
     moved_by = zip(("ttft", "tpot"), moved_seconds(state, moved, output_tokens), strict=True)
     ttft, tpot = (max(float(own[0]), floors[metric]) for metric, own in moved_by)
+    parts: dict[str, dict[str, float]] = {}
+    if with_parts and np.isfinite(ttft + tpot):
+        load = {"concurrency": float(concurrency or 0)} if rate is None else {"rate": rate * slower}
+        parts = latency_parts(deployment, server, load, sizes, moved, {"ttft": ttft, "tpot": tpot})
     answering = max(output_tokens - 1, 0) * tpot
     requests = min(float(rate), top / slower) if rate is not None else float(concurrency or 0) / (ttft + answering)
     return ServingPrediction(
@@ -188,6 +197,7 @@ def predict_serving(
         provenance=server.coefficients.provenance,
         notes=tuple(_notes(deployment, server.coefficients, state, standing, version, drafts)),
         unmodelled=deployment.unmodelled,
+        parts=parts,
         **sizes,
     )
 

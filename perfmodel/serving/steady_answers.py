@@ -18,9 +18,12 @@ import numpy as np
 from perfmodel.errors import InputError
 from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.steady_state import (
+    QUEUE,
     SETTLING,
     Loop,
+    Steps,
     latencies,
+    latency_terms,
     loop_steps,
     settled_batch,
     waiting_seconds,
@@ -127,13 +130,7 @@ def at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any)
     """
     r, i, o = _columns(rate=rate, input_tokens=input_tokens, output_tokens=output_tokens)
     own = r / server.groups
-    most = np.maximum(_room(server, i, o), 1.0)
-    low, high = np.full_like(own, 1e-9), most
-    for _ in range(LITTLE_ROUNDS):
-        middle = (low + high) / 2
-        served = _throughput(server, middle, i, o)
-        low, high = np.where(served < own, middle, low), np.where(served < own, high, middle)
-    return _open_state(server, (low + high) / 2, own, i, o)
+    return _open_state(server, _users_of(server, own, i, o), own, i, o)
 
 
 def open_curve(server: Server, *, users: Any, input_tokens: Any, output_tokens: Any) -> SteadyState:
@@ -184,6 +181,16 @@ def highest_rate(server: Server, *, input_tokens: Any, output_tokens: Any) -> Ar
     return np.where(room >= 1, top, 0.0)
 
 
+def _users_of(server: Server, own: Array, i: Array, o: Array) -> Array:
+    """Requests in flight of one rank whose throughput is its own rate."""
+    low, high = np.full_like(own, 1e-9), np.maximum(_room(server, i, o), 1.0)
+    for _ in range(LITTLE_ROUNDS):
+        middle = (low + high) / 2
+        served = _throughput(server, middle, i, o)
+        low, high = np.where(served < own, middle, low), np.where(served < own, high, middle)
+    return (low + high) / 2
+
+
 def _columns(**sizes: Any) -> list[Array]:
     columns = np.broadcast_arrays(*(np.atleast_1d(np.asarray(size, dtype=float)) for size in sizes.values()))
     wrong = [name for name, own in zip(sizes, columns, strict=True) if not np.all(np.isfinite(own) & (own > 0))]
@@ -216,12 +223,18 @@ def _loop(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Any]:
 def _settled(server: Server, users: Array, i: Array, o: Array) -> tuple[Loop, Array, Array, Any]:
     """(loop, TPOT, TTFT without waits for a place, fits) of users of one rank."""
     loop, fits = _loop(server, users, i, o)
-    batch = np.asarray(loop.running)
-    for turn in range(SETTLING):
-        tpot, ttft = latencies(loop, loop_steps(server.table, loop, batch), batch, server.coefficients)
-        if turn < SETTLING - 1:
-            batch = settled_batch(loop, tpot, ttft)
+    batch = _settled_batch(server, loop)
+    tpot, ttft = latencies(loop, loop_steps(server.table, loop, batch), batch, server.coefficients)
     return loop, tpot, ttft, fits
+
+
+def _settled_batch(server: Server, loop: Loop) -> Array:
+    """Sequences that decode at a time, of one rank."""
+    batch = np.asarray(loop.running)
+    for _ in range(SETTLING - 1):
+        tpot, ttft = latencies(loop, loop_steps(server.table, loop, batch), batch, server.coefficients)
+        batch = settled_batch(loop, tpot, ttft)
+    return batch
 
 
 def _throughput(server: Server, users: Array, i: Array, o: Array) -> Array:
@@ -232,13 +245,49 @@ def _throughput(server: Server, users: Array, i: Array, o: Array) -> Array:
 
 def _open_latencies(server: Server, users: Array, rate: Array, i: Array, o: Array) -> tuple[Array, Array]:
     """(TPOT, TTFT) under Poisson arrivals, where that many users are in flight."""
+    terms = _open_terms(server, users, rate, i, o)
+    return np.asarray(sum(terms.tpot.values())), np.asarray(sum(terms.ttft.values()))
+
+
+# --------------------------------------------------------------------------------------- what they are made of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopTerms:
+    """A loop of one rank, its steps at the running batch, and the terms of TPOT and TTFT without waits for a place."""
+
+    loop: Loop
+    batch: Array
+    steps: Steps
+    tpot: dict[str, Array]
+    ttft: dict[str, Array]
+
+
+def terms_at_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, output_tokens: Any) -> LoopTerms:
+    """What TPOT and TTFT of `fixed_concurrency` are made of. Arguments and errors as there."""
+    n, i, o = _columns(concurrency=concurrency, input_tokens=input_tokens, output_tokens=output_tokens)
+    loop, _ = _loop(server, np.maximum(n / server.groups, 1 / server.groups), i, o)
+    batch = _settled_batch(server, loop)
+    steps = loop_steps(server.table, loop, batch)
+    tpot, ttft = latency_terms(loop, steps, batch, server.coefficients)
+    return LoopTerms(loop=loop, batch=batch, steps=steps, tpot=tpot, ttft=ttft)
+
+
+def terms_at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any) -> LoopTerms:
+    """What TPOT and TTFT of `at_rate` are made of. Arguments and errors as there."""
+    r, i, o = _columns(rate=rate, input_tokens=input_tokens, output_tokens=output_tokens)
+    own = r / server.groups
+    return _open_terms(server, _users_of(server, own, i, o), own, i, o)
+
+
+def _open_terms(server: Server, users: Array, rate: Array, i: Array, o: Array) -> LoopTerms:
     loop, _ = _loop(server, users, i, o)
-    c = server.coefficients
     batch = np.clip(rate * o * _settled(server, users, i, o)[1], 1e-9, loop.running)
     steps = loop_steps(server.table, loop, batch)
     alone = Loop(**{name: getattr(loop, name) for name in Loop.__dataclass_fields__} | {"running": 1.0})
-    tpot, ttft = latencies(alone, steps, batch, c)  # of one user: no queue and no burst
+    tpot, ttft = latency_terms(alone, steps, batch, server.coefficients)  # of one user: no queue and no burst
     _, prompt_tokens = loop.prompts(batch)
     extra = np.where(loop.mixed, np.maximum(steps.with_prompts - steps.decode, 0.0), steps.with_prompts)
     load = np.minimum(rate * extra * i / prompt_tokens, 0.999)
-    return tpot, ttft + load / (2 * (1 - load)) * extra * i / prompt_tokens
+    ttft[QUEUE] = ttft[QUEUE] + load / (2 * (1 - load)) * extra * i / prompt_tokens
+    return LoopTerms(loop=loop, batch=batch, steps=steps, tpot=tpot, ttft=ttft)

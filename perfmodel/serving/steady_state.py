@@ -31,6 +31,15 @@ from perfmodel.serving.step_table import Array, StepTable, step_seconds
 SETTLING = 3  # rounds of the fixed point between batch and latency: the third moves TPOT by less than 0.1 %
 LEAST_EXTRA = 0.05  # share of a mixed step that a prompt adds at least
 FEW_USERS = 16  # below, prompts of servers without mixed steps wait a third as many steps
+# names of the terms of TPOT, then of TTFT
+STEP, PROMPTS = "own steps", "prompts of others"
+FIRST_TOKEN, RUNNING_STEPS, PROMPT = "fixed time of a request", "steps that run already", "own prompt"
+QUEUE, BURST, PROMPT_TOKENS, USERS = (
+    "queue of prompts",
+    "burst of users",
+    "reading prompt tokens",
+    "users of the server",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +121,14 @@ def loop_steps(table: StepTable, loop: Loop, batch: Any) -> Steps:
 
 def latencies(loop: Loop, steps: Steps, batch: Any, c: EngineCoefficients) -> tuple[Array, Array]:
     """(TPOT, TTFT) in seconds of a loop whose running batch is known; see the head of this file."""
+    tpot, ttft = latency_terms(loop, steps, batch, c)
+    return np.asarray(sum(tpot.values())), np.asarray(sum(ttft.values()))
+
+
+def latency_terms(
+    loop: Loop, steps: Steps, batch: Any, c: EngineCoefficients
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The terms that add up to TPOT, and those of TTFT, by name."""
     n, i, o = loop.running, loop.input_tokens, loop.output_tokens
     arriving, prompt_tokens = loop.prompts(batch)
     extra = np.where(
@@ -120,25 +137,26 @@ def latencies(loop: Loop, steps: Steps, batch: Any, c: EngineCoefficients) -> tu
     service = extra * i / prompt_tokens
     data = np.asarray(loop.attention_data) > 1
     seen = c["interference"] * np.where(data, c["attention_data_interference"], 1.0)
-    tpot = (
-        steps.decode * (1 + loop.drafts * c["draft_cost"]) / accepted_tokens(loop.drafts, c) + seen * arriving * service
-    )
-    z = o * tpot
+    tpot = {
+        STEP: steps.decode * (1 + loop.drafts * c["draft_cost"]) / accepted_tokens(loop.drafts, c),
+        PROMPTS: seen * arriving * service,
+    }
+    z = o * sum(tpot.values())
     b = z - service - (n - 1) * service
     response = (np.sqrt(b * b + 4 * service * z) - b) / 2
     few = np.where(loop.all_users >= FEW_USERS, 1.0, 1 / 3)
     waiting = c["waiting_steps"] + np.where(loop.mixed, 0.0, c["prefill_wait_steps"] * few)
     waiting = waiting + np.where(data, c["attention_data_steps"], 0.0)
-    ttft = (
-        c["first_token_seconds"]
-        + waiting * steps.decode
-        + c["prefill_scale"] * steps.prompt
-        + c["queue_share"] * (response - service)
-        + c["burst_share"] * (n - 1) / 2 * service
-        + c["token_seconds"] * i
-        + c["request_seconds"] * loop.all_users
-    )
-    return np.asarray(tpot), np.asarray(ttft)
+    ttft = {
+        FIRST_TOKEN: c["first_token_seconds"],
+        RUNNING_STEPS: waiting * steps.decode,
+        PROMPT: c["prefill_scale"] * steps.prompt,
+        QUEUE: c["queue_share"] * (response - service),
+        BURST: c["burst_share"] * (n - 1) / 2 * service,
+        PROMPT_TOKENS: c["token_seconds"] * i,
+        USERS: c["request_seconds"] * loop.all_users,
+    }
+    return tpot, ttft
 
 
 def accepted_tokens(drafts: Any, c: EngineCoefficients) -> Any:
