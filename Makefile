@@ -8,7 +8,10 @@ demo: .venv/core.stamp  ## real predictions, from nothing
 	$(BIN)/perfmodel predict llama-3.1-8b --hardware h100-sxm,rtx-4090,tpu-v5e --precision bf16,w4a16 --batch 1 \
 		--input-tokens 2048 --output-tokens 128
 	@echo
-	$(BIN)/perfmodel scale gpt3 --hardware h100-sxm --phase decode --precision bf16
+	# does speed depend on size?
+	@mkdir -p build/demo
+	$(BIN)/perfmodel scale llama,resnet --hardware h100-sxm,rtx-4090,tpu-v5e --precision bf16 --phase decode,forward \
+		--plot build/demo/sizes.png
 
 test: .venv/dev.stamp  ## the whole suite
 	$(BIN)/python -m pytest -n 2

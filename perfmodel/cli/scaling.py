@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("scale")
 @click.argument("models", metavar="FAMILY|MODEL,MODEL")
 @request_options
-@click.option("--phase", metavar="PHASE", help="prefill, decode, forward, ...; all phases by default.")
+@click.option("--phase", metavar="PHASE[,PHASE]", help="prefill, decode, forward, ...; all phases by default.")
 @click.option("--plot", metavar="FILE", help="Draw time over parameters: .png, .svg or .pdf.")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per chip, phase and model.")
@@ -43,13 +43,13 @@ def scale_command(
     from perfmodel.planning.families import asked_families
     from perfmodel.planning.scaling import size_lines
 
-    names, mistakes = _read_own(models, phase, plot, as_json=as_json, as_csv=as_csv)
+    names, phases, mistakes = _read_own(models, phase, plot, as_json=as_json, as_csv=as_csv)
     grid = read_grid(options | {"model": names}, mistakes)
-    _check_models(grid, phase)
+    _check_models(grid, phases)
     answers = list({each.request: each for each in (answer(grid, cell) for cell in grid.combinations())}.values())
     answered = [each for each in answers if each.prediction]
     families = asked_families(name.strip() for name in models.split(","))
-    lines = size_lines([each.prediction for each in answered if each.prediction], phase, families)
+    lines = size_lines([each.prediction for each in answered if each.prediction], phases, families)
     if not lines:
         reasons = dict.fromkeys(each.error for each in answers)
         raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
@@ -65,8 +65,8 @@ def scale_command(
 
 def _read_own(
     models: str, phase: str | None, plot: str | None, *, as_json: bool, as_csv: bool
-) -> tuple[str, list[tuple[str, PerfmodelError]]]:
-    """The models, families expanded, and what is wrong with this command's own options, as (option, mistake)."""
+) -> tuple[str, tuple[str, ...], list[tuple[str, PerfmodelError]]]:
+    """(models, families expanded; phases; what is wrong with this command's own options, as (option, mistake))."""
     from perfmodel.cli.options import split_list
     from perfmodel.errors import UnknownNameError
     from perfmodel.planning.families import expand_families
@@ -84,23 +84,31 @@ def _read_own(
         if len(expanded) < 2:
             told = f"'{models}' is one model: give a family (llama, resnet, ...) or a list of at least two"
             mistakes.append(("model", InputError(told)))
-    if phase is not None and phase not in PHASE_TITLES:
-        mistakes.append(("phase", UnknownNameError("phase", phase, PHASE_TITLES, f"Known: {', '.join(PHASE_TITLES)}")))
+    phases: tuple[str, ...] = ()
+    try:
+        phases = split_list(phase) if phase is not None else ()
+    except InputError as error:
+        mistakes.append(("phase", error))
+    hint = f"Known: {', '.join(PHASE_TITLES)}"
+    mistakes += [("phase", UnknownNameError("phase", x, PHASE_TITLES, hint)) for x in phases if x not in PHASE_TITLES]
     if plot is not None and not plot.lower().endswith(SUFFIXES):
         mistakes.append(("plot", InputError(f"'{plot}' must end in {', '.join(SUFFIXES)}")))
     if as_json and as_csv:
         mistakes.append(("json", InputError("--json and --csv exclude each other: give one")))
-    return names, mistakes
+    return names, phases, mistakes
 
 
-def _check_models(grid: Grid, phase: str | None) -> None:
+def _check_models(grid: Grid, asked: Sequence[str]) -> None:
     """
     Raises:
-        InputError: no model has the phase that was asked for.
+        InputError: no model has a phase that was asked for.
     """
     phases = list(dict.fromkeys(name for model in grid.model for name in model.phases))
-    if phase is not None and phase not in phases:
-        raise InputError(f"--phase: none of these models has a phase {phase}; they have {', '.join(phases)}")
+    missing = [name for name in asked if name not in phases]
+    if missing:
+        raise InputError(
+            f"--phase: none of these models has a phase {' or '.join(missing)}; they have {', '.join(phases)}"
+        )
 
 
 def _notes(grid: Grid, answered: Sequence[Answer]) -> list[str]:

@@ -87,6 +87,7 @@ class SizeLine:
         request: what was asked; its model and image size are those of the smallest.
         family: of `planning.families`; "" for a list of models.
         exponent: d log t / d log N from the smallest to the largest; None where there is one size.
+        memory_limit_bytes: of a device. fits_up_to: about so many parameters fill it; None where all fit, or none does.
     """
 
     request: Request
@@ -96,20 +97,22 @@ class SizeLine:
     exponent: float | None
     regimes: tuple[Regime, ...]
     crossings: tuple[Crossing, ...]
+    memory_limit_bytes: float = 0.0
+    fits_up_to: float | None = None
 
 
 def scale(
     models: str | Sequence[str | Model],
     hardware: str | Hardware | Sequence[str | Hardware],
     *,
-    phase: str | None = None,
+    phase: str | Sequence[str] | None = None,
     **options: Any,
 ) -> tuple[SizeLine, ...]:
     """Predict models of growing size on chips, and tell how their time grows.
 
     Args:
         models: names of families (`planning.families.FAMILIES`) or models, or a comma-separated text of them.
-        hardware: chips as `predict` takes them. phase: None for all. options: of `predict`.
+        hardware: chips as `predict` takes them. phase: one or several; None for all. options: of `predict`.
 
     Raises:
         PerfmodelError: as `predict`.
@@ -130,15 +133,16 @@ def scale(
 
 
 def size_lines(
-    predictions: Sequence[Prediction], phase: str | None = None, families: Sequence[str] = ()
+    predictions: Sequence[Prediction], phase: str | Sequence[str] | None = None, families: Sequence[str] = ()
 ) -> tuple[SizeLine, ...]:
     """The lines of predictions: those of one family, one phase and one way to ask, by parameters.
 
     Args:
-        phase: None for all phases that any prediction has.
+        phase: one or several; None for all phases that any prediction has.
         families: whose models have lines of their own; all others share one.
     """
-    phases = [phase] if phase else list(dict.fromkeys(name for each in predictions for name in each.phases))
+    asked_for = [phase] if isinstance(phase, str) else list(phase or ())
+    phases = asked_for or list(dict.fromkeys(name for each in predictions for name in each.phases))
     asked: dict[tuple[str, Request], list[Prediction]] = {}
     for each in predictions:
         key = family_of(each.request.model, families), replace(each.request, model="", image_size=0, steps=0)
@@ -163,6 +167,8 @@ def _line(family: str, phase: str, predictions: Sequence[Prediction]) -> SizeLin
         exponent=exponent(points[0], points[-1]),
         regimes=_regimes(points),
         crossings=tuple(crossing(a, b) for a, b in pairwise(points) if a.time.bound != b.time.bound),
+        memory_limit_bytes=(limit := predictions[0].memory_bytes["capacity"]),
+        fits_up_to=next((fitting_size(a, b, limit) for a, b in pairwise(points) if a.fits and not b.fits), None),
     )
 
 
@@ -218,6 +224,17 @@ def crossing(small: SizePoint, large: SizePoint) -> Crossing:
         below=below,
         above=above,
     )
+
+
+def fitting_size(small: SizePoint, large: SizePoint, limit: float) -> float:
+    """Parameters at which memory is full, on a straight line between two models in logarithms.
+
+    >>> point = SizePoint(model="", parameters=100, time=OpTime(), rate_per_second=0.0, memory_bytes=10.0, fits=True)
+    >>> round(fitting_size(point, replace(point, parameters=10000, memory_bytes=1000.0), 100.0), 6)
+    1000.0
+    """
+    at = math.log(limit / small.memory_bytes) / math.log(large.memory_bytes / small.memory_bytes)
+    return _between(small.parameters, large.parameters, at)
 
 
 def _between(start: float, end: float, at: float) -> float:

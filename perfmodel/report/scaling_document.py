@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from perfmodel.planning.overtaking import Contest, contests
 from perfmodel.planning.scaling import Regime, SizeLine, SizePoint
 from perfmodel.report.answers import Answer
 from perfmodel.report.documents import layout_document
-from perfmodel.report.scaling_words import line_sentences
+from perfmodel.report.scaling_words import contest_sentences, line_sentences
 
 
 def scale_schema() -> dict[str, Any]:
@@ -28,6 +29,7 @@ def scale_document(lines: Sequence[SizeLine], refused: Sequence[Answer], notes: 
     """Every line with its points, regimes, crossings and sentences, and the combinations that a chip refuses."""
     return {
         "lines": [_line_document(line) for line in lines],
+        "contests": [_contest_document(contest) for contest in contests(lines)],
         "refused": [
             {
                 "model": each.request.model, "hardware": each.request.hardware, "precision": each.request.precision,
@@ -59,8 +61,24 @@ def _line_document(line: SizeLine) -> dict[str, Any]:
             {"parameters": each.parameters, "seconds": each.seconds, "below": each.below, "above": each.above}
             for each in line.crossings
         ],
+        "memory_limit_bytes": line.memory_limit_bytes,
+        "fits_up_to": line.fits_up_to,
         "reasons": list(line_sentences(line)),
     }
+
+
+def _contest_document(contest: Contest) -> dict[str, Any]:
+    return {
+        "family": contest.family,
+        "phase": contest.phase,
+        "order": list(contest.order),
+        "overtakings": [
+            {"parameters": each.parameters, "seconds": each.seconds, "below": each.below, "above": each.above,
+             "sure": each.sure}
+            for each in contest.overtakings
+        ],
+        "reasons": list(contest_sentences(contest)),
+    }  # fmt: skip
 
 
 def _point_document(point: SizePoint) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from perfmodel.planning.scaling import SizeLine
 from perfmodel.report.columns import PHASE_TITLES
 from perfmodel.report.formats import format_count
 from perfmodel.report.plots import MARKERS, check_plot_path, save_figure
-from perfmodel.report.scaling_table import line_titles
+from perfmodel.report.scaling_table import asked_words, line_titles
 from perfmodel.report.scaling_words import REGIMES
 from perfmodel.units import format_quantity
 
@@ -37,8 +37,8 @@ def draw_scaling(lines: Sequence[SizeLine]) -> Any:
     from matplotlib.figure import Figure
 
     phases = list(dict.fromkeys(line.phase for line in lines))
-    common, titles = line_titles(lines)
-    labels = [title.removeprefix(f"{PHASE_TITLES[line.phase]} on ") for line, title in zip(lines, titles, strict=True)]
+    common, _ = line_titles(lines)
+    labels = line_labels(lines)
     colours = {label: COLOURS[place % len(COLOURS)] for place, label in enumerate(dict.fromkeys(labels))}
     figure = Figure(figsize=(1.5 + 5.2 * len(phases), 5.4), dpi=140, layout="constrained")
     figure.suptitle(", ".join(common), fontsize=10, x=0.01, ha="left")
@@ -46,9 +46,34 @@ def draw_scaling(lines: Sequence[SizeLine]) -> Any:
         for line, label in zip(lines, labels, strict=True):
             if line.phase == phase:
                 _draw_line(axes, line, colours[label])
-        _finish(axes, phase)
+        _finish(axes, _panel_title([line for line in lines if line.phase == phase], common))
     _draw_legend(figure, lines, colours)
     return figure
+
+
+def line_labels(lines: Sequence[SizeLine]) -> list[str]:
+    """The chip of each line, and what else it was asked where the chip has several lines in a panel."""
+    labels = []
+    for line in lines:
+        beside = [each for each in lines if (each.phase, each.request.hardware) == (line.phase, line.request.hardware)]
+        columns = zip(*(asked_words(each) for each in beside), strict=True)
+        varying = [len(set(words)) > 1 for words in columns]
+        own = [word for word, varies in zip(asked_words(line), varying, strict=True) if varies and word]
+        labels.append(", ".join([line.request.hardware, *own]))
+    return labels
+
+
+def _panel_title(lines: Sequence[SizeLine], told: Sequence[str]) -> str:
+    """The phase, and what all lines of a panel were asked beyond what those of all panels were."""
+    columns = zip(*(asked_words(line) for line in lines), strict=True)
+    common = [words[0] for words in columns if len(set(words)) == 1 and words[0] and words[0] not in told]
+    return ", ".join([PHASE_TITLES[lines[0].phase], *common])
+
+
+def _tick(value: float) -> str:
+    """`10 M`: ticks are round numbers, whose zeros behind the point say nothing."""
+    number, unit = format_count(value).split()
+    return f"{float(number.replace(',', '')):g} {unit}"
 
 
 def _draw_line(axes: Any, line: SizeLine, colour: str) -> None:
@@ -67,15 +92,15 @@ def _draw_line(axes: Any, line: SizeLine, colour: str) -> None:
         axes.plot([each.parameters], [each.seconds], "|", color=colour, markersize=CHANGE_SIZE, markeredgewidth=1.3)
 
 
-def _finish(axes: Any, phase: str) -> None:
+def _finish(axes: Any, title: str) -> None:
     from matplotlib.ticker import NullFormatter
 
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set_title(PHASE_TITLES[phase], fontsize=10, loc="left")
+    axes.set_title(title, fontsize=9, loc="left")
     axes.set_xlabel("parameters", fontsize=9)
     axes.set_ylabel("time", fontsize=9)
-    axes.xaxis.set_major_formatter(lambda value, _: format_count(value))
+    axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
     axes.yaxis.set_major_formatter(lambda value, _: format_quantity(value, "seconds", 1))
     for axis in (axes.xaxis, axes.yaxis):
         low, high = axis.get_view_interval()

@@ -10,11 +10,12 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from perfmodel.planning.overtaking import contests
 from perfmodel.planning.scaling import PHASE_RATES, SizeLine, SizePoint
 from perfmodel.report.columns import NOTHING, PHASE_TITLES, layout_words
 from perfmodel.report.formats import format_bytes, format_count, format_interval, format_number, format_seconds
 from perfmodel.report.prediction_table import make_table
-from perfmodel.report.scaling_words import REGIMES, line_sentences
+from perfmodel.report.scaling_words import REGIMES, contest_sentences, line_sentences
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,11 +31,15 @@ def print_lines(console: Console, lines: Sequence[SizeLine]) -> None:
         _print_table(console, line)
         for sentence in line_sentences(line):
             console.print(sentence)
+    for contest in contests(lines):
+        console.print()
+        for sentence in contest_sentences(contest):
+            console.print(sentence)
 
 
 def line_titles(lines: Sequence[SizeLine]) -> tuple[list[str], list[str]]:
     """What all lines were asked in common, and for each line its phase, chip and what else differs."""
-    asked = [_asked(line) for line in lines]
+    asked = [asked_words(line) for line in lines]
     common = [word for words in zip(*asked, strict=True) if len(set(words)) == 1 and (word := words[0])]
     varying = [len(set(words)) > 1 for words in zip(*asked, strict=True)]
     own = []
@@ -44,7 +49,8 @@ def line_titles(lines: Sequence[SizeLine]) -> tuple[list[str], list[str]]:
     return common, own
 
 
-def _asked(line: SizeLine) -> tuple[str, ...]:
+def asked_words(line: SizeLine) -> tuple[str, ...]:
+    """What a line was asked, apart from models and chip; "" for what it was not."""
     request = line.request
     return (
         line.family,

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from perfmodel.planning.overtaking import Contest, Overtaking
 from perfmodel.planning.scaling import Regime, SizeLine
-from perfmodel.report.formats import format_count, format_number, format_share
+from perfmodel.report.formats import format_bytes, format_count, format_number, format_share
 from perfmodel.report.words import SUBJECTS
 
 REGIMES = {"overhead": "launch-bound", "memory": "bandwidth-bound", "compute": "compute-bound",
@@ -25,7 +26,34 @@ def line_sentences(line: SizeLine) -> tuple[str, ...]:
     """The answer, then each regime with what half the parameters would save."""
     if line.exponent is None:
         return ("One size: nothing to compare with.",) if len(line.points) == 1 else (SAME_SIZE, *_exceptions(line))
-    return (_growth(line), *(_regime(line, place) for place in range(len(line.regimes))), *_exceptions(line))
+    regimes = (_regime(line, place) for place in range(len(line.regimes)))
+    return (_growth(line), *regimes, *_exceptions(line), *_fitting(line))
+
+
+def contest_sentences(contest: Contest) -> tuple[str, ...]:
+    """Which chip is the faster one, and from which size another is."""
+    about = f"{SUBJECTS[contest.phase]}{f' of {contest.family}' if contest.family else ''}"
+    if not contest.overtakings:
+        return (f"{about}: at all these sizes {', then '.join(contest.order)}, by their times.",)
+    return (
+        f"{about}: at the smallest size {', then '.join(contest.order)}, by their times.",
+        *(_overtaking(each) for each in contest.overtakings),
+    )
+
+
+def _overtaking(found: Overtaking) -> str:
+    sure = "" if found.sure else "; their intervals overlap near there, so that the place is not certain"
+    return f"Above about {format_count(found.parameters)} parameters {found.above} is faster than {found.below}{sure}."
+
+
+def _fitting(line: SizeLine) -> list[str]:
+    """Where memory ends."""
+    chip = f"{line.request.hardware} ({format_bytes(line.memory_limit_bytes)})"
+    if not any(point.fits for point in line.points):
+        return [f"None of these models fits into the memory of {chip}: the times tell how they would grow."]
+    if line.fits_up_to is None:
+        return []
+    return [f"Above about {format_count(line.fits_up_to)} parameters nothing fits into the memory of {chip} any more."]
 
 
 def _growth(line: SizeLine) -> str:
