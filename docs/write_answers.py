@@ -23,7 +23,8 @@ FOLDER = Path(__file__).parent
 PAGES = (
     *(
         FOLDER / f"{name}.md"
-        for name in ("index", "questions", "serving", "parallelism", "scaling", "planning", "tradeoff", "results")
+        for name in ("index", "questions", "serving", "parallelism", "scaling", "planning", "tradeoff", "results",
+                     "comparing", "changing-models")  # fmt: skip
     ),
     FOLDER.parent / "README.md",
 )

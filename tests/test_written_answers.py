@@ -18,7 +18,7 @@ _SPEC.loader.exec_module(write_answers)
 @pytest.mark.parametrize("page", write_answers.PAGES, ids=lambda page: page.name)
 def test_pages_show_what_their_commands_print(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    if page.name in ("scaling.md", "tradeoff.md") and importlib.util.find_spec("timm") is None:
+    if page.name == "tradeoff.md" and importlib.util.find_spec("timm") is None:
         pytest.skip("image models of timm are among the answers")
     assert write_answers.BLOCK.search(text)
     assert write_answers.refreshed(text) == text

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -15,10 +17,15 @@ from perfmodel.report.scaling_words import contest_sentences
 from perfmodel.types import OpTime
 
 
-@pytest.fixture(scope="module")
-def line() -> SizeLine:
+@cache
+def gpt2() -> SizeLine:
     (found,) = scale("gpt-2", "h100-sxm", phase="decode")
     return found
+
+
+@pytest.fixture
+def line() -> SizeLine:
+    return gpt2()
 
 
 def timed(line: SizeLine, chip: str, seconds: list[float], wide: float = 1.01) -> SizeLine:
@@ -60,13 +67,15 @@ def test_wide_intervals_make_it_uncertain(line: SizeLine) -> None:
 
 @given(st.lists(st.floats(0.1, 10), min_size=4, max_size=4), st.lists(st.floats(0.1, 10), min_size=4, max_size=4))
 def test_the_order_at_the_end_is_that_after_all_overtakings(a: list[float], b: list[float]) -> None:
-    (line,) = scale("gpt-2", "h100-sxm", phase="decode")
+    line = gpt2()
     (one,) = contests([timed(line, "a", a), timed(line, "b", b)])
     (other,) = contests([timed(line, "b", b), timed(line, "a", a)])
-    assert one.overtakings == other.overtakings
+    assert [(each.below, each.above) for each in one.overtakings] == [
+        (each.below, each.above) for each in other.overtakings
+    ]
     ahead = [(x > y) - (x < y) for x, y in zip(a, b, strict=True)]
     signs = [sign for sign in ahead if sign]
-    changes = sum(left != right for left, right in zip(signs, signs[1:], strict=False))
+    changes = sum(left != right for left, right in pairwise(signs))
     assert len(one.overtakings) == changes
     if one.overtakings and ahead[-1]:
         assert one.overtakings[-1].above == ("b" if ahead[-1] > 0 else "a")
