@@ -1,4 +1,4 @@
-"""Runs the commands in the pages below again and puts what they print behind them.
+"""Runs the commands in README and pages again and puts what they print behind them.
 
     python docs/write_answers.py            # writes the pages
     python docs/write_answers.py --check    # fails where a page is not what its commands print
@@ -20,15 +20,12 @@ from perfmodel.cli import main as perfmodel
 from perfmodel.whole_files import write_whole
 
 FOLDER = Path(__file__).parent
-PAGES = (
-    *(
-        FOLDER / f"{name}.md"
-        for name in ("index", "questions", "serving", "parallelism", "scaling", "planning", "tradeoff", "results",
-                     "comparing", "changing-models")  # fmt: skip
-    ),
-    FOLDER.parent / "README.md",
-)
 BLOCK = re.compile(r"```console\n\$ perfmodel (.*)\n[\s\S]*?```")
+PAGES = tuple(
+    page
+    for page in (*sorted(FOLDER.glob("*.md")), FOLDER.parent / "README.md")
+    if BLOCK.search(page.read_text(encoding="utf-8"))
+)
 
 
 def refreshed(text: str) -> str:
