@@ -38,7 +38,7 @@ def asked_families(names: Iterable[str]) -> tuple[str, ...]:
 def family_of(model: str, families: Sequence[str]) -> str:
     """Which of the families a model, by the name it has once loaded, belongs to; "" for none.
 
-    >>> family_of("resnet50", ["vit", "resnet"]), family_of("resnet50", ["vit"])
+    >>> family_of("resnet-50", ["vit", "resnet"]), family_of("resnet-50", ["vit"])
     ('resnet', '')
     """
     members = {member.removeprefix(_PREFIX): family for family in families for member in FAMILIES[family]}

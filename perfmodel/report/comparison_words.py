@@ -24,8 +24,8 @@ _BOUNDS = {
 
 
 def are_same(comparison: Comparison) -> bool:
-    """Whether no term differs, rounding apart."""
-    return all(
+    """Whether neither a term nor what memory has to hold differs, rounding apart."""
+    return comparison.a.memory_bytes == comparison.b.memory_bytes and all(
         abs(term.difference_seconds) <= ROUNDING * max(phase.a.time.seconds, phase.b.time.seconds)
         for phase in comparison.phases
         for term in phase.terms

@@ -23,7 +23,7 @@ def gpt3() -> tuple:
 
 def test_sentences_name_growth_regimes_and_gains(gpt3: tuple) -> None:
     decode = next(line for line in gpt3 if line.phase == "decode")
-    growth, below, above = line_sentences(decode)
+    growth, below, above, memory = line_sentences(decode)
     assert growth.startswith(
         "A decode step on h100-sxm grows less than in proportion to size: 1,390 times the parameters"
     )
@@ -31,6 +31,7 @@ def test_sentences_name_growth_regimes_and_gains(gpt3: tuple) -> None:
     assert "starting kernels and fixed costs: half the parameters save" in below
     assert above.startswith("Above about 1.")
     assert "moving memory: half the parameters save" in above
+    assert memory.endswith("parameters nothing fits into the memory of h100-sxm (80.0 GiB) any more.")
 
 
 def test_sentences_of_what_cannot_be_compared() -> None:
