@@ -8,6 +8,7 @@ a row per op. May import: everything below it.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +29,8 @@ from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.kernels.device import CHANNELS_LAST, FRAMEWORK, LAYOUT
 from perfmodel.layouts import ONE_DEVICE, Layout
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
-from perfmodel.phases import phase_prediction, unmodelled_shares
+from perfmodel.phases import phase_joules, phase_prediction, unmodelled_shares
+from perfmodel.power import half_width, idle_watts, power_level, power_watts
 from perfmodel.precisions import find_format, find_scheme, own_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.provenance import standing
@@ -385,6 +387,7 @@ def _predict(
     phases: dict[str, PhasePrediction] = {}
     unmodelled: dict[str, float] = {}
     shares: dict[str, float] = {}
+    joules: dict[str, float] = {}
     launching = False
     for name, program in prepared.programs.items():
         sizes = phase_sizes(name, own_batch(batch, prepared.layout), tokens_in, tokens_out)
@@ -397,6 +400,7 @@ def _predict(
             own = scope_shares(program, times)
             phase = anchored_phase(phase, prepared.device.hardware.id, prepared.model.name, own, level, anchors)
         phases[name] = phase
+        joules[name] = phase_joules(program, times)
         for kind, share in unmodelled_shares(program, times):
             unmodelled[kind] = max(share, unmodelled.get(kind, 0.0))
     if strict and unmodelled:
@@ -428,11 +432,41 @@ def _predict(
         throughput=_throughput(prepared, phases, batch, tokens_in, seconds),
         seconds=seconds,
         cost_usd=device_seconds / 3600 * prepared.hardware.price_usd_per_hour,
-        energy_joules=device_seconds * prepared.hardware.power_watts,
+        **_energy(prepared, phases, joules, repeats, level),
         unmodelled=tuple(sorted(unmodelled.items())),
         parameters=prepared.model.parameters,
         provenance=_provenance(prepared, shares, anchors, launching=launching),
     )
+
+
+def _energy(
+    prepared: Prepared,
+    phases: Mapping[str, PhasePrediction],
+    joules: Mapping[str, float],
+    repeats: Mapping[str, int],
+    level: float,
+) -> dict[str, Any]:
+    """Energy of a batch on all its devices with its interval, between idle and TDP throughout; nothing without a TDP.
+
+    Args:
+        joules: of the work of each phase on a device that runs all pipeline stages.
+    """
+    chip, layout = prepared.hardware, prepared.layout
+    if not chip.power_watts:
+        return {}
+    devices, filled = layout.devices / prepared.in_flight, prepared.in_flight / layout.pipeline
+    runs = [(phase.time * repeats.get(name, 1), joules[name], phase.time) for name, phase in phases.items()]
+    energy = sum(
+        all_runs.seconds * float(power_watts(chip, work / time.seconds * filled)) for all_runs, work, time in runs
+    )
+    seconds, low, high = (sum(getattr(run[0], name) for run in runs) for name in ("seconds", "low", "high"))
+    spread = math.exp(math.hypot(half_width(chip, level), math.log(high / seconds)))
+    return {
+        "energy_joules": devices * energy,
+        "energy_low_joules": devices * max(energy / spread, min(idle_watts(chip) * low, energy)),
+        "energy_high_joules": devices * min(energy * spread, chip.power_watts * high),
+        "power_level": power_level(chip),
+    }
 
 
 def _lengths(prepared: Prepared, input_tokens: int | None, output_tokens: int | None) -> tuple[int, int]:

@@ -245,6 +245,7 @@ class Hardware:
         cores: SM, CU, core, TensorCore count. clock_hertz: boost clock.
         tensor_clock_hertz: the clock at which the matrix peak holds.
         power_watts: board power limit (TDP). process_nm: lithography node in nanometres.
+        price_usd_per_hour: of renting a device; where it is owned, of writing it off: electricity comes on top.
         link_*: one direction, per device. domain_size: devices in one fast domain.
         sparsity_factor: matrix rate with structured sparsity over the dense rate.
         figures: dotted key ("peaks.matrix.bf16") -> the figure with its source.
@@ -281,6 +282,7 @@ class Hardware:
     sparsity_factor: float = 1.0
     price_usd_per_hour: float = 0.0
     price_date: str = ""
+    owned: bool = False
     list_price_usd: float = 0.0
     launch_date: str = ""
     aliases: tuple[str, ...] = ()
@@ -443,8 +445,8 @@ class Prediction:
         fits: total <= capacity.
         throughput: per second, by name (requests, prefill_tokens, decode_tokens, samples, tokens, images,
             denoise_steps), of all devices of the layout.
-        cost_usd, energy_joules: of the whole request on all its devices at list price and full board power; 0 if
-            unknown.
+        cost_usd: of the whole request on all its devices at the chip's hourly price. energy_joules, with its low and
+            high: of those chips (`power`), which power_level says what it stands on. 0 if unknown.
         unmodelled: (op kind, share of the time) of ops without a formula.
         parameters: distinct weight elements of the model.
         provenance: level, coefficients, hardware sources, notes.
@@ -458,6 +460,9 @@ class Prediction:
     seconds: float
     cost_usd: float = 0.0
     energy_joules: float = 0.0
+    energy_low_joules: float = 0.0
+    energy_high_joules: float = 0.0
+    power_level: str = ""
     unmodelled: tuple[tuple[str, float], ...] = ()
     parameters: int = 0
     provenance: Mapping[str, Any] = field(default_factory=dict)

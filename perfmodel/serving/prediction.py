@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.economics import USUAL_SITE, Economics, Site, economics
 from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
+from perfmodel.power import Power
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import expected, known_levels, model_family, slopes_of
 from perfmodel.serving.engine_coefficients import EngineCoefficients
@@ -22,6 +24,7 @@ from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.latency_parts import latency_parts
+from perfmodel.serving.power_use import serving_power
 from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
 from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
 from perfmodel.serving.steady_answers import (
@@ -32,6 +35,7 @@ from perfmodel.serving.steady_answers import (
     fixed_concurrency,
     highest_rate,
 )
+from perfmodel.serving.steady_state import accepted_tokens
 from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CHUNKS, CONTEXTS, SEQUENCES, TOKENS, Work, work_at
 from perfmodel.types import Hardware, Model
@@ -59,6 +63,7 @@ class ServingPrediction:
         latencies: ttft, tpot, e2e, means over requests. throughput: requests, output_tokens per second, and
             output_tokens_per_gpu. running, waiting: requests, on the mean. capacity: sequences that can run at once.
         highest_rate: requests per second that are sustained. stable: whether this load is.
+        power: of all chips, on the mean; None where it is unknown. devices: of all replicas.
         step_seconds: of one decoding step, by what it is spent on. level: what the interval is meant to hold.
         standing: datasheet, family, device or anchored. provenance: the data of the engine's coefficients.
         unmodelled: kinds of op without a formula, and their share of a step.
@@ -80,11 +85,21 @@ class ServingPrediction:
     stable: bool
     fits: bool
     standing: str
+    devices: int = 1
+    power: Power | None = None
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     provenance: str = ""
     notes: tuple[str, ...] = ()
     unmodelled: tuple[tuple[str, float], ...] = ()
     parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+def serving_economics(found: ServingPrediction, site: Site = USUAL_SITE) -> Economics:
+    """Money and energy of a server under its load."""
+    return economics(
+        found.deployment.hardware, found.devices, found.power, requests_per_second=found.throughput["requests"],
+        input_tokens=found.input_tokens, output_tokens=found.output_tokens, site=site,
+    )  # fmt: skip
 
 
 def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: str | None = None) -> Server:
@@ -179,13 +194,20 @@ def predict_serving(
         parts = latency_parts(deployment, server, load, sizes, moved, {"ttft": ttft, "tpot": tpot})
     answering = max(output_tokens - 1, 0) * tpot
     requests = min(float(rate), top / slower) if rate is not None else float(concurrency or 0) / (ttft + answering)
+    devices = deployment.layout.devices * replicas
+    power = serving_power(
+        deployment, ttft=ttft, tpot=tpot, requests_per_second=requests, closed=rate is None, replicas=replicas,
+        drafts=drafts, accepted=float(accepted_tokens(drafts, server.coefficients)), level=level, **sizes,
+    )  # fmt: skip
     return ServingPrediction(
         deployment=deployment,
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
         latencies=_latencies(ttft, tpot, floors, known, standing, level, output_tokens),
-        throughput=_throughput(requests, deployment.layout.devices * replicas, output_tokens),
+        throughput=_throughput(requests, devices, output_tokens),
+        devices=devices,
+        power=power,
         running=requests * answering if requests else 0.0,
         waiting=requests * ttft if requests else float(concurrency or np.inf),
         capacity=float(state.capacity[0]),

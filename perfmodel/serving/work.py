@@ -24,6 +24,7 @@ import numpy as np
 from perfmodel.errors import ModelError
 from perfmodel.graphs.expansion import without_unused_tensors
 from perfmodel.kernels import Device
+from perfmodel.power import dynamic_joules
 from perfmodel.program import compile_graph, time_program
 from perfmodel.serving.step_table import piece_of
 from perfmodel.sizes import evaluate, symbols_of
@@ -46,13 +47,15 @@ class Work:
 
     Args:
         classes: scopes of kernels. parts: seconds (classes, RESOURCES, knots). bound: the physical bound (knots,).
-        launches: kernels of each class in a step (classes,).
+        launches: kernels of each class in a step (classes,). joules: energy of the work itself (knots,), as
+            `power.dynamic_joules`.
     """
 
     classes: tuple[str, ...]
     parts: Array
     bound: Array
     launches: Array
+    joules: Array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,14 +156,16 @@ def work_of(graph: Graph, device: Device, sizes: Mapping[str, Array]) -> Work:
     knots = len(next(iter(sizes.values())))
     classes = tuple(dict.fromkeys(group.scope for group in program.groups))
     parts = np.zeros((len(classes), RESOURCES, knots))
-    launches = np.zeros(len(classes))
+    launches, joules = np.zeros(len(classes)), np.zeros(knots)
     for group, kernel, cost in zip(program.groups, times.kernels, times.costs, strict=True):
         place = classes.index(group.scope)
         resources = (kernel.compute_seconds, kernel.memory_seconds, kernel.network_seconds, kernel.overhead_seconds)
         for resource, seconds in enumerate(resources):
             parts[place, resource] += group.repeats @ _rows(seconds, len(group.kinds), knots)
         launches[place] += float(group.repeats @ _rows(cost.launches, len(group.kinds), 1)[:, 0])
-    return Work(classes=classes, parts=parts, bound=times.bound_seconds + np.zeros(knots), launches=launches)
+        joules += group.repeats @ _rows(dynamic_joules(cost, device.hardware), len(group.kinds), knots)
+    bound = times.bound_seconds + np.zeros(knots)
+    return Work(classes=classes, parts=parts, bound=bound, launches=launches, joules=joules)
 
 
 def _rows(values: Any, ops: int, knots: int) -> Array:
@@ -178,6 +183,12 @@ def work_at(work: Work, knots: tuple[Array, ...], *sizes: Any) -> tuple[Array, A
     values = np.concatenate([work.parts.reshape(-1, *shape), work.bound.reshape(1, *shape)])
     found = interpolate_last(knots[0], values, sizes[0]) if len(knots) == 1 else bilinear_last(knots, values, *sizes)
     return found[:-1].reshape(len(work.classes), RESOURCES, -1), found[-1]
+
+
+def joules_at(work: Work, knots: tuple[Array, ...], *sizes: Any) -> Array:
+    """Energy of the work itself, as `work_at` (n,)."""
+    values = work.joules.reshape(tuple(len(own) for own in knots))
+    return interpolate_last(knots[0], values, sizes[0]) if len(knots) == 1 else bilinear_last(knots, values, *sizes)
 
 
 def interpolate_last(knots: Array, values: Array, x: Any) -> Array:
