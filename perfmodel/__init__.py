@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from perfmodel.calibration.validation import validate
     from perfmodel.catalog import list_hardware, load_hardware
     from perfmodel.comparison import compare
+    from perfmodel.economics import Site, prediction_economics
     from perfmodel.errors import PerfmodelError
     from perfmodel.graphs import list_models, load_model
     from perfmodel.layouts import Layout
@@ -28,14 +29,16 @@ if TYPE_CHECKING:
     from perfmodel.planning.scaling import scale
     from perfmodel.planning.tradeoff import Budget, tradeoff
     from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
+    from perfmodel.prices import read_prices, with_price
     from perfmodel.serving.deployments import deploy
-    from perfmodel.serving.prediction import predict_serving
+    from perfmodel.serving.prediction import predict_serving, serving_economics
     from perfmodel.serving.simulator import simulate
 
 _PUBLIC = {
     "Budget": "perfmodel.planning.tradeoff",
     "Layout": "perfmodel.layouts",
     "PerfmodelError": "perfmodel.errors",
+    "Site": "perfmodel.economics",
     "compare": "perfmodel.comparison",
     "deploy": "perfmodel.serving.deployments",
     "explain": "perfmodel.predict",
@@ -50,17 +53,22 @@ _PUBLIC = {
     "predict": "perfmodel.predict",
     "predict_arrays": "perfmodel.predict",
     "predict_serving": "perfmodel.serving.prediction",
+    "prediction_economics": "perfmodel.economics",
     "prepare": "perfmodel.predict",
+    "read_prices": "perfmodel.prices",
     "scale": "perfmodel.planning.scaling",
+    "serving_economics": "perfmodel.serving.prediction",
     "simulate": "perfmodel.serving.simulator",
     "tradeoff": "perfmodel.planning.tradeoff",
     "validate": "perfmodel.calibration.validation",
+    "with_price": "perfmodel.prices",
 }
 
 __all__ = [
     "Budget",
     "Layout",
     "PerfmodelError",
+    "Site",
     "__version__",
     "compare",
     "deploy",
@@ -76,11 +84,15 @@ __all__ = [
     "predict",
     "predict_arrays",
     "predict_serving",
+    "prediction_economics",
     "prepare",
+    "read_prices",
     "scale",
+    "serving_economics",
     "simulate",
     "tradeoff",
     "validate",
+    "with_price",
 ]
 
 

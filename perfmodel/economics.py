@@ -1,6 +1,6 @@
 """What a load costs in money and energy: from watts, a price per device and hour, and a site.
 
-    mean chip watts   = u·P + (1 − u)·idle            u: utilisation, the share of hours that the devices serve this load
+    mean chip watts   = u·P + (1 − u)·idle          u: utilisation, the share of hours that serve this load
     watts at the wall = (mean chip watts + host share·TDP) · PUE
     USD/h             = price of the devices; of owned ones also watts at the wall · USD/kWh
     per token         = each of these over the tokens of a mean second, u·tokens/s
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from perfmodel.errors import InputError
-from perfmodel.power import Power, idle_watts, power_of
+from perfmodel.power import Power, idle_watts
 from perfmodel.types import Hardware, Prediction
 
 PUE = 1.3  # between large clouds (1.1 to 1.2) and the usual colocation (1.4 to 1.6), as Uptime Institute's surveys say
@@ -102,6 +102,7 @@ def economics(
         requests_per_second: that they answer, each of so many input and output tokens on the mean.
 
     >>> from perfmodel.catalog import load_hardware
+    >>> from perfmodel.power import power_of
     >>> two = power_of(load_hardware("h100-sxm"), 300.0) * 2
     >>> found = economics(load_hardware("h100-sxm"), 2, two, requests_per_second=5, output_tokens=200)
     >>> round(found.watts), round(found.joules_per_output_token, 3), found.usd_per_million_output_tokens is None

@@ -34,8 +34,13 @@ HOURS_PER_YEAR = 8760.0
 COMMITMENTS = ("on-demand", "reserved", "spot", "owned")
 STALE_DAYS = 180
 CLOUD_PRICE = "price.cloud_usd_per_hour"
-_SITE = {"electricity_usd_per_kwh": (0.0, 10.0), "pue": (1.0, 5.0), "utilisation": (1e-6, 1.0), "host_share": (0.0, 10.0)}
-_AMOUNTS = {"usd_per_hour": ("usd_per_hour", 1e-4, 1e4), "purchase_usd": ("usd", 1.0, 1e8), "years": ("count", 0.1, 30.0)}
+_SITE = {
+    "electricity_usd_per_kwh": (0.0, 10.0), "pue": (1.0, 5.0), "utilisation": (1e-6, 1.0), "host_share": (0.0, 10.0),
+}  # fmt: skip
+_AMOUNTS = {
+    "usd_per_hour": ("usd_per_hour", 1e-4, 1e4), "purchase_usd": ("usd", 1.0, 1e8), "years": ("count", 0.1, 30.0),
+}  # fmt: skip
+_SHARED = ("source", "date", "currency")
 _KEYS = (*_AMOUNTS, "date", "source", "commitment", "currency")
 
 
@@ -70,10 +75,12 @@ def read_prices(path: str, *, specs: str | None = None) -> PriceList:
         SpecError: all mistakes at once, each with its line and key.
     """
     document = _csv_document(path) if Path(path).suffix.lower() == ".csv" else read_yaml(path)
-    leaves = read_leaves(document, ("source", "date", "currency", "prices", *_SITE), ("prices",))
+    leaves = read_leaves(document, (*_SHARED, "prices", *_SITE), ("prices",))
     require_leaves(document, leaves, ("prices",))
-    shared = {key: leaves[key] for key in ("source", "date", "currency") if key in leaves}
-    site = {key: _number(document, leaves[key], "count", *bounds, key) for key, bounds in _SITE.items() if key in leaves}
+    shared: dict[str, Any] = {key: leaves[key] for key in _SHARED if key in leaves}
+    site = {
+        key: _number(document, leaves[key], "count", *bounds, key) for key, bounds in _SITE.items() if key in leaves
+    }
     found: dict[str, Price] = {}
     for name, raw in leaves.get("prices", {}).items():
         price = _read_price(document, str(name), raw, shared, specs)
@@ -115,27 +122,19 @@ def profile_price(hardware: Hardware) -> Price | None:
 
 
 def age_days(date: str, today: Date) -> int:
-    """How many days ago a date was, at least: of a month or year, its last day counts.
+    """How many days ago a date was, at most: of a month or year, its first day counts.
 
-    >>> age_days("2026-01", Date(2026, 3, 2)), age_days("2026", Date(2026, 3, 2)), age_days("2025-12-31", Date(2026, 1, 1))
-    (30, 0, 1)
+    >>> [age_days(date, Date(2026, 3, 2)) for date in ("2026-02", "2026", "2026-03-01", "2027")]
+    [29, 60, 1, 0]
     """
-    year, month, day = (*(int(part) for part in date.split("-")), 0, 0)[:3]
-    if not month:
-        last = Date(year, 12, 31)
-    elif not day:
-        last = Date.fromordinal(Date(year + month // 12, month % 12 + 1, 1).toordinal() - 1)
-    else:
-        last = Date(year, month, day)
-    return max((today - last).days, 0)
+    year, month, day = (*(int(part) for part in date.split("-")), 1, 1)[:3]
+    return max((today - Date(year, month, day)).days, 0)
 
 
 # ------------------------------------------------------------------------------------------------ reading
 
 
-def _read_price(
-    document: Document, name: str, raw: Any, shared: Mapping[str, Any], specs: str | None
-) -> Price | None:
+def _read_price(document: Document, name: str, raw: Any, shared: Mapping[str, Any], specs: str | None) -> Price | None:
     keys = ("prices", name)
     try:
         chip = load_hardware(name, specs=specs).id
@@ -177,7 +176,7 @@ def _number(document: Document, raw: Any, dimension: str, low: float, high: floa
 def _check_currency(document: Document, fields: Mapping[str, Any], keys: tuple[str, ...]) -> None:
     currency = fields.get("currency", "USD")
     if currency != "USD":
-        document.report(f"prices are in USD, not {describe(currency)}: convert them, and name the rate in source", *keys)
+        document.report(f"prices are in USD, not {describe(currency)}: convert them, and say so in source", *keys)
 
 
 def _date(document: Document, fields: Mapping[str, Any], keys: tuple[str, ...]) -> str:
@@ -230,9 +229,16 @@ def _csv_document(path: str) -> Document:
     for row in reader:
         name = (row.pop("hardware") or "").strip()
         document.lines.setdefault(("prices", name), reader.line_num)
-        if not name or name in prices or None in row:
-            what = "has no chip" if not name else "is a second line of this chip" if name in prices else "has too many cells"
-            document.report(f"line {reader.line_num} {what}", "prices", name)
+        if wrong := _wrong_row(name, row, prices):
+            document.report(f"line {reader.line_num} {wrong}", "prices", name)
             continue
         prices[name] = {key: value.strip() for key, value in row.items() if value and value.strip()}
     return document
+
+
+def _wrong_row(name: str, row: Mapping[str, Any], prices: Mapping[str, Any]) -> str:
+    if not name:
+        return "has no chip"
+    if name in prices:
+        return "is a second line of this chip"
+    return "has more cells than titles" if None in row else ""

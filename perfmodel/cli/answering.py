@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from perfmodel.errors import UnsupportedError
 
 if TYPE_CHECKING:
+    from perfmodel.cli.cost_options import Costs
     from perfmodel.cli.grid import Combination, Grid
     from perfmodel.predict import Prepared
     from perfmodel.report.answers import Answer, Explanation
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
 
 def answer(
-    grid: Grid, cell: Combination, *, max_batch: bool = False, max_context: bool = False, with_ops: bool = False
-) -> Answer:
+    grid: Grid, cell: Combination, *, max_batch: bool = False, max_context: bool = False, with_ops: bool = False,
+    costs: Costs | None = None,
+) -> Answer:  # fmt: skip
     """The answer to one combination; a chip that refuses is an answer too.
 
     Args:
         max_batch, max_context: also find how far memory goes. with_ops: with a row per op.
+        costs: also tell money and energy.
 
     Raises:
         PerfmodelError: anything but a refusal of the chip.
@@ -53,6 +56,11 @@ def answer(
         specs=grid.specs,
         anchors=grid.anchors,
     )
+    economics = None
+    if costs:
+        from perfmodel.economics import prediction_economics
+
+        economics = prediction_economics(prediction, cell.hardware, costs.site)
     limits = _limits(prepared, cell, max_batch=max_batch, max_context=max_context)
     return Answer(
         request=prediction.request,
@@ -60,6 +68,8 @@ def answer(
         emulated=_emulated(prepared),
         notes=(*prediction.provenance["notes"], *_length_notes(cell, prediction.request, limits), *grid.left_out),
         limits=limits,
+        economics=economics,
+        hardware=cell.hardware,
     )
 
 

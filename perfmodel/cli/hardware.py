@@ -1,4 +1,4 @@
-"""`perfmodel hardware list|show|check|detect`.
+"""`perfmodel hardware list|show|check|prices|detect`.
 
 May import: everything below, inside the functions.
 """
@@ -118,6 +118,31 @@ def check_command(ctx: click.Context, files: tuple[str, ...], specs: str | None)
         click.echo(f"{count} {'mistake' if count == 1 else 'mistakes'} in {len(errors)} files", err=True)
         ctx.exit(1)
     click.echo("No mistakes found.")
+
+
+@hardware_command.command("prices")
+@click.option("--prices", metavar="FILE", help="Your own prices (YAML or CSV), listed with the others.")
+@specs_option
+@json_option
+def prices_command(prices: str | None, specs: str | None, as_json: bool) -> None:
+    """List what is known of prices per device and hour, with date, source and age."""
+    from datetime import date
+
+    from perfmodel.catalog import list_hardware
+    from perfmodel.prices import read_prices
+    from perfmodel.report.cost_words import price_documents, print_prices
+
+    chips = list_hardware(specs=specs)
+    own = list(read_prices(prices, specs=specs).prices.values()) if prices else []
+    rows = price_documents(chips, own, date.today())
+    if as_json:
+        from perfmodel.report.documents import dump_json
+
+        click.echo(dump_json(rows))
+        return
+    from perfmodel.report.console import open_console
+
+    print_prices(open_console(), rows, len({chip.id for chip in chips} - {row["hardware"] for row in rows}))
 
 
 @hardware_command.command("detect")

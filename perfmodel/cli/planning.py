@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from perfmodel.cli.cost_options import cost_options, read_costs
 from perfmodel.cli.options import json_option, read_counts, specs_option, split_list, split_models
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
+    from perfmodel.economics import Site
     from perfmodel.planning.candidates import Candidate
     from perfmodel.planning.demand import Demand
 
@@ -42,8 +44,9 @@ LARGEST = 1 << 24
     "--tp", metavar="N[,N]", default="1,2,4,8", show_default=True, help="Devices of a replica to choose from."
 )
 @click.option("--max-gpus", metavar="N", help="Of a plan, all replicas together.")
-@click.option("--order", type=click.Choice(("gpus", "cost")), default="gpus", show_default=True,
+@click.option("--order", type=click.Choice(("gpus", "cost", "energy")), default="gpus", show_default=True,
               help="What the best plan has least of.")  # fmt: skip
+@cost_options
 @json_option
 @specs_option
 def plan_command(as_json: bool, **options: Any) -> None:
@@ -58,8 +61,8 @@ def plan_command(as_json: bool, **options: Any) -> None:
     from perfmodel.planning.capacity import plan_candidates
 
     specs = options["specs"]
-    demand, candidates, most = _read(options)
-    answer = plan_candidates(candidates, demand, max_gpus=most, order=options["order"], specs=specs)
+    demand, candidates, most, site = _read(options)
+    answer = plan_candidates(candidates, demand, max_gpus=most, order=options["order"], site=site, specs=specs)
     if as_json:
         from perfmodel.report.documents import dump_json
         from perfmodel.report.plan_document import plan_document
@@ -74,8 +77,8 @@ def plan_command(as_json: bool, **options: Any) -> None:
         raise UnsupportedError("no candidate serves this load within the limits")
 
 
-def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], int]:
-    """(load and limits, candidates, most devices).
+def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], int, Site]:
+    """(load and limits, candidates, most devices, where they stand).
 
     Raises:
         InputError: all mistakes at once, each with its option.
@@ -121,7 +124,11 @@ def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], in
         "percentile": read("percentile", _percentile, 95.0, 95.0),
     }
     models = each("models", lambda name: (name, model_entry(name, specs)))
-    chips = {chip.id: chip for found in each("hardware", lambda name: chips_of(name, specs)) for chip in found}
+    wrong: list[tuple[str, PerfmodelError]] = []
+    costs = read_costs(options, specs, wrong)
+    mistakes += [f"--{option}: {error}" for option, error in wrong]
+    listed = [chip for found in each("hardware", lambda name: chips_of(name, specs)) for chip in found]
+    chips = {chip.id: costs.priced(chip) for chip in listed}
     engines = each("engine", lambda name: load_engine(name, specs=specs))
     precisions: list[str | None] = [*each("precision", lambda name: find_scheme(name).name)] or [None]
     one: tuple[int, ...] = (1,)
@@ -138,7 +145,7 @@ def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], in
     if mistakes or demand is None:
         several = f"{len(mistakes)} mistakes\n" + "\n".join(f"- {text}" for text in mistakes)
         raise InputError(mistakes[0] if len(mistakes) == 1 else several)
-    return demand, candidates, most
+    return demand, candidates, most, costs.site
 
 
 def _count(text: str) -> int:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.cost_options import COST_OPTIONS, cost_options, read_costs
 from perfmodel.cli.options import json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
-from perfmodel.errors import InputError, UnsupportedError
+from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
     from perfmodel.cli.grid import Grid
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.option("--max-batch", is_flag=True, help="Also tell the largest batch that fits at these lengths.")
 @click.option("--max-context", is_flag=True, help="Also tell the longest prompt and answer that fit for this batch.")
 @serving_options
+@cost_options
 def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: bool, **options: Any) -> None:
     """Predict latency, throughput and memory of every combination of the given lists.
 
@@ -43,14 +45,18 @@ def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: b
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other: give one")
     served = {name: options.pop(name) for name in SERVING_OPTIONS}
+    mistakes: list[tuple[str, PerfmodelError]] = []
+    costs = read_costs({name: options.pop(name) for name in COST_OPTIONS}, options["specs"], mistakes)
     if asks_server(served):
         from perfmodel.cli.serving import print_served
 
         limits = {"max_batch": max_batch, "max_context": max_context}
-        print_served(options | limits, served, as_json=as_json, as_csv=as_csv)
+        print_served(options | limits, served, costs, mistakes, as_json=as_json, as_csv=as_csv)
         return
-    grid = read_grid(options)
-    answers = [answer(grid, cell, max_batch=max_batch, max_context=max_context) for cell in grid.combinations()]
+    grid = costs.of_grid(read_grid(options, mistakes))
+    answers = [
+        answer(grid, cell, max_batch=max_batch, max_context=max_context, costs=costs) for cell in grid.combinations()
+    ]
     answers = list({each.request: each for each in answers}.values())  # a runtime or length may not apply to a model
     _print(answers, as_json=as_json, as_csv=as_csv)
     if not any(each.prediction for each in answers):

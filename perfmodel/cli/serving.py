@@ -15,7 +15,9 @@ from perfmodel.cli.options import read_counts, split_list
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
+    from perfmodel.cli.cost_options import Costs
     from perfmodel.cli.grid import Combination, Grid
+    from perfmodel.economics import Site
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.engines import EnginePolicy
     from perfmodel.serving.server_anchors import ServerAnchor
@@ -36,8 +38,19 @@ LARGEST_RATE, LARGEST_COUNT = 1e6, 1 << 20
 MOST = {"draft_tokens": 64, "replicas": LARGEST_COUNT}
 
 
-def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_json: bool, as_csv: bool) -> None:
+def print_served(
+    options: Mapping[str, Any],
+    served: Mapping[str, Any],
+    costs: Costs,
+    mistakes: Mistakes,
+    *,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
     """Predict every combination and print it.
+
+    Args:
+        mistakes: found so far, to be told with those found here.
 
     Raises:
         InputError: all mistakes at once. UnsupportedError: no combination can be answered.
@@ -45,7 +58,7 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
     from perfmodel.report.serving_document import served_csv, served_document, served_notes
     from perfmodel.report.serving_table import print_served_answers
 
-    answers = served_answers(options, served)
+    answers = served_answers(options, served, costs, mistakes)
     if as_json:
         from perfmodel.report.documents import dump_json
 
@@ -65,21 +78,29 @@ def print_served(options: Mapping[str, Any], served: Mapping[str, Any], *, as_js
 
 
 def served_answers(
-    options: Mapping[str, Any], served: Mapping[str, Any], *, with_parts: bool = False
+    options: Mapping[str, Any],
+    served: Mapping[str, Any],
+    costs: Costs | None = None,
+    mistakes: Mistakes | None = None,
+    *,
+    with_parts: bool = False,
 ) -> list[ServedAnswer]:
     """The answer to every combination.
 
     Args:
         options: of `request_options`, `max_batch` and `max_context`. served: of `SERVING_OPTIONS`.
+        costs: own prices and the site, else the usual. mistakes: found so far, to be told with those found here.
         with_parts: tell what latencies are made of; of a given load.
 
     Raises:
         InputError: all mistakes at once.
     """
     from perfmodel.cli.grid import read_grid
+    from perfmodel.economics import USUAL_SITE
     from perfmodel.serving.prediction import UNSTATED
 
-    mistakes: Mistakes = [(name, InputError(text)) for name, (usual, text) in _UNUSED.items() if options[name] != usual]
+    mistakes = list(mistakes or ())
+    mistakes += [(name, InputError(text)) for name, (usual, text) in _UNUSED.items() if options[name] != usual]
     objective = _read_objective(served, mistakes)
     if objective and with_parts:
         told = "asks for the largest load of `perfmodel predict`; a load is explained: give --concurrency or --rate"
@@ -90,13 +111,15 @@ def served_answers(
     if len(replicas) > 1:
         mistakes.append(("replicas", InputError("give one number")))
     grid = read_grid({**options, "anchors": None}, mistakes)  # those of servers are of another kind
+    if costs:
+        grid = costs.of_grid(grid)
     anchors = _read_anchors(options, served, grid, engines) if options["anchors"] else ()
     wanted = {
         "replicas": replicas[0], "version": served["engine_version"] or UNSTATED, "anchors": anchors,
         **({"with_parts": True} if with_parts else {}),
     }  # fmt: skip
     return [
-        _answer(grid, cell, engine, load, objective, drafts=count, **wanted)
+        _answer(grid, cell, engine, load, objective, costs.site if costs else USUAL_SITE, drafts=count, **wanted)
         for cell in grid.combinations()
         for engine, load, count in product(engines, loads, drafts)
     ]
@@ -108,11 +131,17 @@ def _answer(
     engine: EnginePolicy,
     load: Mapping[str, float],
     objective: Objective | None,
+    site: Site,
     **served: Any,
 ) -> ServedAnswer:
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.largest_load import LargestLoad, predict_largest_load
-    from perfmodel.serving.prediction import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, predict_serving
+    from perfmodel.serving.prediction import (
+        DEFAULT_INPUT_TOKENS,
+        DEFAULT_OUTPUT_TOKENS,
+        predict_serving,
+        serving_economics,
+    )
 
     sizes = {
         "input_tokens": cell.input_tokens or DEFAULT_INPUT_TOKENS,
@@ -142,7 +171,7 @@ def _answer(
             found = predict_serving(cell.model, cell.hardware, **(wanted | dict(load)))
     except PerfmodelError as error:
         return ServedAnswer(asked=asked, prediction=None, error=str(error))
-    return ServedAnswer(asked=asked, prediction=found, largest=largest)
+    return ServedAnswer(asked=asked, prediction=found, largest=largest, economics=serving_economics(found, site))
 
 
 def _read_anchors(

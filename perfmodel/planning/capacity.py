@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from perfmodel.catalog_entries import model_entry
+from perfmodel.economics import USUAL_SITE, Economics, Site, economics
 from perfmodel.errors import InputError, PerfmodelError
 from perfmodel.planning.candidates import DEGREES, Candidate, candidates_of, chips_of, refusal
 from perfmodel.planning.confirming import Confirmation, confirm
@@ -25,6 +26,7 @@ from perfmodel.planning.load_curve import LoadCurve, largest_share, load_curve
 from perfmodel.precisions import find_scheme
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.engines import load_engine
+from perfmodel.serving.power_use import serving_power
 from perfmodel.serving.prediction import Latency, check_context, predict_serving
 from perfmodel.serving.standing import knowledge_of
 
@@ -33,7 +35,7 @@ MOST_SIMULATED = 16  # candidates; beyond, plans stand on the closed form alone
 TRIES = 12  # numbers of replicas of one candidate that are simulated
 STEP = 0.05  # of the replicas, that are added where those do not do
 MOST_REPLICAS = 4096
-ORDERS = ("gpus", "cost")
+ORDERS = ("gpus", "cost", "energy")
 Rank: TypeAlias = tuple[float, ...]
 
 
@@ -45,7 +47,8 @@ class Plan:
         latencies: mean TTFT and TPOT with their 80 % intervals. confidence: that both means keep their limits.
         most: load that so many replicas carry within the limits; headroom: that over the load. binding: what ends it,
             ttft, tpot or capacity. usd_per_hour: of all its chips, 0 if the price is unknown.
-        requests_per_second: answered. confirmation: of the best plans.
+        requests_per_second: answered. confirmation: of the best plans. closed: the load is users who ask again at
+            once. site: where the devices stand.
     """
 
     candidate: Candidate
@@ -59,6 +62,9 @@ class Plan:
     headroom: float
     requests_per_second: float
     output_tokens: int
+    closed: bool = False
+    input_tokens: int = 0
+    site: Site = USUAL_SITE
     confirmation: Confirmation | None = None
     notes: tuple[str, ...] = ()
 
@@ -68,14 +74,28 @@ class Plan:
         return self.replicas * self.candidate.layout.devices
 
     @property
+    def economics(self) -> Economics:
+        """Money and energy at this load."""
+        ttft, tpot = (self.latencies[metric].seconds for metric in ("ttft", "tpot"))
+        sizes = {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+        power = serving_power(
+            self.deployment, ttft=ttft, tpot=tpot, requests_per_second=self.requests_per_second, closed=self.closed,
+            replicas=self.replicas, **sizes,
+        )  # fmt: skip
+        return economics(
+            self.candidate.hardware, self.gpus, power, requests_per_second=self.requests_per_second, site=self.site,
+            **sizes,
+        )  # fmt: skip
+
+    @property
     def usd_per_hour(self) -> float:
-        """Of all devices, at the price of the chip's profile."""
-        return self.gpus * self.candidate.hardware.price_usd_per_hour
+        """Of all devices, at the chip's price; 0 if it is unknown."""
+        return self.economics.usd_per_hour or 0.0
 
     @property
     def usd_per_million_tokens(self) -> float:
-        """Of output, at this load."""
-        return self.usd_per_hour / (self.requests_per_second * self.output_tokens * 3600) * 1e6
+        """Of output, at this load; 0 if the price is unknown."""
+        return self.economics.usd_per_million_output_tokens or 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +130,7 @@ def plan(
     precision: str | Sequence[str] | None = None,
     max_gpus: int = 0,
     order: str = "gpus",
+    site: Site = USUAL_SITE,
     specs: str | None = None,
 ) -> PlanAnswer:
     """The fewest devices that serve a load within limits, over all candidates.
@@ -117,7 +138,8 @@ def plan(
     Args:
         model, hardware, engine, precision: one or several; hardware may be `all-datacenter`.
         rate: requests per second; or concurrency: users. ttft, tpot: limits in seconds; 0: none.
-        max_gpus: of a plan; 0: any number. order: gpus (then cost) or cost (then gpus).
+        max_gpus: of a plan; 0: any number. order: gpus (then cost), cost (then gpus) or energy
+            (joules per token, then gpus). site: electricity, PUE and utilisation.
 
     Raises:
         PerfmodelError: unknown names, a load or limits that contradict themselves, no candidate.
@@ -137,12 +159,12 @@ def plan(
         [load_engine(name, specs=specs) for name in _several(engine)],
         [find_scheme(name).name for name in _several(precision)] if precision else [None],
     )
-    return plan_candidates(tuple(candidates), demand, max_gpus=max_gpus, order=order, specs=specs)
+    return plan_candidates(tuple(candidates), demand, max_gpus=max_gpus, order=order, site=site, specs=specs)
 
 
 def plan_candidates(
     candidates: Sequence[Candidate], demand: Demand, *, max_gpus: int = 0, order: str = "gpus",
-    specs: str | None = None,
+    site: Site = USUAL_SITE, specs: str | None = None,
 ) -> PlanAnswer:  # fmt: skip
     """As `plan`, over given candidates.
 
@@ -159,7 +181,7 @@ def plan_candidates(
     for candidate in candidates:
         try:
             _check_weights(candidate, weights)
-            plans.append(_plan_of(candidate, demand, max_gpus, weights, specs))
+            plans.append(replace(_plan_of(candidate, demand, max_gpus, weights, specs), site=site))
         except PerfmodelError as error:
             rejected.append(Rejected(candidate=candidate, reason=str(error)))
     best, rest, failed = _confirmed(plans, demand, max_gpus, order, specs)
@@ -245,6 +267,8 @@ def _plan_at(
         headroom=replicas * share / demand.load,
         requests_per_second=demand.rate or demand.concurrency / whole,
         output_tokens=demand.output_tokens,
+        input_tokens=demand.input_tokens,
+        closed=bool(demand.concurrency),
     )
 
 
@@ -263,12 +287,12 @@ def _check_gpus(gpus: int, max_gpus: int, why: str) -> None:
 
 
 def rank(found: Plan, order: str) -> Rank:
-    """What plans are sorted by: ascending; an unknown price comes last."""
-    known = found.usd_per_hour > 0
-    cost = found.usd_per_hour if known else math.inf
-    million = found.usd_per_million_tokens if known else math.inf
-    first = (cost, float(found.gpus)) if order == "cost" else (float(found.gpus), cost)
-    return (*first, million, -found.confidence)
+    """What plans are sorted by: ascending; an unknown price or power comes last."""
+    own = found.economics
+    keys = {"gpus": float(found.gpus), "cost": own.usd_per_hour, "energy": own.joules_per_output_token}
+    first = {"cost": ("cost", "gpus"), "energy": ("energy", "gpus", "cost")}.get(order, ("gpus", "cost"))
+    values = [*(keys[name] for name in first), own.usd_per_million_output_tokens]
+    return (*(math.inf if value is None else value for value in values), -found.confidence)
 
 
 def _confirmed(

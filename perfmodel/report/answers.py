@@ -1,6 +1,6 @@
 """An answer to one combination: a prediction, or why there is none; and why it is what it is.
 
-May import: types, closed_form.
+May import: types, closed_form, economics.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from perfmodel.closed_form import BoundChange, PhaseForm
-from perfmodel.types import Prediction, Request
+from perfmodel.economics import Economics
+from perfmodel.types import Hardware, Prediction, Request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +23,7 @@ class Answer:
         emulated: (dtype asked for, dtype the chip computes in instead).
         notes: of the prediction, and of what was asked.
         limits: `max_batch`, `max_context` where they were asked for; None means that memory sets no limit.
+        economics, hardware: money and energy, and the chip at its price, where they were asked for.
     """
 
     request: Request
@@ -30,6 +32,8 @@ class Answer:
     emulated: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     limits: Mapping[str, int | None] = field(default_factory=dict)
+    economics: Economics | None = None
+    hardware: Hardware | None = None
 
     @property
     def precision(self) -> str:

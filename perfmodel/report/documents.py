@@ -16,7 +16,13 @@ from typing import Any
 from perfmodel.closed_form import BlockForm, BoundChange, PhaseForm
 from perfmodel.layouts import Layout
 from perfmodel.report.answers import Answer, Explanation
+from perfmodel.report.cost_words import economics_document
 from perfmodel.types import OpPrediction, OpTime, PhasePrediction, Request
+
+CSV_AMOUNTS = (
+    "watts", "wall_watts", "joules_per_output_token", "tokens_per_joule", "usd_per_hour",
+    "usd_per_million_output_tokens", "usd_per_million_tokens",
+)  # fmt: skip
 
 
 def predict_schema() -> dict[str, Any]:
@@ -50,6 +56,11 @@ def answer_document(answer: Answer) -> dict[str, Any]:
             "throughput": dict(prediction.throughput),
             "cost_usd": prediction.cost_usd,
             "energy_joules": prediction.energy_joules,
+            **(
+                {"economics": economics_document(answer.economics, answer.hardware)}
+                if answer.economics and answer.hardware
+                else {}
+            ),
             "unmodelled": [{"op": kind, "share": share} for kind, share in prediction.unmodelled],
             "provenance": {**prediction.provenance, "notes": list(answer.notes)},
         }
@@ -151,6 +162,8 @@ def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     for section in ("memory_bytes", "throughput"):
         unit = "_bytes" if section == "memory_bytes" else "_per_second"
         row |= {f"{name}{unit}": value for name, value in document.get(section, {}).items()}
+    amounts = document.get("economics", {})
+    row |= {name: amounts[name] for name in CSV_AMOUNTS if amounts.get(name) is not None}
     if "provenance" in document:
         row["stands_on"] = document["provenance"]["level"]
         row["unmodelled"] = " ".join(f"{entry['op']}:{entry['share']:.3g}" for entry in document["unmodelled"])

@@ -11,6 +11,7 @@ import shlex
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.report.cost_words import economics_document
 from perfmodel.report.documents import layout_document
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def _plan(own: Plan, demand: Demand, specs: str | None) -> dict[str, Any]:
         "cost_usd_per_hour": own.usd_per_hour or None,
         "cost_usd_per_million_tokens": own.usd_per_million_tokens or None,
         "price_date": chip.price_date if own.usd_per_hour else None,
+        "economics": economics_document(own.economics, chip),
         **{f"{metric}_seconds": latency.seconds for metric, latency in own.latencies.items()},
         "intervals": {metric: {"low": latency.low, "high": latency.high} for metric, latency in own.latencies.items()},
         "confidence": own.confidence,

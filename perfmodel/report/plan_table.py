@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from perfmodel.report.cost_words import site_words
 from perfmodel.report.formats import format_interval, format_number, format_seconds, format_share, join_words
 from perfmodel.report.plan_document import predict_command, simulate_command
 from perfmodel.report.prediction_table import make_table
@@ -50,7 +51,8 @@ def _print_rows(console: Console, answer: PlanAnswer, rows: int) -> None:
     names = ("model", "chip") if several else ("chip",)
     table = make_table(
         *((name, "left") for name in (*names, "engine", "precision", "layout")),
-        ("GPUs", "right"), ("USD/h", "right"), ("USD/M", "right"), ("TTFT", "right"), ("interval", "right"),
+        ("GPUs", "right"), ("USD/h", "right"), ("USD/M", "right"), ("J/token", "right"),
+        ("TTFT", "right"), ("interval", "right"),
         ("TPOT", "right"), ("interval", "right"), ("sure", "right"), ("headroom", "right"), ("by", "left"),
         ("simulated", "left"), gap=1,
     )  # fmt: skip
@@ -61,7 +63,7 @@ def _print_rows(console: Console, answer: PlanAnswer, rows: int) -> None:
 
 def _row(own: Plan, several: bool) -> list[str]:
     candidate = own.candidate
-    priced = own.usd_per_hour > 0
+    priced, joules = own.usd_per_hour > 0, own.economics.joules_per_output_token
     replicas = f"{own.replicas} x " if own.replicas > 1 else ""
     return [
         *([candidate.model.name] if several else []),
@@ -72,6 +74,7 @@ def _row(own: Plan, several: bool) -> list[str]:
         f"{own.gpus:,}",
         format_number(own.usd_per_hour) if priced else "?",
         format_number(own.usd_per_million_tokens) if priced else "?",
+        "?" if joules is None else format_number(joules),
         *_cells(own.latencies["ttft"]),
         *_cells(own.latencies["tpot"]),
         format_share(own.confidence) if own.confidence < _SURE else "> 99 %",  # no interval is known that well
@@ -106,6 +109,7 @@ def _sentences(answer: PlanAnswer, specs: str | None) -> list[str]:
     ]
     if dates:
         found.append(f"Prices (USD per device and hour) of: {', '.join(dates)}.")
+    found.append(f"USD/M, J/token: per (million) output tokens; J of the chips. {site_words(best.site)}")
     if unknown:
         found.append(f"No price is known of {', '.join(unknown)}.")
     if best.confirmation is None:

@@ -23,6 +23,7 @@ from perfmodel.report.columns import (
     result_columns,
     too_much,
 )
+from perfmodel.report.cost_words import cost_sentences
 from perfmodel.report.formats import (
     format_bytes,
     format_interval,
@@ -97,14 +98,9 @@ def _print_one(console: Console, answer: Answer) -> None:
     console.print(_memory_sentence(answer), style=None if prediction.fits else "red")
     for name, limit in answer.limits.items():
         console.print(f"{LIMIT_TITLES[name]} that fits: {limit_text(limit)}")
-    costs = []
-    if prediction.energy_joules:
-        costs.append(f"{format_number(prediction.energy_joules / answer.request.batch)} J at full board power")
-    if prediction.cost_usd:
-        usd = format_number(1e6 * prediction.cost_usd / answer.request.batch)
-        costs.append(f"{usd} USD per million at the chip's hourly price")
-    if costs:
-        console.print(f"Per request: {', '.join(costs)}")
+    if answer.economics and answer.hardware:
+        for sentence in cost_sentences(answer.economics, answer.hardware, answer.request.layout.devices):
+            console.print(sentence)
 
 
 def _rate_text(prediction: Prediction, rate: str) -> str:

@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from perfmodel.report.documents import layout_document
+from perfmodel.report.cost_words import economics_document
+from perfmodel.report.documents import CSV_AMOUNTS, layout_document
 from perfmodel.report.formats import format_share
 
 if TYPE_CHECKING:
+    from perfmodel.economics import Economics
     from perfmodel.serving.largest_load import LargestLoad
     from perfmodel.serving.prediction import Latency, ServingPrediction
 
@@ -34,13 +36,14 @@ class ServedAnswer:
     """One combination: what was asked (by name), and the prediction or why there is none.
 
     Args:
-        largest: where the largest load was asked for, which is then the prediction's.
+        largest: where the largest load was asked for, which is then the prediction's. economics: money and energy.
     """
 
     asked: Mapping[str, Any]
     prediction: ServingPrediction | None
     error: str = ""
     largest: LargestLoad | None = None
+    economics: Economics | None = None
 
 
 def served_document(answer: ServedAnswer) -> dict[str, Any]:
@@ -62,6 +65,7 @@ def served_document(answer: ServedAnswer) -> dict[str, Any]:
         "fits": found.fits,
         "capacity_sequences": finite(found.capacity),
         "highest_rate": finite(found.highest_rate),
+        **({"economics": economics_document(answer.economics, found.deployment.hardware)} if answer.economics else {}),
         "step_seconds": dict(found.step_seconds),
         "memory_bytes": {name: float(value) for name, value in capacity.parts.items()},
         "provenance": {
@@ -97,6 +101,8 @@ def served_csv(answers: Sequence[ServedAnswer]) -> str:
                 row |= {f"{name}_seconds": own.seconds, f"{name}_low": own.low, f"{name}_high": own.high}
             row |= {f"{name}_per_second": value for name, value in found.throughput.items()}
             row |= {"running": found.running, "waiting": found.waiting, "stable": found.stable, "fits": found.fits}
+            amounts = {name: getattr(answer.economics, name, None) for name in CSV_AMOUNTS}
+            row |= {name: value for name, value in amounts.items() if value is not None}
             row |= {"concurrency_sure": answer.largest.sure} if answer.largest else {}
             row |= {"capacity": found.capacity, "highest_rate": found.highest_rate, "level": found.standing}
         rows.append(row | {"error": answer.error})

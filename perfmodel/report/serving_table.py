@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from perfmodel.report.cost_words import UNKNOWN, cost_sentences, site_words
 from perfmodel.report.formats import (
     format_bytes,
     format_interval,
@@ -61,6 +62,9 @@ def _print_one(console: Console, answer: ServedAnswer, found: ServingPrediction)
         console.print(largest_sentence(answer.largest, found.level))
     for sentence in _sentences(found):
         console.print(sentence)
+    if answer.economics:
+        for sentence in cost_sentences(answer.economics, found.deployment.hardware, found.devices):
+            console.print(sentence)
 
 
 def served_heading(answer: ServedAnswer) -> str:
@@ -132,7 +136,8 @@ def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
     table = make_table(
         *((titles.get(name, name), "left") for name in varying),
         ("TTFT", "right"), ("interval", "right"), ("TPOT", "right"), ("interval", "right"),
-        ("tokens/s", "right"), ("max req/s", "right"), ("stable", "left"), ("level", "left"),
+        ("tokens/s", "right"), ("max req/s", "right"), ("USD/M", "right"), ("J/token", "right"),
+        ("stable", "left"), ("level", "left"),
     )  # fmt: skip
     for each in answers:
         asked = [_plain(each.asked.get(name, "")) for name in varying]
@@ -146,12 +151,20 @@ def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
             *_cells(found.latencies["tpot"]),
             format_number(found.throughput["output_tokens"]),
             format_number(found.highest_rate),
+            *(_amount(each, name) for name in ("usd_per_million_output_tokens", "joules_per_output_token")),
             "yes" if found.stable else "no",
             found.standing,
         )
     console.print(table)
+    if sites := {each.economics.site: None for each in answers if each.economics}:
+        console.print(f"\nUSD/M, J/token: per (million) output tokens; J of the chips. {site_words(next(iter(sites)))}")
     for number, reason in enumerate(reasons, 1):
         console.print(f"\n[{number}] {reason}")
+
+
+def _amount(answer: ServedAnswer, name: str) -> str:
+    value = getattr(answer.economics, name, None)
+    return UNKNOWN if value is None else format_number(value)
 
 
 def _plain(value: Any) -> str:
