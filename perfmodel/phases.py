@@ -1,6 +1,6 @@
 """Arrays of a timed phase -> the values people read: a phase's time with its interval, and a row per op.
 
-May import: uncertainty, program, power and below.
+May import: uncertainty, program and below.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import numpy as np
 from perfmodel.costs import find_kind, is_modelled, variety_of
 from perfmodel.kernels.quantize import LAUNCH_SECONDS, QUANTIZE_PREFIX
 from perfmodel.kernels.roofline import Array, KernelTime
-from perfmodel.power import dynamic_joules
 from perfmodel.program import Group, PhaseTimes, Program
 from perfmodel.types import OpCost, OpPrediction, OpTime, PhasePrediction
 from perfmodel.uncertainty import op_half_widths, phase_half_width
@@ -47,15 +46,6 @@ def phase_prediction(
         host_seconds=float(times.host_seconds[0]),
         bandwidth_bytes_per_second=program.device.hardware.memory_bandwidth_bytes_per_second,
         ops=_op_rows(program, times, share) if with_ops else (),
-    )
-
-
-def phase_joules(program: Program, times: PhaseTimes) -> float:
-    """Energy of the work of a phase on one device, at the first configuration, above what it draws anyway."""
-    hardware = program.device.hardware
-    return sum(
-        float(group.repeats @ _first(dynamic_joules(cost, hardware), len(group.repeats)))
-        for group, cost in zip(program.groups, times.costs, strict=True)
     )
 
 

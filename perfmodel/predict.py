@@ -8,7 +8,6 @@ a row per op. May import: everything below it.
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from perfmodel.anchoring import Anchor, anchored_phase, anchoring_of
 from perfmodel.catalog import search_state
 from perfmodel.catalog_entries import hardware_entry, layout_entry, model_entry
 from perfmodel.coefficient_files import scopes_for
+from perfmodel.energy import energy_fields, phase_joules
 from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.fitted_scopes import FittedScope
 from perfmodel.graphs.fusion import fuse
@@ -29,8 +29,7 @@ from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.kernels.device import CHANNELS_LAST, FRAMEWORK, LAYOUT
 from perfmodel.layouts import ONE_DEVICE, Layout
 from perfmodel.memory import MemoryNeed, largest_count, memory_need
-from perfmodel.phases import phase_joules, phase_prediction, unmodelled_shares
-from perfmodel.power import half_width, idle_watts, power_level, power_watts
+from perfmodel.phases import phase_prediction, unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme, own_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
 from perfmodel.provenance import standing
@@ -432,41 +431,11 @@ def _predict(
         throughput=_throughput(prepared, phases, batch, tokens_in, seconds),
         seconds=seconds,
         cost_usd=device_seconds / 3600 * prepared.hardware.price_usd_per_hour,
-        **_energy(prepared, phases, joules, repeats, level),
+        **energy_fields(prepared.hardware, prepared.layout, prepared.in_flight, phases, joules, repeats, level),
         unmodelled=tuple(sorted(unmodelled.items())),
         parameters=prepared.model.parameters,
         provenance=_provenance(prepared, shares, anchors, launching=launching),
     )
-
-
-def _energy(
-    prepared: Prepared,
-    phases: Mapping[str, PhasePrediction],
-    joules: Mapping[str, float],
-    repeats: Mapping[str, int],
-    level: float,
-) -> dict[str, Any]:
-    """Energy of a batch on all its devices with its interval, between idle and TDP throughout; nothing without a TDP.
-
-    Args:
-        joules: of the work of each phase on a device that runs all pipeline stages.
-    """
-    chip, layout = prepared.hardware, prepared.layout
-    if not chip.power_watts:
-        return {}
-    devices, filled = layout.devices / prepared.in_flight, prepared.in_flight / layout.pipeline
-    runs = [(phase.time * repeats.get(name, 1), joules[name], phase.time) for name, phase in phases.items()]
-    energy = sum(
-        all_runs.seconds * float(power_watts(chip, work / time.seconds * filled)) for all_runs, work, time in runs
-    )
-    seconds, low, high = (sum(getattr(run[0], name) for run in runs) for name in ("seconds", "low", "high"))
-    spread = math.exp(math.hypot(half_width(chip, level), math.log(high / seconds)))
-    return {
-        "energy_joules": devices * energy,
-        "energy_low_joules": devices * max(energy / spread, min(idle_watts(chip) * low, energy)),
-        "energy_high_joules": devices * min(energy * spread, chip.power_watts * high),
-        "power_level": power_level(chip),
-    }
 
 
 def _lengths(prepared: Prepared, input_tokens: int | None, output_tokens: int | None) -> tuple[int, int]:

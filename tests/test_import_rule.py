@@ -27,7 +27,7 @@ ROWS = (
     {"kernels", "memory"},
     {"program", "power"},
     {"uncertainty", "economics", "prices"},
-    {"phases", "provenance", "spreading"},
+    {"phases", "energy", "provenance", "spreading"},
     {"anchoring"},
     {"serving"},
     {"measuring"},
