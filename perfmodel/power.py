@@ -4,9 +4,9 @@
 
 Idle is 0.11 of the TDP (80 W of an H200, 62 W of an A100 SXM, 17 to 29 W of an RTX 3090 and RTX 6000 Ada, as
 nvidia-smi tells), awake 0.32. The three coefficients of work were fitted on 53 public measurements of dense language
-models under vLLM on H100 and B200 (ML.ENERGY Benchmark v3, mean power in steady state, 8 to 2048 sequences; prompts, whose
-lengths are not told, taken as 300 tokens). Fitted on H100 alone they give B200 with a median error of 3.6 % (80 % of runs
-within 7.5 %); no other chip was checked, so that their intervals are wide. What differs between chips:
+models under vLLM on H100 and B200 (ML.ENERGY Benchmark v3: mean power in steady state, 8 to 2048 sequences; prompts,
+whose lengths are not told, taken as 300 tokens). Fitted on H100 alone they give B200 with a median error of 3.6 % (80 %
+of runs within 7.5 %); no other chip was checked, so that their intervals are wide. What differs between chips:
 
 - e_FLOP: half as much with half the bits; by process node as `kernels.sustained.NODE_ENERGY`; FLOPs of vector units as
   `power.energy_per_flop_joules` there (NeuSight).
