@@ -41,6 +41,8 @@ def economics_document(found: Economics, hardware: Hardware) -> dict[str, Any]:
 
 def cost_sentences(found: Economics, hardware: Hardware, devices: int) -> list[str]:
     """What a load costs, what it draws, and what both assume."""
+    if found.usd_per_hour is None and not hardware.power_watts:
+        return [f"Cost and energy: no price and no power limit of {hardware.id} is known; --prices FILE takes a price."]
     return [_cost(found, hardware, devices), _energy(found, hardware), site_words(found.site)]
 
 
