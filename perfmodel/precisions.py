@@ -86,6 +86,11 @@ FORMATS = {
         _ggml("iq4_xs", 4, 256, 136),
         _ggml("tq1_0", 1, 256, 54),
         _ggml("tq2_0", 2, 256, 66),
+        # 2:4 sparsity: two of four values and two bits for the place of each; scales as in the dense format
+        StorageFormat("fp16_2_4", 9),
+        StorageFormat("bf16_2_4", 9),
+        StorageFormat("fp8_2_4", 5, scale_bits=32),
+        StorageFormat("int8_2_4", 5, scale_bits=16, block_out=1),
         StorageFormat("bool", 8),
         StorageFormat("uint8", 8),
         StorageFormat("int16", 16),
@@ -94,6 +99,9 @@ FORMATS = {
         StorageFormat("complex64", 64),
     )
 }
+
+# format of weights -> the same in 2:4 sparsity
+SPARSE_FORMATS = {name: f"{name}_2_4" for name in ("fp16", "bf16", "fp8", "int8")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,12 +150,12 @@ def _prepare(
 ) -> Prepared:
     wanted = runtime or ("graphs" if "decode" in model.phases else "eager")
     used_runtime, note = resolve_runtime(hardware, wanted)
-    in_precision = _in_precision(model, precision, cache_precision)
+    converted = in_precision(model, precision, cache_precision)
     used, thread_note = with_threads(hardware, threads)
     fitted = scopes_for(used, specs=specs)
     device = fitted_device(used, used_runtime, fitted, layout=CHANNELS_LAST if channels_last else LAYOUT)
     fused = fuse if used_runtime == "compiled" else _as_it_is
-    spreading = spread(in_precision, layout, hardware)
+    spreading = spread(converted, layout, hardware)
     programs = {name: compile_graph(fused(graph), device) for name, graph in spreading.model.phases.items()}
     emulated = {pair for program in programs.values() for pair in program.emulated}
     frameworks = {group.scope for program in programs.values() for group in program.groups if group.classes}
@@ -204,7 +204,8 @@ def _as_it_is(graph: Graph) -> Graph:
 
 
 @identity_cache(_PROGRAMS)
-def _in_precision(model: Model, precision: str | None, cache_precision: str | None) -> Model:
+def in_precision(model: Model, precision: str | None, cache_precision: str | None) -> Model:
+    """The model with its graphs in a precision, and its KV cache in a format; None leaves them as they are."""
     phases = dict(model.phases)
     if precision is not None and precision != model.precision:
         own, wanted = own_scheme(model.precision), find_scheme(precision)

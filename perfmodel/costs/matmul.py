@@ -49,6 +49,7 @@ def linear_sizes(operands: Operands) -> Arguments:
         "compute": operands.compute(x),
         "quantize_input": bool(operands.attribute("quantize_input", False)),
         "input_scale": str(operands.attribute("input_scale", "static")),
+        **({"sparse_2_4": True} if operands.attribute("sparse_2_4", False) else {}),
     }
 
 
@@ -67,6 +68,7 @@ def cost_linear(
     input_scale: str = "static",
     grouped: bool = False,
     experts: Number = 1,
+    sparse_2_4: bool = False,
 ) -> OpCost:
     """FLOPs = 2·M·N·K; weights are read once whatever M is, of E experts those that a row is sent to.
 
@@ -79,6 +81,7 @@ def cost_linear(
         quantize_input: a kernel of its own first rewrites the rows in the compute dtype (1 byte and below).
         input_scale: what a scale of the rewritten rows holds for: "static" (known beforehand), "row" or "block" (found
             while rewriting), "tensor" (found in a pass of its own over all rows, three more kernels).
+        sparse_2_4: of every four weights two are zero and their multiplications are skipped: M·N·K FLOPs are left.
 
     >>> cost_linear(m=2, n=3, k=4, weight_bytes=24, activation="bf16", output="bf16", compute="bf16").matrix_flops
     48
@@ -89,7 +92,7 @@ def cost_linear(
         passes = 2 if input_scale in ("row", "tensor") else 1
         read_bytes, write_bytes = read_bytes * passes + quantized_bytes, write_bytes + quantized_bytes
     return OpCost(
-        flops={("matrix", compute): 2 * m * n * k},
+        flops={("matrix", compute): (1 if sparse_2_4 else 2) * m * n * k},
         read_bytes=read_bytes,
         write_bytes=write_bytes,
         weight_bytes=weight_bytes * distinct_experts(experts, 1, m) / experts if grouped else weight_bytes,

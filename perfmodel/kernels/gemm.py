@@ -122,7 +122,10 @@ def time_gemm(
     )
     quantized = quantized_bytes(sizes, flags)
     moved = np.asarray(cost.bytes, dtype=float) - quantized
-    shapes = (*gemm_sizes(kind, sizes), memory_seconds(moved, sizes, device, memory.value))
+    g, m, n, k = gemm_sizes(kind, sizes)
+    if flags.get("sparse_2_4"):
+        k = k / 2  # of which sparse matrix units skip half
+    shapes = (g, m, n, k, memory_seconds(moved, sizes, device, memory.value))
     only_rows_vary = kind == "linear" and sizes["n"].shape[1] == sizes["k"].shape[1] == 1
     compute_part, memory_part, overhead = _fastest(shapes, chip, only_rows_vary=only_rows_vary)
     launch = device[LAUNCH_SECONDS]
