@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perfmodel.graphs import list_models, load_model
     from perfmodel.layouts import Layout
     from perfmodel.planning.capacity import plan
+    from perfmodel.planning.compression import compress
     from perfmodel.planning.scaling import scale
     from perfmodel.planning.tradeoff import Budget, tradeoff
     from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
@@ -40,6 +41,7 @@ _PUBLIC = {
     "PerfmodelError": "perfmodel.errors",
     "Site": "perfmodel.economics",
     "compare": "perfmodel.comparison",
+    "compress": "perfmodel.planning.compression",
     "deploy": "perfmodel.serving.deployments",
     "explain": "perfmodel.predict",
     "fit_files": "perfmodel.calibration.fitting",
@@ -71,6 +73,7 @@ __all__ = [
     "Site",
     "__version__",
     "compare",
+    "compress",
     "deploy",
     "explain",
     "fit_files",

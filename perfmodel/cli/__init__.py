@@ -23,6 +23,7 @@ COMMANDS = {
     "predict": ("predicting", "Latency, throughput and memory of models on chips."),
     "explain": ("predicting", "Where the time goes, op by op, and why."),
     "scale": ("scaling", "Whether speed depends on the size of a model, and where it starts to."),
+    "compress": ("compressing", "What quantization, pruning, sparsity and low rank bring, and when they hurt."),
     "tradeoff": ("trading", "Accuracy against latency: the models worth their time, under a budget."),
     "results": ("viewing", "A table of results: filter, sort, Pareto front, sums over two columns."),
     "simulate": ("simulating", "A server under load: percentiles, goodput, whether it keeps up."),

@@ -187,16 +187,11 @@ class _Walk:
     def _own_weight(self, op: Op, weight: Tensor, name: str) -> None:
         source = self.graph.tensors[name]
         width = source.shape[min(self.region.axes[name])]
-        if op.kind in ("normalization", "pointwise") and self._is_per_channel(weight, width):
-            self._put(weight.name, 0)
-        elif _is_depthwise(op, self.graph):
+        per_channel = op.kind in ("normalization", "pointwise") and weight.shape == (width,)
+        if per_channel or _is_depthwise(op, self.graph):
             self._put(weight.name, 0)
         elif weight.shape and weight.shape != (1,) and not (op.kind == "normalization" and self._is_of_heads(op)):
             self.region.obstacle = f"'{weight.name}' is laid over these channels in a way of its own"
-
-    @staticmethod
-    def _is_per_channel(weight: Tensor, width: object) -> bool:
-        return len(weight.shape) == 1 and weight.shape[0] == width
 
     def _axis(self, op: Op, name: str, other: Tensor) -> int:
         """Where a tensor carries the width: as its neighbour does if it has its rank; heads lie in dimension 1."""

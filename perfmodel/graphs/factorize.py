@@ -1,7 +1,7 @@
 """Low rank: a linear layer's weight [N, K] as the product of two, [N, R]·[R, K].
 
 FLOPs go from 2·M·N·K to 2·M·R·(N + K), and weights from N·K to R·(N + K): fewer only where R < N·K/(N + K), half of
-the rank of a square matrix. And there are two kernels instead of one. May import: errors, types, sizes, expansion, prune.
+the rank of a square matrix. And there are two kernels instead of one. May import: errors, types, expansion, prune.
 """
 
 from __future__ import annotations

@@ -98,6 +98,8 @@ def _prune(graph: Graph, keep: float, what: str, wanted: Callable[[Region], bool
     cuts = [(each, _kept(each.base, keep, multiple)) for each in regions if not each.obstacle]
     attention = sum(op.kind == "attention" for op in graph.ops)
     obstacle = next((each.obstacle for each in (*regions, *everything) if each.obstacle), "")
+    if what == HEADS and not attention:
+        raise UnsupportedError(f"{what}: none can be taken out: the network has no attention")
     if what == HEADS and len(cuts) < attention:  # half of the attentions with fewer heads would be no model
         raise UnsupportedError(f"{what}: cannot be taken out of every attention: {obstacle}")
     if what == CHANNELS and any(op.kind == "experts" for op in graph.ops):

@@ -55,8 +55,13 @@ def compression_changes(
     sparse_2_4: bool,
     sibling: bool,
     multiple: int,
+    precision: str = "",
+    only: Sequence[str] = (),
 ) -> list[Change]:
     """The changes asked for; if none is, those that make sense for the model on the chip.
+
+    Args:
+        precision: that the original is in. only: kinds to leave of the list, all if empty.
 
     Raises:
         InputError: shares that are none, all of them at once. UnknownNameError: precisions and formats.
@@ -67,10 +72,11 @@ def compression_changes(
         for share in asked[kind]
         if not (0 < share < 1 or (share == 1 and kind != "sparsity"))
     ]
+    wrong += [f"only: '{kind}' is none of {', '.join(KINDS)}" for kind in only if kind not in KINDS]
     if wrong:
         raise InputError("; ".join(wrong))
     if not (any(asked.values()) or sparse_2_4 or sibling):
-        asked, sparse_2_4, sibling = _defaults(model, chip), True, True
+        asked, sparse_2_4, sibling = _defaults(model, chip, precision or model.precision), True, True
     changes = [Change(kind="precision", name=find_scheme(name).name, target=name) for name in asked["precision"]]
     changes += [
         Change(kind="cache", name=f"KV cache in {find_format(name).name}", target=name) for name in asked["cache"]
@@ -80,16 +86,17 @@ def compression_changes(
     if sparse_2_4:
         remark = "datasheet: no sparse kernels were measured"
         changes.append(Change(kind="2:4", name="2:4 sparsity", share=0.5, remarks=(remark,)))
-    changes += [Change(kind="sparsity", name=f"{100 * share:g} % unstructured zeros", share=share,
-                       remarks=(_stored(share, model),)) for share in asked["sparsity"]]  # fmt: skip
+    for share in asked["sparsity"]:
+        remark = _stored(share, precision or model.precision)
+        name = f"{100 * share:g} % unstructured zeros"
+        changes.append(Change(kind="sparsity", name=name, share=share, remarks=(remark,)))
     smaller = smaller_sibling(model.name)
     if sibling:
         changes.append(Change(kind="sibling", name=smaller or "smaller sibling", target=smaller))
-    return changes
+    return [change for change in changes if not only or change.kind in only]
 
 
-def _defaults(model: Model, chip: Hardware) -> dict[str, Sequence[Any]]:
-    own = model.precision
+def _defaults(model: Model, chip: Hardware, own: str) -> dict[str, Sequence[Any]]:
     names = [name for name in _DEFAULT_PRECISIONS if name != own and _is_native(chip, name)]
     if own in ("fp16", "bf16"):
         names = [name for name in names if name not in ("fp16", "bf16")]
@@ -112,7 +119,8 @@ def _share_change(kind: str, share: float, model: Model, multiple: int) -> Chang
         widths = {width for graph in model.phases.values() for width in pruned_widths(graph, share, multiple)}
         odd = sorted(width for width in widths if width % TILE and width > TILE)
         if odd:
-            remarks = (f"width {odd[-1]} is no multiple of {TILE}: tiles are partly empty (--multiple {TILE} rounds up)",)
+            told = f"width {odd[-1]} is no multiple of {TILE}: tiles are partly empty (--multiple {TILE} rounds up)"
+            remarks = (told,)
     return Change(kind=kind, name=f"{kind} {share:g}", share=share, multiple=multiple, remarks=remarks)
 
 
@@ -127,9 +135,9 @@ def _break_even(share: float, model: Model) -> tuple[str, ...]:
     return ("rank above N*K/(N+K): more work than the whole matrix in most layers",) if 2 * more > whole else ()
 
 
-def _stored(share: float, model: Model) -> str:
+def _stored(share: float, precision: str) -> str:
     """A bitmap and the values that are left, beside dense storage."""
-    bits = find_format(own_scheme(model.precision).weight or "fp16").bits
+    bits = find_format(own_scheme(precision).weight or "fp16").bits
     return f"as a bitmap and the values left, weights would take {(1 - share) + 1 / bits:.2f} of their bytes"
 
 

@@ -61,6 +61,7 @@ def compress(
     cache_formats: Sequence[str] = (),
     sibling: bool = False,
     multiple: int = 1,
+    only: Sequence[str] = (),
     **options: Any,
 ) -> Compression:
     """Predict a model and what compressions of it would bring, each alone; a default list if none is given.
@@ -70,7 +71,7 @@ def compress(
         heads, channels, layers: shares that stay. rank: shares of the full rank. sparsity: shares of weights that are
             zero in no pattern. sparse_2_4: two of every four. precisions: names of precisions to go to.
         cache_formats: of the KV cache. sibling: the next smaller model of its family.
-        multiple: what pruned channels are rounded up to.
+        multiple: what pruned channels are rounded up to. only: kinds of the list to leave (`planning.changes.KINDS`).
         options: of `predict`, for the original and all variants.
 
     Raises:
@@ -84,10 +85,13 @@ def compress(
     loaded, chip = model_entry(model, specs, options.get("image_size", 0)), hardware_entry(hardware, specs)
     if not (isinstance(multiple, int) and multiple >= 1):
         raise InputError(f"multiple: {multiple} is no whole number of at least 1")
-    original = predict(loaded, chip, **options)
     asked = {"heads": heads, "channels": channels, "layers": layers, "rank": rank, "sparsity": sparsity,
              "precision": precisions, "cache": cache_formats}  # fmt: skip
-    changes = compression_changes(loaded, chip, asked, sparse_2_4=sparse_2_4, sibling=sibling, multiple=multiple)
+    changes = compression_changes(
+        loaded, chip, asked, sparse_2_4=sparse_2_4, sibling=sibling, multiple=multiple,
+        precision=options.get("precision") or "", only=only,
+    )  # fmt: skip
+    original = predict(loaded, chip, **options)
     return Compression(
         original=original, variants=tuple(_variant(each, loaded, chip, original, options) for each in changes)
     )
@@ -123,13 +127,13 @@ def _reasons(variant: Variant, original: Prediction) -> list[str]:
     same = [name for name, gain in variant.speedups.items() if abs(gain - 1) <= LEAST_CHANGE]
     if slower:
         reasons.append(f"hurts {' and '.join(slower)}: {_why_slower(change, prediction, original, slower[0])}")
-    if same and change.kind != "sparsity":
-        spent = original.phases[same[0]].time.bound
-        reasons.append(f"no gain in {' and '.join(same)}, which spends its time on {_SPENT[spent]}")
+    if change.kind != "sparsity":
+        reasons += [f"no gain in {name}: most time goes into {_SPENT[original.phases[name].time.bound]}"
+                    for name in same]  # fmt: skip
     if prediction.fits and not original.fits:
         reasons.append("did not fit before, fits now")
     if not prediction.fits:
-        reasons.append("does not fit")
+        reasons.append("does not fit" if original.fits else "still does not fit")
     return [*reasons, *change.remarks]
 
 
@@ -147,11 +151,17 @@ def _why_slower(change: Change, prediction: Prediction, original: Prediction, ph
     new, old = prediction.phases[phase].time, original.phases[phase].time
     emulated = [note for note in prediction.provenance.get("notes", ()) if "emulated" in note]
     if emulated:
-        return emulated[0]
+        return str(emulated[0])
     if change.kind == "precision" and new.compute_seconds > old.compute_seconds:
-        return "weights are unpacked in the kernel, which multiplies more slowly, and there are too many rows to hide it"
+        return "weights are unpacked in the kernel, which multiplies more slowly, and so many rows do not hide it"
     if change.kind == "precision":
         return "rewriting activations in the narrow type costs more than it saves"
     part = max(("compute", "memory", "network", "overhead"),
                key=lambda name: getattr(new, f"{name}_seconds") - getattr(old, f"{name}_seconds"))  # fmt: skip
     return f"more time goes into {_SPENT[part]}"
+
+
+def cost_per_million_usd(prediction: Prediction) -> float:
+    """List price of a million output tokens, of a million samples where there are none; 0 if no price is known."""
+    request = prediction.request
+    return prediction.cost_usd / (request.batch * (request.output_tokens or 1)) * 1e6
