@@ -85,7 +85,7 @@ def _of_rates(deployment: Deployment, server: Server, demand: Demand, room: floa
     rates = np.maximum.accumulate(state.requests_per_second)
     places = np.append(effective_users(state, 1)[:-1], room * server.groups)
     factors, standing, known = effects_of(deployment, places, demand.sizes, UNSTATED, False, specs=specs)
-    slower = slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, demand.sizes)
+    slower = float(slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, demand.sizes)[0])
     # what is known of the server moves its highest rate, and each load stands at the same share of it; the effects
     # are those of the users that the load would have without
     real = rates / slower

@@ -188,6 +188,33 @@ def expected(effects: Effects, labels: Labels, x: Array, levels: Sequence[str] =
     return total
 
 
+def effect_columns(
+    effects: Effects, labels: Mapping[str, str], input_tokens: Array, output_tokens: Array, levels: Sequence[str]
+) -> tuple[float, Array, Array]:
+    """`expected` of one deployment over lengths (p,), as a line over the log of concurrency.
+
+    Args:
+        labels: of the deployment, all but its lengths.
+
+    Returns:
+        (usual concurrency, log measured − log predicted there (p,), its slope over log concurrency (p,)).
+    """
+    same, usual = np.zeros(4), USUAL
+    own_lengths = "lengths" in levels and any(key[0] == "lengths" for key in effects.means)
+    for level in levels:
+        if level != "lengths":
+            mean = effects.means.get((level, *(labels[part] for part in LEVELS[level][0])), ())
+            same[: len(mean)] += mean
+    found = np.repeat(same[None, :], len(input_tokens), 0)
+    if own_lengths:
+        cell = tuple(labels[part] for part in CELL)
+        for row, (i, o) in enumerate(zip(input_tokens.tolist(), output_tokens.tolist(), strict=True)):
+            mean = effects.means.get(("lengths", *cell, f"{i:g}x{o:g}"), ())
+            found[row, : len(mean)] += mean
+    logs = np.log(np.stack([input_tokens / usual[1], output_tokens / usual[2]], 1))
+    return usual[0], found[:, 0] + np.sum(found[:, 2:] * logs, 1), found[:, 1]
+
+
 def anchored(
     effects: Effects,
     labels: Labels,

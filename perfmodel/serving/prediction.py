@@ -24,11 +24,11 @@ from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.latency_parts import latency_parts
+from perfmodel.serving.physical_bounds import bound_latencies, running_step
 from perfmodel.serving.power_use import serving_power
 from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
 from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
 from perfmodel.serving.steady_answers import (
-    WHOLE_PROMPT,
     Server,
     SteadyState,
     at_rate,
@@ -37,7 +37,7 @@ from perfmodel.serving.steady_answers import (
 )
 from perfmodel.serving.steady_state import accepted_tokens
 from perfmodel.serving.step_table import Array
-from perfmodel.serving.work import CHUNKS, CONTEXTS, SEQUENCES, TOKENS, Work, work_at
+from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
 from perfmodel.types import Hardware, Model
 
 MOST_DRAFTS = 3  # of a measured server
@@ -181,18 +181,19 @@ def predict_serving(
     users = np.concatenate([effective_users(state, replicas), np.maximum(state.capacity, 1.0) / replicas])
     factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), anchors=anchors, specs=specs)
     moved, full = ({metric: own[place : place + 1] for metric, own in factors.items()} for place in (0, 1))
-    slower = slowdown(server, full, sizes) if top else 1.0
+    slower = float(slowdown(server, full, sizes)[0]) if top else 1.0
     if rate is not None and slower != 1.0:
         # what is known of the server moves its highest rate: the load stands at the same share of it
         state = _state(server, None, rate * slower, sizes)
     floors = bound_latencies(deployment, server, state, sizes)
     moved_by = zip(("ttft", "tpot"), moved_seconds(state, moved, output_tokens), strict=True)
-    ttft, tpot = (max(float(own[0]), floors[metric]) for metric, own in moved_by)
+    found = {metric: np.maximum(own, floors[metric]) for metric, own in moved_by}
+    ttft, tpot = (float(own[0]) for own in found.values())
     parts: dict[str, dict[str, float]] = {}
     if with_parts and np.isfinite(ttft + tpot):
         load = {"concurrency": float(concurrency or 0)} if rate is None else {"rate": rate * slower}
         parts = latency_parts(deployment, server, load, sizes, moved, {"ttft": ttft, "tpot": tpot})
-    answering = max(output_tokens - 1, 0) * tpot
+    answering = (output_tokens - 1) * tpot if output_tokens > 1 else 0.0
     requests = min(float(rate), top / slower) if rate is not None else float(concurrency or 0) / (ttft + answering)
     devices = deployment.layout.devices * replicas
     power = serving_power(
@@ -204,7 +205,12 @@ def predict_serving(
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
-        latencies=_latencies(ttft, tpot, floors, known, standing, level, output_tokens),
+        latencies={
+            metric: Latency(seconds=float(seconds[0]), low=float(low[0]), high=float(high[0]))
+            for metric, (seconds, low, high) in with_intervals(
+                found, floors, half_widths(known, standing, level), output_tokens
+            ).items()
+        },
         throughput=_throughput(requests, devices, output_tokens),
         devices=devices,
         power=power,
@@ -292,26 +298,34 @@ def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]
     return [name for name in classes if name.startswith(("gemm", "experts")) and f"compute.{name}" not in c.values]
 
 
-def _latencies(
-    ttft: float,
-    tpot: float,
-    floors: Mapping[str, float],
-    known: Knowledge,
-    standing: str,
-    level: float,
-    output_tokens: int,
-) -> dict[str, Latency]:
-    wide = {metric: float(np.exp(known.half_width(standing, metric, level))) for metric in ("tpot", "ttft")}
-    found = {
-        "ttft": Latency(seconds=ttft, low=max(ttft / wide["ttft"], floors["ttft"]), high=ttft * wide["ttft"]),
-        "tpot": Latency(seconds=tpot, low=max(tpot / wide["tpot"], floors["tpot"]), high=tpot * wide["tpot"]),
+def half_widths(known: Knowledge, standing: str, level: float) -> dict[str, float]:
+    """Half-widths of TTFT's and TPOT's intervals in log time."""
+    return {metric: known.half_width(standing, metric, level) for metric in ("ttft", "tpot")}
+
+
+def with_intervals(
+    found: Mapping[str, Array], floors: Mapping[str, Array], widths: Mapping[str, float], output_tokens: Any
+) -> dict[str, tuple[Array, Array, Array]]:
+    """(seconds, low, high) of ttft, tpot and the whole answer, e2e.
+
+    Args:
+        found: ttft and tpot, (n,) each. floors: their physical bounds. widths: in log time. output_tokens: number or
+            (n,).
+    """
+    ends = {
+        metric: (own, np.maximum(own / np.exp(widths[metric]), floors[metric]), own * np.exp(widths[metric]))
+        for metric, own in found.items()
     }
-    later = max(output_tokens - 1, 0)
-    # their errors are nearly independent: the shares of the sum in quadrature
-    e2e = ttft + later * tpot
-    low = e2e - np.hypot(ttft - found["ttft"].low, later * (tpot - found["tpot"].low)) if np.isfinite(e2e) else e2e
-    high = e2e + np.hypot(found["ttft"].high - ttft, later * (found["tpot"].high - tpot)) if np.isfinite(e2e) else e2e
-    return found | {"e2e": Latency(seconds=e2e, low=float(low), high=float(high))}
+    (ttft, ttft_low, ttft_high), (tpot, tpot_low, tpot_high) = ends["ttft"], ends["tpot"]
+    later = np.maximum(np.asarray(output_tokens, dtype=float) - 1, 0.0)
+    # an answer of one token has no TPOT, not even an infinite one
+    with np.errstate(invalid="ignore"):  # infinite where there is no steady state
+        e2e = ttft + np.where(later > 0, later * tpot, 0.0)
+        # their errors are nearly independent: the shares of the sum in quadrature
+        low = e2e - np.hypot(ttft - ttft_low, later * (tpot - tpot_low))
+        high = e2e + np.hypot(ttft_high - ttft, later * (tpot_high - tpot))
+    endless = ~np.isfinite(e2e)
+    return ends | {"e2e": (e2e, np.where(endless, e2e, low), np.where(endless, e2e, high))}
 
 
 def _state(server: Server, concurrency: float | None, rate: float | None, sizes: Mapping[str, int]) -> SteadyState:
@@ -325,15 +339,15 @@ def effective_users(state: SteadyState, replicas: int) -> Array:
     return np.clip(state.running + state.waiting, 1.0, np.maximum(state.capacity, 1.0)) / replicas
 
 
-def slowdown(server: Server, moved: Mapping[str, Array], sizes: Mapping[str, int]) -> float:
-    """Time of an answer with the effects on its parts, against that without, where every place is taken."""
+def slowdown(server: Server, moved: Mapping[str, Array], sizes: Mapping[str, Any]) -> Array:
+    """Time of an answer with the effects on its parts, against that without, where every place is taken, (n,)."""
     places = server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)
     full = fixed_concurrency(server, concurrency=places * server.groups, **sizes)
     ttft, tpot = moved_seconds(full, moved, sizes["output_tokens"])
-    return float((ttft[0] + max(sizes["output_tokens"] - 1, 0) * tpot[0]) / full.e2e_seconds[0])
+    return np.asarray((ttft + np.maximum(sizes["output_tokens"] - 1, 0) * tpot) / full.e2e_seconds)
 
 
-def moved_seconds(state: SteadyState, moved: Mapping[str, Array], output_tokens: int) -> tuple[Array, Array]:
+def moved_seconds(state: SteadyState, moved: Mapping[str, Array], output_tokens: Any) -> tuple[Array, Array]:
     """TTFT and TPOT with the effects on them; a wait for a place is a number of whole answers of others."""
     tpot, place = state.tpot_seconds, state.place_seconds
     own = state.ttft_seconds - place
@@ -350,49 +364,22 @@ def _throughput(requests: float, devices: int, output_tokens: int) -> dict[str, 
     return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / devices}
 
 
-def _decode_work(
-    deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
-) -> tuple[tuple[tuple[Work, tuple[Array, Array]], ...], float]:
-    """Work of a decoding step, its parts and bounds at the running batch, and the tokens that it computes."""
-    batch = np.array([max(float(state.running[0]) / server.groups, 1.0)])
-    made = batch * (1 + server.drafts)
-    context = np.array([sizes["input_tokens"] + sizes["output_tokens"] / 2])
-    work = deployment.work
-    found = (
-        (work.token, work_at(work.token, (TOKENS,), made)),
-        (work.decode, work_at(work.decode, (SEQUENCES, CONTEXTS), batch, context)),
-    )
-    return found, float(made[0])
-
-
-def bound_latencies(
-    deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
-) -> dict[str, float]:
-    """The physical bounds that no effect or anchor may beat: of a prompt alone, and of a step over its most tokens."""
-    step, _ = _decode_work(deployment, server, state, sizes)
-    tokens = np.array([float(sizes["input_tokens"])])
-    chunks = np.maximum(tokens / (server.chunk_tokens or WHOLE_PROMPT), 1.0)
-    chunk, work = tokens / chunks, deployment.work
-    _, token_bound = work_at(work.token, (TOKENS,), chunk)
-    _, prefill_bound = work_at(work.prefill, (CHUNKS, CONTEXTS), chunk, np.maximum(chunk, (tokens + chunk) / 2))
-    return {
-        "ttft": float((chunks * (token_bound + prefill_bound))[0]),
-        "tpot": sum(float(bound[0]) for _, (_, bound) in step) / (1 + server.drafts),
-    }
-
-
 def _step_parts(
     deployment: Deployment, server: Server, state: SteadyState, sizes: Mapping[str, int]
 ) -> dict[str, float]:
     """Seconds of one decoding step by kind of kernel, and of the host."""
     c = server.coefficients
     parts: dict[str, float] = {}
-    found, made = _decode_work(deployment, server, state, sizes)
+    batch, made, context = running_step(server, state, sizes)
+    found = (
+        (deployment.work.token, work_at(deployment.work.token, (TOKENS,), made)),
+        (deployment.work.decode, work_at(deployment.work.decode, (SEQUENCES, CONTEXTS), batch, context)),
+    )
     for own, (seconds, _) in found:
         for name, spent in class_seconds(own.classes, seconds, c).items():
             family = next((known for known in FAMILIES_OF_CLASSES if name.startswith(known)), "other")
             parts[family] = parts.get(family, 0.0) + float(spent[0])
-    host = float(host_seconds(deployment.host, c)) + c["sequence_seconds"] * made
+    host = float(host_seconds(deployment.host, c)) + c["sequence_seconds"] * float(made[0])
     return parts | {"host": float(host)}
 
 
