@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from perfmodel.serving.deployments import deploy
     from perfmodel.serving.prediction import predict_serving, serving_economics
     from perfmodel.serving.simulator import simulate
+    from perfmodel.sweeping.running import sweep
 
 _PUBLIC = {
     "Budget": "perfmodel.planning.tradeoff",
@@ -62,6 +63,7 @@ _PUBLIC = {
     "serving_economics": "perfmodel.serving.prediction",
     "simulate": "perfmodel.serving.simulator",
     "tradeoff": "perfmodel.planning.tradeoff",
+    "sweep": "perfmodel.sweeping.running",
     "validate": "perfmodel.calibration.validation",
     "with_price": "perfmodel.prices",
 }
@@ -94,6 +96,7 @@ __all__ = [
     "serving_economics",
     "simulate",
     "tradeoff",
+    "sweep",
     "validate",
     "with_price",
 ]

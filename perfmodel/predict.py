@@ -32,11 +32,11 @@ from perfmodel.memory import MemoryNeed, largest_count, memory_need
 from perfmodel.phases import phase_prediction, unmodelled_shares
 from perfmodel.precisions import find_format, find_scheme, own_scheme
 from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
-from perfmodel.provenance import standing
+from perfmodel.provenance import standing, weakest_levels
 from perfmodel.spreading import own_batch, spread
 from perfmodel.threads import with_threads
 from perfmodel.types import Graph, Hardware, Model, PhasePrediction, Prediction, Request
-from perfmodel.uncertainty import phase_half_width, scope_shares
+from perfmodel.uncertainty import phase_half_width, scope_share_rows, scope_shares
 
 DEFAULT_INPUT_TOKENS = 512
 DEFAULT_OUTPUT_TOKENS = 128
@@ -316,15 +316,23 @@ def explain(
 
 
 def predict_arrays(
-    prepared: Prepared, *, batch: Any = 1, input_tokens: Any = None, output_tokens: Any = None, level: float = 0.8
+    prepared: Prepared,
+    *,
+    batch: Any = 1,
+    input_tokens: Any = None,
+    output_tokens: Any = None,
+    level: float = 0.8,
+    with_levels: bool = False,
 ) -> dict[str, np.ndarray[Any, Any]]:
     """Predict many configurations of one prepared model at once.
 
     Args:
         batch, input_tokens, output_tokens: numbers or arrays that broadcast to one dimension.
+        with_levels: tell what each stands on, too.
 
     Returns:
-        Arrays by name: `<phase>_seconds`, `<phase>_low`, `<phase>_high` for each phase, `memory_bytes`, `fits`.
+        Arrays by name: `<phase>_seconds`, `<phase>_low`, `<phase>_high` for each phase, `memory_bytes`, `fits`;
+        `level`, a place in `fitted_scopes.LEVELS`, if asked for.
 
     Raises:
         InputError: a size that is not positive.
@@ -338,12 +346,18 @@ def predict_arrays(
     _check_level(level)
     own_columns = (own_batch(columns[0], prepared.layout), *columns[1:])
     result: dict[str, np.ndarray[Any, Any]] = {}
+    shares: dict[str, Any] = {}
     for name, program in prepared.programs.items():
         times = time_program(program, prepared.example_sizes | phase_sizes(name, *own_columns))
+        for scope, share in scope_share_rows(program, times).items() if with_levels else ():
+            shares[scope] = np.maximum(shares.get(scope, 0.0), share)
         seconds, spread = times.seconds, np.exp(phase_half_width(program, times, level))
         result[f"{name}_seconds"] = seconds
         result[f"{name}_low"] = np.maximum(seconds / spread, np.minimum(times.bound_seconds, seconds))
         result[f"{name}_high"] = seconds * spread
+    if with_levels:
+        place = weakest_levels(shares, prepared.fitted, prepared.device.hardware)
+        result["level"] = np.broadcast_to(place, columns[0].shape)
     need = prepared.memory.evaluate(_peak_values(prepared, *columns))
     result["memory_bytes"] = np.asarray(need["total"], dtype=float)
     result["fits"] = result["memory_bytes"] <= prepared.hardware.memory_bytes

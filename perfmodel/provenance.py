@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, LEVELS, FittedScope
+import numpy as np
+
+from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, LEVELS, Array, FittedScope
 from perfmodel.kernels import Device
 from perfmodel.types import Hardware
 
@@ -60,6 +62,16 @@ def _coverage(fitted: FittedScope, level: str) -> float | None:
 def weakest_level(shares: Mapping[str, float], fitted: Mapping[str, FittedScope], hardware: Hardware) -> str:
     """The weakest level among the scopes that take a noticeable share of the time."""
     return min((_level(scope, fitted, hardware) for scope in _noticed(shares)), key=LEVELS.index, default=LEVELS[0])
+
+
+def weakest_levels(
+    shares: Mapping[str, Array], fitted: Mapping[str, FittedScope], hardware: Hardware
+) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """`weakest_level` of each configuration, as a place in `LEVELS`; shares are (configurations,)."""
+    ranks = np.array([LEVELS.index(_level(scope, fitted, hardware)) for scope in shares])
+    noticed = np.stack([own >= NOTICEABLE for own in shares.values()])
+    noticed |= ~noticed.any(axis=0)
+    return np.asarray(np.where(noticed, ranks[:, None], len(LEVELS)).min(axis=0))
 
 
 def _noticed(shares: Mapping[str, float]) -> list[str]:

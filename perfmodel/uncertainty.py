@@ -99,14 +99,19 @@ def phase_half_width(program: Program, times: PhaseTimes, share: float) -> Array
     return np.asarray(np.hypot(device_weight * on_device, (1 - device_weight) * host))
 
 
-def scope_shares(program: Program, times: PhaseTimes) -> dict[str, float]:
-    """Share of the device time that the kernels of each scope take, at the first configuration."""
-    shares: dict[str, float] = {}
+def scope_share_rows(program: Program, times: PhaseTimes) -> dict[str, Array]:
+    """Share of the device time that the kernels of each scope take, (configurations,)."""
+    shares: dict[str, Array] = {}
     for group, kernel in zip(program.groups, times.kernels, strict=True):
-        seconds = kernel.seconds[:, 0] if kernel.seconds.shape[0] == len(group.kinds) else kernel.seconds[0, 0]
-        own = float((group.repeats * seconds).sum() / times.device_seconds[0])
+        rows = kernel.seconds if kernel.seconds.shape[0] == len(group.kinds) else kernel.seconds[:1]
+        own = (group.repeats[:, None] * rows).sum(axis=0) / times.device_seconds
         shares[group.scope] = shares.get(group.scope, 0.0) + own
     return shares
+
+
+def scope_shares(program: Program, times: PhaseTimes) -> dict[str, float]:
+    """As `scope_share_rows`, at the first configuration."""
+    return {scope: float(own[0]) for scope, own in scope_share_rows(program, times).items()}
 
 
 def _correlation(device: Device, scope: str) -> float:

@@ -35,6 +35,7 @@ ROWS = (
     {"predict", "closed_form", "comparison"},
     {"static_latencies"},
     {"planning"},
+    {"sweeping"},
     {"report"},
     {"cli"},
     {"__main__"},

@@ -28,6 +28,7 @@ COMMANDS = {
     "results": ("viewing", "A table of results: filter, sort, Pareto front, sums over two columns."),
     "simulate": ("simulating", "A server under load: percentiles, goodput, whether it keeps up."),
     "plan": ("planning", "Load and limits to chips, layout, replicas, cost."),
+    "sweep": ("sweeping", "Millions of points of predict, plan or simulate into one table."),
     "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
     "fit": ("measured", "Kernel coefficients from measured files, with their errors."),
     "calibrate": ("calibrating", "This machine: measure, fit and check, in minutes."),
