@@ -87,7 +87,7 @@ def columns_of(sweep: Sweep) -> tuple[Column, ...]:
     """The columns of a sweep's table: its axes, the results that are asked for, and why there are none."""
     axes = axes_of(sweep.kind)
     used = [name for name in axes if any(space.axes[name] != (None,) for space in sweep.spaces)]
-    always = ("precision", "input_tokens", "output_tokens")  # what the model's own or the command's came out as
+    always = ("precision", "runtime", "input_tokens", "output_tokens")  # what those left to the command came out as
     own = tuple(
         Column(name=name, what=NUMBER if axes[name].what == SECONDS else axes[name].what, is_axis=True)
         for name in axes

@@ -46,7 +46,7 @@ def dask_parts(
                 if len(running) >= AHEAD * here:
                     return
 
-        done = distributed.as_completed(list(submit()))
+        done = distributed.as_completed(list(submit()), loop=client.loop)
         try:
             for future in done:
                 yield running.pop(future.key), future.result()

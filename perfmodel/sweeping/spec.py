@@ -277,7 +277,7 @@ def _columns(document: Document, kind: str, spaces: Sequence[Space], specs: str 
         elif name in axes_of(kind):
             document.report("is an axis; axes are written in any case", "columns", place)
         else:
-            nearest = nearest_names(str(name), known, 1)
-            hint = f"; did you mean '{nearest[0]}'?" if nearest else f"; known: {', '.join(known)}"
-            document.report(f"unknown column {describe(name)}{hint}", "columns", place)
+            nearest = nearest_names(str(name), known)
+            hint = f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(known)}"
+            document.report(f"unknown column {describe(name)}; {hint}", "columns", place)
     return tuple(dict.fromkeys(found))
