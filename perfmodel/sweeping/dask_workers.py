@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -22,7 +22,7 @@ RETRIES = 3
 
 def dask_parts(
     sweep: Sweep, parts: Sequence[int], form: str, fingerprint: str, workers: int, address: str | None
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes], None, None]:
     """(part, its rows) as they are done.
 
     Args:

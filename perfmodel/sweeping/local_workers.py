@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
@@ -26,7 +27,7 @@ AHEAD = 2  # parts of each worker that are under way or waiting for it
 
 def local_parts(
     sweep: Sweep, parts: Sequence[int], form: str, fingerprint: str, workers: int
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes], None, None]:
     """(part, its rows) as they are done.
 
     Raises:
@@ -36,10 +37,11 @@ def local_parts(
     fruitless = 0
     while left:
         try:
-            for part, rows in _pool_parts(sweep, list(left), form, fingerprint, min(workers, len(left))):
-                del left[part]
-                fruitless = 0
-                yield part, rows
+            with closing(_pool_parts(sweep, list(left), form, fingerprint, min(workers, len(left)))) as computed:
+                for part, rows in computed:
+                    del left[part]
+                    fruitless = 0
+                    yield part, rows
         except BrokenProcessPool:
             fruitless += 1
             if fruitless == FRUITLESS:
@@ -51,7 +53,7 @@ def local_parts(
 
 def _pool_parts(
     sweep: Sweep, parts: Sequence[int], form: str, fingerprint: str, workers: int
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes], None, None]:
     # numpy's BLAS starts a thread per core in each worker, and nothing here multiplies large matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = get_context("spawn")

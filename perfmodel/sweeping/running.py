@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,10 +118,12 @@ def _completed(
     show(resumed, total, "resumed" if resumed else "started")
     count = workers or _cores()
     if left:
-        for part, rows in _computed(asked, left, form, fingerprint, executor, address, count):
-            parts.write(part, rows)
-            done.add(part)
-            show(len(done), total, f"{len(done) * asked.points // total:,} points")
+        # closed at once where a part cannot be written: the workers would compute on
+        with closing(_computed(asked, left, form, fingerprint, executor, address, count)) as computed:
+            for part, rows in computed:
+                parts.write(part, rows)
+                done.add(part)
+                show(len(done), total, f"{len(done) * asked.points // total:,} points")
     show(total, total, "joining")
     joined = parts.folder / JOINED
     try:
@@ -134,7 +137,7 @@ def _completed(
 
 def _computed(
     asked: Sweep, left: list[int], form: str, fingerprint: str, executor: str, address: str | None, workers: int
-) -> Iterator[tuple[int, bytes]]:
+) -> Generator[tuple[int, bytes], None, None]:
     if executor == "dask":
         return dask_parts(asked, left, form, fingerprint, workers, address)
     return local_parts(asked, left, form, fingerprint, workers)
