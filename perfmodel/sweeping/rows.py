@@ -10,11 +10,14 @@ from typing import Any
 
 from perfmodel.errors import PerfmodelError
 from perfmodel.sweeping.axes import PLAN, PREDICT, SERVING, SIMULATE
+from perfmodel.sweeping.planning_rows import plan_row
 from perfmodel.sweeping.points import Run, Sweep
 from perfmodel.sweeping.prediction_rows import prediction_rows
 from perfmodel.sweeping.serving_rows import serving_rows
+from perfmodel.sweeping.simulation_rows import simulation_row
 
 _ARRAYS: Mapping[str, Callable[[Run, Sweep], dict[str, Any]]] = {SERVING: serving_rows, PREDICT: prediction_rows}
+_SINGLE: Mapping[str, Callable[[Mapping[str, Any], Sweep], dict[str, Any]]] = {PLAN: plan_row, SIMULATE: simulation_row}
 
 
 def rows_of(run: Run, sweep: Sweep) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def rows_of(run: Run, sweep: Sweep) -> dict[str, Any]:
 
 def _one_by_one(run: Run, sweep: Sweep) -> dict[str, Any]:
     """Points that are answered on their own."""
-    answer = _single(sweep.kind)
+    answer = _SINGLE[sweep.kind]
     found: list[dict[str, Any]] = []
     for place in range(run.count):
         sizes = {name: None if own is None else own[place].item() for name, own in run.sizes.items()}
@@ -43,15 +46,3 @@ def _one_by_one(run: Run, sweep: Sweep) -> dict[str, Any]:
             found.append({"refusal": str(error)})
     names = dict.fromkeys(name for row in found for name in row)
     return {name: [row.get(name) for row in found] for name in names}
-
-
-def _single(kind: str) -> Callable[[Mapping[str, Any], Sweep], dict[str, Any]]:
-    """Imported when needed: the simulator compiles as it is imported."""
-    if kind == PLAN:
-        from perfmodel.sweeping.planning_rows import plan_row
-
-        return plan_row
-    assert kind == SIMULATE
-    from perfmodel.sweeping.simulation_rows import simulation_row
-
-    return simulation_row
