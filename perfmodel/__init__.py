@@ -62,8 +62,8 @@ _PUBLIC = {
     "scale": "perfmodel.planning.scaling",
     "serving_economics": "perfmodel.serving.prediction",
     "simulate": "perfmodel.serving.simulator",
-    "tradeoff": "perfmodel.planning.tradeoff",
     "sweep": "perfmodel.sweeping.running",
+    "tradeoff": "perfmodel.planning.tradeoff",
     "validate": "perfmodel.calibration.validation",
     "with_price": "perfmodel.prices",
 }
@@ -95,8 +95,8 @@ __all__ = [
     "scale",
     "serving_economics",
     "simulate",
-    "tradeoff",
     "sweep",
+    "tradeoff",
     "validate",
     "with_price",
 ]
