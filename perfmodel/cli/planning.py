@@ -13,6 +13,7 @@ import click
 
 from perfmodel.cli.cost_options import cost_options, read_costs
 from perfmodel.cli.options import json_option, read_counts, specs_option, split_list, split_models
+from perfmodel.cli.progress import progress_line
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -28,10 +29,15 @@ LARGEST = 1 << 24
 @click.argument("models", metavar="MODEL[,MODEL]")
 @click.option("--rate", metavar="R", help="Requests per second that arrive, at random.")
 @click.option("--concurrency", metavar="N", help="Or: users who each have one request in flight.")
-@click.option("--input-tokens", metavar="N", required=True, help="Mean length of prompts.")
-@click.option("--output-tokens", metavar="N", required=True, help="Mean length of answers.")
+@click.option("--input-tokens", metavar="N", help="Mean length of prompts.")
+@click.option("--output-tokens", metavar="N", help="Mean length of answers.")
+@click.option("--length-spread", metavar="X", help="Standard deviation of both over their means.  [default: 0.2]")
+@click.option("--trace", metavar="FILE", help="Or: recorded requests, with their lengths and, without --rate or "
+              "--concurrency, their times.")  # fmt: skip
 @click.option("--ttft", metavar="S", help="Longest time to first token, e.g. '500 ms'.")
 @click.option("--tpot", metavar="S", help="Longest time per further token, e.g. '50 ms'.")
+@click.option("--itl", metavar="S", help="Longest time between two tokens, e.g. '80 ms'.")
+@click.option("--e2e", metavar="S", help="Longest time of a whole answer, e.g. '15 s'.")
 @click.option(
     "--percentile", metavar="P", default="95", show_default=True, help="Of requests that keep each limit; or 'mean'."
 )
@@ -47,9 +53,10 @@ LARGEST = 1 << 24
 @click.option("--order", type=click.Choice(("gpus", "cost", "energy")), default="gpus", show_default=True,
               help="What the best plan has least of.")  # fmt: skip
 @cost_options
+@click.option("--rejected", is_flag=True, help="Show every candidate that was left out, and why.")
 @json_option
 @specs_option
-def plan_command(as_json: bool, **options: Any) -> None:
+def plan_command(as_json: bool, rejected: bool, **options: Any) -> None:
     """The fewest devices that serve a load within limits: chip, engine, precision, layout, replicas, cost.
 
     \b
@@ -58,11 +65,15 @@ def plan_command(as_json: bool, **options: Any) -> None:
     """
     # numpy's BLAS starts a thread per core as it is imported, and nothing here multiplies large matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from perfmodel.planning.capacity import plan_candidates
+    from perfmodel.planning.capacity import plan_candidates, usable_cores
 
     specs = options["specs"]
     demand, candidates, most, site = _read(options)
-    answer = plan_candidates(candidates, demand, max_gpus=most, order=options["order"], site=site, specs=specs)
+    with progress_line() as told:
+        answer = plan_candidates(
+            candidates, demand, max_gpus=most, order=options["order"], site=site, jobs=usable_cores(), specs=specs,
+            told=told,
+        )  # fmt: skip
     if as_json:
         from perfmodel.report.documents import dump_json
         from perfmodel.report.plan_document import plan_document
@@ -72,7 +83,7 @@ def plan_command(as_json: bool, **options: Any) -> None:
         from perfmodel.report.console import open_console
         from perfmodel.report.plan_table import print_plans
 
-        print_plans(open_console(), answer, specs=specs)
+        print_plans(open_console(), answer, specs=specs, rejected=rejected)
     if not answer.feasible:
         raise UnsupportedError("no candidate serves this load within the limits")
 
@@ -85,9 +96,10 @@ def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], in
     """
     from perfmodel.catalog_entries import model_entry
     from perfmodel.planning.candidates import candidates_of, chips_of
-    from perfmodel.planning.demand import Demand
+    from perfmodel.planning.demand import SPREAD, Demand, traced_demand
     from perfmodel.precisions import find_scheme
     from perfmodel.serving.engines import load_engine
+    from perfmodel.serving.trace_files import read_trace
 
     mistakes: list[str] = []
     specs = options["specs"]
@@ -117,12 +129,13 @@ def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], in
     wanted: dict[str, Any] = {
         "rate": read("rate", _positive, 0.0, 1.0),
         "concurrency": read("concurrency", lambda text: float(_count(text)), 0.0, 1.0),
-        "input_tokens": read("input_tokens", _count, 1, 1),
-        "output_tokens": read("output_tokens", _count, 2, 2),
-        "ttft_seconds": read("ttft", _limit, 0.0, 1.0),
-        "tpot_seconds": read("tpot", _limit, 0.0, 1.0),
+        **{f"{metric}_seconds": read(metric, _limit, 0.0, 1.0) for metric in ("ttft", "tpot", "itl")},
+        "e2e_seconds": read("e2e", _limit, 0.0, 1e6),
         "percentile": read("percentile", _percentile, 95.0, 95.0),
     }
+    prompts, answers = (read(option, _count, 2, 2) for option in ("input_tokens", "output_tokens"))
+    spread = read("length_spread", _spread, SPREAD, SPREAD)
+    trace = read("trace", read_trace, None, None)
     models = each("models", lambda name: (name, model_entry(name, specs)))
     wrong: list[tuple[str, PerfmodelError]] = []
     costs = read_costs(options, specs, wrong)
@@ -135,8 +148,12 @@ def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], in
     degrees = read("tp", lambda text: read_counts(text, LARGEST), one, one)
     most = read("max_gpus", _count, 0, 0)
     demand = None
+    mistakes += _length_mistakes(options)
     try:
-        demand = Demand(**wanted)
+        if options["trace"] and trace is not None:
+            demand = traced_demand(trace, **wanted)
+        elif not options["trace"]:
+            demand = Demand(**wanted, input_tokens=prompts, output_tokens=answers, spread=spread)
     except InputError as error:
         mistakes += str(error).split("; ")
     candidates = tuple(candidates_of(models, list(chips.values()), engines, precisions, degrees))
@@ -146,6 +163,16 @@ def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], in
         several = f"{len(mistakes)} mistakes\n" + "\n".join(f"- {text}" for text in mistakes)
         raise InputError(mistakes[0] if len(mistakes) == 1 else several)
     return demand, candidates, most, costs.site
+
+
+def _length_mistakes(options: Mapping[str, Any]) -> list[str]:
+    """Lengths that are missing, or given twice."""
+    given = [name for name in ("input_tokens", "output_tokens", "length_spread") if options[name] is not None]
+    if options["trace"] is not None:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        return [f"--trace has lengths of its own: leave out {words}"] if given else []
+    missing = [name for name in ("input_tokens", "output_tokens") if name not in given]
+    return [f"--{name.replace('_', '-')} is missing (or give a --trace)" for name in missing]
 
 
 def _count(text: str) -> int:
@@ -163,6 +190,13 @@ def _positive(text: str) -> float:
     if not 0 < value <= 1e6:
         raise InputError(f"'{text}' is no number of requests per second above 0, like 2.5")
     return value
+
+
+def _spread(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"'{text}' is no number; 0.5 is a standard deviation of half the mean") from None
 
 
 def _limit(text: str) -> float:

@@ -1,4 +1,4 @@
-"""What may serve a model: every chip, engine, precision and layout within a node.
+"""What may serve a model: every chip, engine, precision and layout within a node; pipelines where no node holds it.
 
 May import: catalog, layouts, types, serving.
 """
@@ -6,7 +6,7 @@ May import: catalog, layouts, types, serving.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from perfmodel.catalog import list_hardware, load_hardware
@@ -15,6 +15,8 @@ from perfmodel.serving.engines import EnginePolicy
 from perfmodel.types import Hardware, Model
 
 DEGREES = (1, 2, 4, 8)
+STAGES = (2, 4)  # of pipelines, one on each node
+PIPELINED = ("vllm", "sglang", "trtllm")  # engines that run stages on several nodes
 DATACENTER = "-datacenter"
 _EVERYONE = "all"
 _NOT_DATACENTER = ("rtx-", "rx-", "arc-", "apple-", "jetson-", "dgx-spark")  # desktops, workstations, boards
@@ -65,12 +67,34 @@ def _in_datacenters(chip: Hardware) -> bool:
 
 
 def layouts_for(model: Model, hardware: Hardware, degrees: Sequence[int] = DEGREES) -> tuple[Layout, ...]:
-    """Tensor parallelism within a node; for models with experts, whole experts on each device as well."""
+    """Tensor parallelism within a node; for models with experts, whole experts on each device as well, whose attention
+    is split, or whole on each device with sequences of its own."""
     largest = max(hardware.devices_per_node, hardware.domain_size)
     found = [Layout(tensor=degree) for degree in degrees if degree <= largest]
     if any(op.kind == "experts" for graph in model.phases.values() for op in graph.ops):
-        found += [Layout(tensor=own.tensor, expert=own.tensor) for own in found if own.tensor > 1]
+        several = [own.tensor for own in found if own.tensor > 1]
+        found += [Layout(tensor=degree, expert=degree) for degree in several]
+        found += [Layout(attention_data=degree, expert=degree) for degree in several]
     return tuple(found)
+
+
+def pipelines_of(heavy: Sequence[Candidate], fitting: Sequence[Candidate]) -> list[Candidate]:
+    """Pipelines over nodes, for what fits in no layout within one: stages as its widest tensor layout.
+
+    Args:
+        heavy, fitting: candidates that do not fit, and that do.
+    """
+    done = {_but_layout(own) for own in fitting}
+    widest: dict[tuple[object, ...], Candidate] = {}
+    for own in heavy:
+        kind = _but_layout(own)
+        if kind not in done and own.layout == Layout(tensor=own.layout.tensor) and own.engine.id in PIPELINED:
+            widest[kind] = max(widest.get(kind, own), own, key=lambda found: found.layout.tensor)
+    return [replace(own, layout=replace(own.layout, pipeline=stages)) for own in widest.values() for stages in STAGES]
+
+
+def _but_layout(own: Candidate) -> tuple[object, ...]:
+    return (own.source, own.hardware.id, own.engine.id, own.precision)
 
 
 def candidates_of(

@@ -12,14 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from perfmodel.planning.demand import Demand
 from perfmodel.serving.deployments import Deployment
-from perfmodel.serving.prediction import UNSTATED, effective_users, effects_of, moved_seconds, server_of, slowdown
+from perfmodel.serving.physical_bounds import bound_latencies
+from perfmodel.serving.prediction import (
+    UNSTATED,
+    effective_users,
+    effects_of,
+    moved_seconds,
+    server_of,
+    slowdown,
+)
 from perfmodel.serving.standing import Knowledge
-from perfmodel.serving.steady_answers import Server, fixed_concurrency, open_curve
+from perfmodel.serving.steady_answers import Server, SteadyState, fixed_concurrency, open_curve
 from perfmodel.serving.step_table import Array
 
 POINTS = 64
@@ -34,14 +43,14 @@ class LoadCurve:
     """One replica.
 
     Args:
-        load: requests per second or users, ascending. seconds: means at each by metric, infinite where there is no
-            steady state. most: load that is sustained (of users: that have a place).
-        requests_per_second: answered at each load.
+        load: requests per second or users, ascending. seconds: means at each by metric (ttft, tpot, itl, e2e), infinite
+            where there is no steady state. most: load that is sustained (of users: that have a place).
+        bounds: seconds of a request alone that no software can be below.
     """
 
     load: Array
     seconds: Mapping[str, Array]
-    requests_per_second: Array
+    bounds: Mapping[str, float]
     most: float
     known: Knowledge
     standing: str
@@ -73,10 +82,8 @@ def _of_users(deployment: Deployment, server: Server, demand: Demand, room: floa
     factors, standing, known = effects_of(
         deployment, effective_users(state, 1), demand.sizes, UNSTATED, False, specs=specs
     )
-    ttft, tpot = moved_seconds(state, factors, demand.output_tokens)
-    answered = users / (ttft + max(demand.output_tokens - 1, 0) * tpot)
-    return LoadCurve(load=users, seconds={"ttft": ttft, "tpot": tpot}, requests_per_second=answered, most=most,
-                     known=known, standing=standing)  # fmt: skip
+    seconds, bounds = _seconds(deployment, server, demand, state, factors)
+    return LoadCurve(load=users, seconds=seconds, bounds=bounds, most=most, known=known, standing=standing)
 
 
 def _of_rates(deployment: Deployment, server: Server, demand: Demand, room: float, specs: str | None) -> LoadCurve:
@@ -90,10 +97,29 @@ def _of_rates(deployment: Deployment, server: Server, demand: Demand, room: floa
     # are those of the users that the load would have without
     real = rates / slower
     moved = {metric: np.interp(real, rates, own) for metric, own in factors.items()}
-    ttft, tpot = moved_seconds(state, moved, demand.output_tokens)
+    seconds, bounds = _seconds(deployment, server, demand, state, moved)
     endless = np.where(state.stable, 0.0, np.inf)
-    return LoadCurve(load=real, seconds={"ttft": ttft + endless, "tpot": tpot + endless}, requests_per_second=real,
-                     most=float(real[-1]), known=known, standing=standing)  # fmt: skip
+    return LoadCurve(
+        load=real, seconds={metric: own + endless for metric, own in seconds.items()}, bounds=bounds,
+        most=float(real[-1]), known=known, standing=standing,
+    )  # fmt: skip
+
+
+def _seconds(
+    deployment: Deployment, server: Server, demand: Demand, state: SteadyState, factors: Mapping[str, Array]
+) -> tuple[dict[str, Array], dict[str, float]]:
+    """(means by metric, none below what the chip can do; those bounds of a request alone)."""
+    floors = bound_latencies(deployment, server, state, demand.sizes)
+    moved = zip(("ttft", "tpot"), moved_seconds(state, factors, demand.output_tokens), strict=True)
+    found = {metric: np.maximum(own, floors[metric]) for metric, own in moved}
+    whole = ({metric: own[0] for metric, own in floors.items()}, found)
+    bounds, seconds = (of_answers(own["ttft"], own["tpot"], demand.output_tokens) for own in whole)
+    return seconds, {metric: float(own) for metric, own in bounds.items()}
+
+
+def of_answers(ttft: Any, tpot: Any, output_tokens: int) -> dict[str, Any]:
+    """Means by metric: those between tokens of a sequence (ITL) are as long as those per token of an answer."""
+    return {"ttft": ttft, "tpot": tpot, "itl": tpot, "e2e": ttft + (output_tokens - 1) * tpot}
 
 
 def largest_share(curve: LoadCurve, limits: Mapping[str, float]) -> tuple[float, str]:

@@ -86,6 +86,19 @@ def deploy(
     return _deploy(loaded, chip, policy, precision, cache_precision, layout_entry(layout), specs, search_state())
 
 
+def room_of(
+    model: Model, chip: Hardware, policy: EnginePolicy, precision: str | None, layout: Layout
+) -> tuple[Capacity, str]:
+    """(the capacity of a deployment, why it holds no model or cache; "" if it does), before any kernel is computed.
+
+    Raises:
+        PerfmodelError: as `deploy`.
+    """
+    _, spreading = _spread(model, chip, precision, None, layout)
+    capacity = capacity_of(spreading.stage, chip, policy, stages=layout.pipeline)
+    return capacity, next(_memory_notes(capacity, chip), "")
+
+
 @identity_cache(_CACHED)
 def _deploy(
     model: Model,
@@ -100,11 +113,11 @@ def _deploy(
     whole, spreading = _spread(model, chip, precision, cache_precision, layout)
     rank = spreading.model
     runtime, note = resolve_runtime(chip, policy.runtime)
-    scopes, kernels_chip = scopes_for(chip, specs=specs), accumulating(chip, policy)
-    device = fitted_device(kernels_chip, runtime, scopes, policy.kernels)
+    kernels_chip = accumulating(chip, policy)
+    device = _device(kernels_chip, runtime, policy.kernels, specs, _folders)
     work = step_work(rank, device)
     if policy.vector_batch:
-        unhindered = fitted_device(without_compute(kernels_chip), runtime, scopes, policy.kernels)
+        unhindered = _device(without_compute(kernels_chip), runtime, policy.kernels, specs, _folders)
         work = with_vector_kernels(work, step_work(rank, unhindered), policy.vector_batch)
     capacity = capacity_of(spreading.stage, chip, policy, stages=layout.pipeline)
     ops = list(model.phases["decode"].ops)
@@ -131,6 +144,12 @@ def _deploy(
         unmodelled=tuple(sorted(_unmodelled(rank, device).items())),
         in_flight=spreading.in_flight,
     )
+
+
+@identity_cache(_CACHED)
+def _device(chip: Hardware, runtime: str, kernels: str, specs: str | None, _folders: str) -> Device:
+    """A chip with what was fitted for it; the same for all models and layouts on it."""
+    return fitted_device(chip, runtime, scopes_for(chip, specs=specs), kernels)
 
 
 @identity_cache(_CACHED)

@@ -18,6 +18,7 @@ from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.engines import EnginePolicy
+from perfmodel.serving.physical_bounds import bound_latencies
 from perfmodel.serving.prediction import (
     DEFAULT_INPUT_TOKENS,
     DEFAULT_OUTPUT_TOKENS,
@@ -95,7 +96,9 @@ def largest_load(
     state = fixed_concurrency(server, concurrency=users, **sizes)
     own = effective_users(state, replicas)
     factors, standing, known = effects_of(deployment, own, sizes, version, bool(drafts), anchors=anchors, specs=specs)
-    found = dict(zip(("ttft", "tpot"), moved_seconds(state, factors, output_tokens), strict=True))
+    floors = bound_latencies(deployment, server, state, sizes)
+    moved = zip(("ttft", "tpot"), moved_seconds(state, factors, output_tokens), strict=True)
+    found = {metric: np.maximum(seconds, floors[metric]) for metric, seconds in moved}
     slow = {metric: own * np.exp(known.half_width(standing, metric, level)) for metric, own in found.items()}
     places, broken = _kept(found, limits)
     sure, _ = _kept(slow, limits)

@@ -112,14 +112,22 @@ def percentiles(result: SimulationResult, name: str) -> dict[str, float] | None:
 
 
 def _gap_percentiles(result: SimulationResult) -> dict[str, float] | None:
+    if not result.gap_counts.sum():
+        return None
+    return {"mean": gap_percentile(result, 0.0)} | {
+        name: gap_percentile(result, percent) for name, percent in PERCENTILES.items()
+    }
+
+
+def gap_percentile(result: SimulationResult, percent: float) -> float:
+    """Percentile of the time between two tokens of a sequence, or the mean for 0; 0 s where no answer has two."""
     total = float(result.gap_counts.sum())
     if not total:
-        return None
+        return 0.0
+    if not percent:
+        return float(result.gap_counts @ result.gap_seconds) / total
     below = np.cumsum(result.gap_counts) / total
-    found = {"mean": float(result.gap_counts @ result.gap_seconds) / total}
-    for name, percent in PERCENTILES.items():
-        found[name] = float(result.gap_seconds[np.searchsorted(below, percent / 100 - 1e-12)])
-    return found
+    return float(result.gap_seconds[np.searchsorted(below, percent / 100 - 1e-12)])
 
 
 def throughput(result: SimulationResult) -> dict[str, float]:

@@ -6,7 +6,7 @@
     anchored    runs of this very deployment were given
 
 Half-widths are conformal: quantiles of |log measured − log predicted| of runs that were left out in the same way. May
-import: engine_files, effects, fitted_scopes.
+import: engine_files, effects, fitted_scopes, identity_cache.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from perfmodel.catalog import Specs
 from perfmodel.fitted_scopes import SHARES, half_normal_quantile
+from perfmodel.identity_cache import identity_cache
 from perfmodel.serving.effects import Effects, effects_from_json
 from perfmodel.serving.engine_files import EngineFile, load_engine_files
 
@@ -140,6 +141,7 @@ def knowledge_of(engine: str, *, specs: Specs = None) -> Knowledge:
     return found
 
 
+@identity_cache(64)
 def _read(file: EngineFile, engine: str) -> Knowledge:
     data: Mapping[str, Any] = file.effects["closed_loop"]
     return Knowledge(

@@ -130,7 +130,9 @@ def at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens: Any)
     """
     r, i, o = _columns(rate=rate, input_tokens=input_tokens, output_tokens=output_tokens)
     own = r / server.groups
-    return _open_state(server, _users_of(server, own, i, o), own, i, o)
+    users = _users_of(server, own, i, o)
+    top = _throughput(server, np.maximum(_room(server, i, o), 1.0), i, o)
+    return _open_state(server, users, own, i, o, top=top, settled=_settled(server, users, i, o)[1])
 
 
 def open_curve(server: Server, *, users: Any, input_tokens: Any, output_tokens: Any) -> SteadyState:
@@ -145,16 +147,25 @@ def open_curve(server: Server, *, users: Any, input_tokens: Any, output_tokens: 
         InputError: a size that is not positive.
     """
     n, i, o = _columns(users=users, input_tokens=input_tokens, output_tokens=output_tokens)
-    return _open_state(server, n, _throughput(server, n, i, o), i, o)
+    # users and all places side by side: an evaluation costs the same for one load and for a hundred
+    twice = np.concatenate([n, np.maximum(_room(server, i, o), 1.0)])
+    _, tpot, ttft, _ = _settled(server, twice, np.tile(i, 2), np.tile(o, 2))
+    own, top = np.split(twice / (ttft + tpot * np.maximum(np.tile(o, 2) - 1, 0)), 2)
+    return _open_state(server, n, own, i, o, top=top, settled=tpot[: len(n)])
 
 
-def _open_state(server: Server, users: Array, own: Array, i: Array, o: Array) -> SteadyState:
-    """The state of each rank at its own rate, which keeps that many users in flight."""
+def _open_state(
+    server: Server, users: Array, own: Array, i: Array, o: Array, *, top: Array, settled: Array
+) -> SteadyState:
+    """The state of each rank at its own rate, which keeps that many users in flight.
+
+    Args:
+        top: rate of a rank whose every place is taken. settled: TPOT of so many users in a closed loop.
+    """
     groups, room = server.groups, _room(server, i, o)
-    top = _throughput(server, np.maximum(room, 1.0), i, o)
     fits = room >= 1
     stable = fits & (own < top)
-    tpot, ttft = _open_latencies(server, users, own, i, o)
+    tpot, ttft = _open_latencies(server, users, own, i, o, settled)
     e2e = ttft + tpot * np.maximum(o - 1, 0)
     endless = np.where(stable, 0.0, np.inf)
     served = np.where(fits, np.minimum(own, top), 0.0)
@@ -243,9 +254,15 @@ def _throughput(server: Server, users: Array, i: Array, o: Array) -> Array:
     return users / (ttft + tpot * np.maximum(o - 1, 0))
 
 
-def _open_latencies(server: Server, users: Array, rate: Array, i: Array, o: Array) -> tuple[Array, Array]:
-    """(TPOT, TTFT) under Poisson arrivals, where that many users are in flight."""
-    terms = _open_terms(server, users, rate, i, o)
+def _open_latencies(
+    server: Server, users: Array, rate: Array, i: Array, o: Array, settled: Array
+) -> tuple[Array, Array]:
+    """(TPOT, TTFT) under Poisson arrivals, where that many users are in flight.
+
+    Args:
+        settled: their TPOT in a closed loop.
+    """
+    terms = _open_terms(server, users, rate, i, o, settled)
     return np.asarray(sum(terms.tpot.values())), np.asarray(sum(terms.ttft.values()))
 
 
@@ -277,12 +294,13 @@ def terms_at_rate(server: Server, *, rate: Any, input_tokens: Any, output_tokens
     """What TPOT and TTFT of `at_rate` are made of. Arguments and errors as there."""
     r, i, o = _columns(rate=rate, input_tokens=input_tokens, output_tokens=output_tokens)
     own = r / server.groups
-    return _open_terms(server, _users_of(server, own, i, o), own, i, o)
+    users = _users_of(server, own, i, o)
+    return _open_terms(server, users, own, i, o, _settled(server, users, i, o)[1])
 
 
-def _open_terms(server: Server, users: Array, rate: Array, i: Array, o: Array) -> LoopTerms:
+def _open_terms(server: Server, users: Array, rate: Array, i: Array, o: Array, settled: Array) -> LoopTerms:
     loop, _ = _loop(server, users, i, o)
-    batch = np.clip(rate * o * _settled(server, users, i, o)[1], 1e-9, loop.running)
+    batch = np.clip(rate * o * settled, 1e-9, loop.running)
     steps = loop_steps(server.table, loop, batch)
     alone = Loop(**{name: getattr(loop, name) for name in Loop.__dataclass_fields__} | {"running": 1.0})
     tpot, ttft = latency_terms(alone, steps, batch, server.coefficients)  # of one user: no queue and no burst

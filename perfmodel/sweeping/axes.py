@@ -14,7 +14,7 @@ from perfmodel.catalog_entries import hardware_entry, model_entry
 from perfmodel.errors import InputError, PerfmodelError, UnknownNameError
 from perfmodel.kernels.device import ASKED_RUNTIMES
 from perfmodel.planning.candidates import chips_of
-from perfmodel.planning.capacity import ORDERS
+from perfmodel.planning.plans import ORDERS
 from perfmodel.precisions import find_format, find_scheme
 from perfmodel.serving.engines import load_engine
 from perfmodel.serving.simulation_settings import ROUTERS

@@ -49,11 +49,12 @@ def plan_row(settings: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
         raise InputError("; ".join(dict.fromkeys(own.reason for own in answer.rejected)))
     best = answer.feasible[0]
     seconds = best.confirmation.seconds if best.confirmation else {}
+    precision = best.candidate.precision or best.candidate.model.precision
     return {
         "chosen_hardware": best.candidate.hardware.id,
-        "chosen_precision": best.deployment.precision,
+        "chosen_precision": precision,
         "chosen_layout": str(best.candidate.layout),
-        "precision": settings["precision"] or best.deployment.precision,
+        "precision": settings["precision"] or precision,
         "plan_replicas": best.replicas,
         "devices": best.gpus,
         **{
@@ -62,7 +63,7 @@ def plan_row(settings: Mapping[str, Any], sweep: Sweep) -> dict[str, Any]:
             if metric in ("ttft", "tpot")
             for end, value in (("", own.seconds), ("_low", own.low), ("_high", own.high))
         },
-        **{f"{metric}_simulated_s": value for metric, value in seconds.items()},
+        **{f"{metric}_simulated_s": seconds[metric] for metric in ("ttft", "tpot") if metric in seconds},
         "confidence": best.confidence,
         "headroom": best.headroom,
         "requests_per_s": best.requests_per_second,

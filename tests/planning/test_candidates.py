@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perfmodel import load_hardware, load_model
 from perfmodel.layouts import Layout
-from perfmodel.planning.candidates import Candidate, candidates_of, chips_of, layouts_for, refusal
+from perfmodel.planning.candidates import Candidate, candidates_of, chips_of, layouts_for, pipelines_of, refusal
 from perfmodel.serving.engines import load_engine
 
 
@@ -40,3 +40,19 @@ def test_an_engine_of_one_vendor() -> None:
 
     assert "NVIDIA" in refusal(on("mi300x"))
     assert refusal(on("h100-sxm")) == ""
+
+
+def test_pipelines_are_for_what_fits_in_no_layout_of_a_node() -> None:
+    model = load_model("llama-3.1-8b")
+    found = list(candidates_of(
+        [("llama-3.1-8b", model)], [load_hardware("h100-sxm")], [load_engine("vllm"), load_engine("mlc-llm")], [None]
+    ))  # fmt: skip
+    assert {str(own.layout) for own in pipelines_of(found, [])} == {"tp8-pp2", "tp8-pp4"}
+    assert {own.engine.id for own in pipelines_of(found, [])} == {"vllm"}
+    assert pipelines_of(found[:1], found[1:4]) == []
+
+
+def test_attention_may_have_sequences_of_its_own_where_there_are_experts() -> None:
+    found = layouts_for(load_model("deepseek-v3"), load_hardware("h200-sxm"))
+    assert Layout(attention_data=8, expert=8) in found
+    assert not any(own.attention_data > 1 for own in layouts_for(load_model("llama-3.1-8b"), load_hardware("h100-sxm")))
