@@ -38,6 +38,7 @@ ROWS = (
     {"sweeping"},
     {"report"},
     {"cli"},
+    {"web"},
     {"__main__"},
 )
 LEVELS = {room: level for level, row in enumerate(ROWS) for room in row}

@@ -18,7 +18,7 @@ import click
 
 from perfmodel.errors import PerfmodelError
 
-# name -> where the command is, and what it says of itself in --help
+# name -> where the command is, in this room or in one above, and what it says of itself in --help
 COMMANDS = {
     "predict": ("predicting", "Latency, throughput and memory of models on chips."),
     "explain": ("predicting", "Where the time goes, op by op, and why."),
@@ -36,6 +36,7 @@ COMMANDS = {
     "hardware": ("hardware", "The chips and networks: list, show, check; detect this machine."),
     "models": ("models", "The catalog of models: list, show."),
     "engines": ("engines", "The serving engines: list, show."),
+    "serve": ("perfmodel.web.command", "A page with sliders, and a REST API."),
 }
 INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 3, 130, 141
 
@@ -49,7 +50,8 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"perfmodel.cli.{COMMANDS[cmd_name][0]}")
+        place = COMMANDS[cmd_name][0]
+        module = import_module(place if "." in place else f"perfmodel.cli.{place}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 

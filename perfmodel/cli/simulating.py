@@ -25,6 +25,7 @@ from perfmodel.errors import InputError, PerfmodelError
 if TYPE_CHECKING:
     from perfmodel.serving.deployments import Deployment
     from perfmodel.serving.simulation_result import SimulationResult
+    from perfmodel.serving.simulation_run import Watch
     from perfmodel.serving.workload import Arrival, Workload
 
 
@@ -52,10 +53,10 @@ def simulate_command(as_json: bool, plot: str | None, **options: Any) -> None:
     if plot:
         check_plot_path(plot)
     quantities = _read_quantities(options)
-    workload = _read_workload(options, quantities)
-    deployed = _deploy(options)
-    result = _simulate(deployed, workload, options, quantities)
-    subject = _subject(deployed, options)
+    workload = read_workload(options, quantities)
+    deployed = read_deployment(options)
+    result = run_simulation(deployed, workload, options, quantities)
+    subject = subject_of(deployed, options)
     widths = simulated_widths(deployed.engine.id, specs=options["specs"])
     if plot:
         from perfmodel.report.simulation_plot import save_simulation
@@ -94,8 +95,11 @@ def _read_quantities(options: Mapping[str, Any]) -> dict[str, float | None]:
     return found
 
 
-def _read_workload(options: Mapping[str, Any], quantities: Mapping[str, float | None]) -> Workload:
+def read_workload(options: Mapping[str, Any], quantities: Mapping[str, float | None]) -> Workload:
     """The requests.
+
+    Args:
+        options: all of `simulation_options`, by name. quantities: those of them that may carry a unit, in SI.
 
     Raises:
         InputError: options that do not go together, or a process or trace that makes no sense.
@@ -154,7 +158,7 @@ def _trace_workload(options: Mapping[str, Any], arrival: Arrival) -> Workload:
     return trace_workload(trace, requests=requests, rate=options["rate"] or 0.0, seed=seed)
 
 
-def _deploy(options: Mapping[str, Any]) -> Deployment:
+def read_deployment(options: Mapping[str, Any]) -> Deployment:
     """The model on its chips, under the engine as the options change it."""
     from dataclasses import replace
 
@@ -176,9 +180,21 @@ def _deploy(options: Mapping[str, Any]) -> Deployment:
     )
 
 
-def _simulate(
-    deployed: Deployment, workload: Workload, options: Mapping[str, Any], quantities: Mapping[str, float | None]
+def run_simulation(
+    deployed: Deployment,
+    workload: Workload,
+    options: Mapping[str, Any],
+    quantities: Mapping[str, float | None],
+    watch: Watch | None = None,
 ) -> SimulationResult:
+    """Simulate what was asked; arguments as `read_workload`.
+
+    Args:
+        watch: as `serving.simulator.simulate`.
+
+    Raises:
+        InputError: options that do not go together.
+    """
     from perfmodel.serving.deployment_simulation import simulate_deployment
     from perfmodel.serving.simulation_settings import Objective, SharedPrefix
 
@@ -201,10 +217,12 @@ def _simulate(
         prompt_replicas=pools or 0,
         link_bytes_per_second=quantities["link"] or 0.0,
         objective=objective,
+        watch=watch,
     )
 
 
-def _subject(deployed: Deployment, options: Mapping[str, Any]) -> dict[str, Any]:
+def subject_of(deployed: Deployment, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What was simulated, for documents and titles."""
     return {
         "model": deployed.subject,
         "hardware": deployed.hardware.id,

@@ -102,7 +102,7 @@ def draw_roofline(answer: Answer, hardware: Hardware) -> Any:
     figure = Figure(figsize=(10, 6.5), dpi=160, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    roofs = _roofs(answer, hardware)
+    roofs = roofs_of(answer, hardware)
     _draw_axes(axes, points, roofs, hardware)
     for point in sorted(points, key=lambda point: -point.share):
         axes.scatter(
@@ -122,7 +122,7 @@ def _area(point: Point) -> float:
     return max(SMALLEST_POINT, LARGEST_POINT * point.share)
 
 
-def _roofs(answer: Answer, hardware: Hardware) -> dict[str, float]:
+def roofs_of(answer: Answer, hardware: Hardware) -> dict[str, float]:
     """Peak FLOP/s by the name of the unit and dtype, of everything the ops compute with."""
     assert answer.prediction is not None
     ops = [op for phase in answer.prediction.phases.values() for op in phase.ops]

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 COMPILED_FILES = (
+    "compiling.py",  # how they are compiled
     "step_sums.py",
     "replica_state.py",
     "kept_starts.py",
@@ -49,7 +50,7 @@ def compiled(function: Function) -> Function:
 
 
 def compiled_entry(function: Function) -> Function:
-    """Compile a function that Python calls, and keep it on disk with all that it calls."""
+    """Compile a function that Python calls, and keep it on disk with all that it calls; other threads run beside it."""
     if not has_compiler():
         return function
     import numba
@@ -58,10 +59,10 @@ def compiled_entry(function: Function) -> Function:
     with suppress(OSError, RuntimeError):  # no folder can be written: compile anew in each process
         numba.config.CACHE_DIR = before or str(_cache_folder())
         try:
-            return numba.njit(error_model="numpy", cache=True)(function)  # type: ignore[no-any-return]
+            return numba.njit(error_model="numpy", nogil=True, cache=True)(function)  # type: ignore[no-any-return]
         finally:
             numba.config.CACHE_DIR = before
-    return numba.njit(error_model="numpy")(function)  # type: ignore[no-any-return]
+    return numba.njit(error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return]
 
 
 @lru_cache(1)

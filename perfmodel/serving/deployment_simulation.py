@@ -23,6 +23,7 @@ from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_files import load_engine_coefficients
 from perfmodel.serving.engine_time import tabulate
 from perfmodel.serving.simulation_result import SimulationResult
+from perfmodel.serving.simulation_run import Watch
 from perfmodel.serving.simulation_settings import Disaggregation, FrontEnd, Objective, SharedPrefix, Speculation
 from perfmodel.serving.simulator import simulate
 from perfmodel.serving.steady_answers import WHOLE_PROMPT
@@ -98,12 +99,13 @@ def simulate_deployment(
     prompt_replicas: int = 0,
     link_bytes_per_second: float = 0.0,
     objective: Objective | None = None,
+    watch: Watch | None = None,
 ) -> SimulationResult:
     """Serve a workload by replicas of a deployment.
 
     Args:
         coefficients: of the engine; None for what was fitted for it, else its priors.
-        replicas, router, seed, prefix, objective: as `simulate`.
+        replicas, router, seed, prefix, objective, watch: as `simulate`.
         cache_tokens: tokens that the KV cache of a rank holds; 0 for what its memory leaves.
         drafts: tokens drafted in a step; accepted: that a step makes of a sequence on the mean, 0 for the engine's.
         prompt_replicas: replicas more, that compute prompts only; caches move to the others over a link each.
@@ -146,5 +148,6 @@ def simulate_deployment(
             deployed, c, users=workload.users, input_tokens=prompt, computed_tokens=max(prompt - kept, 1.0)
         ),
         objective=objective,
+        watch=watch,
     )
     return replace(found, notes=(*found.notes, *deployed.notes))

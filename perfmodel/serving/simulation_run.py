@@ -6,8 +6,9 @@ May import: engines, step_table, workload, simulation_settings; the loop inside 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 WHOLE_PROMPT_TOKENS = 8192  # of a step where an engine does not cut prompts; a longer one has a step of its own
 PLACES = 2048  # of the timeline
+Watch: TypeAlias = Callable[[Any], None]  # is given the records of all requests, `finish` below 0 until answered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,19 @@ class Run:
     timeline: Array
 
 
-def run_workload(deployment: Deployment, workload: Workload) -> Run:
-    """Serve requests that can be served, all of them."""
+def run_workload(deployment: Deployment, workload: Workload, watch: Watch | None = None) -> Run:
+    """Serve requests that can be served, all of them.
+
+    Args:
+        watch: called before the run; another thread may look at the records while it goes on.
+    """
     from perfmodel.serving.event_loop import run_events
     from perfmodel.serving.event_records import BINS
 
     run = Run(_world(deployment, workload), np.zeros(BINS), np.zeros((PLACES, 4)))
     opened = min(workload.users, len(workload)) if workload.users else len(workload)
+    if watch is not None:
+        watch(run.world.requests)
     run_events(run.world, run.gaps, run.timeline, opened)
     if run.world.requests["finish"].min() < 0:
         raise AssertionError("requests that can be served were never answered")

@@ -22,7 +22,7 @@ from perfmodel.errors import InputError
 from perfmodel.serving.compiling import has_compiler
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.simulation_result import SimulationResult, Timeline
-from perfmodel.serving.simulation_run import Deployment, Run, run_workload
+from perfmodel.serving.simulation_run import Deployment, Run, Watch, run_workload
 from perfmodel.serving.simulation_settings import (
     Disaggregation,
     FrontEnd,
@@ -60,6 +60,7 @@ def simulate(
     disaggregation: Disaggregation | None = None,
     front_end: FrontEnd | None = None,
     objective: Objective | None = None,
+    watch: Watch | None = None,
 ) -> SimulationResult:
     """Serve a workload.
 
@@ -71,6 +72,7 @@ def simulate(
             holds the beginning of the prompt, unless it has far more requests than another).
         seed: of the random router and the groups of `prefix`.
         speculation, prefix, disaggregation, front_end, objective: see there.
+        watch: of two runs, of the workload and then of one that finds the highest rate (`simulation_run.run_workload`).
 
     Raises:
         InputError: a setting or the workload makes no sense, or no request can be served.
@@ -91,8 +93,8 @@ def simulate(
         front_end=front_end,
     )  # fmt: skip
     served, rejected, cut = _servable(deployment, workload)
-    run = run_workload(deployment, served)
-    saturated = _saturated_rate(deployment, served)
+    run = run_workload(deployment, served, watch)
+    saturated = _saturated_rate(deployment, served, watch)
     return _result(deployment, served, run, saturated, rejected, cut, objective)
 
 
@@ -133,7 +135,7 @@ def _servable(deployment: Deployment, workload: Workload) -> tuple[Workload, dic
 # ----------------------------------------------------------------------------------------------------- the verdict
 
 
-def _saturated_rate(deployment: Deployment, workload: Workload) -> float:
+def _saturated_rate(deployment: Deployment, workload: Workload, watch: Watch | None) -> float:
     """Requests/s answered while there are always some waiting: the workload's lengths, over and over, all at once."""
     mean = float(np.mean(workload.input_tokens + workload.output_tokens / 2.0))
     decoding = deployment.replicas - deployment.prompt_replicas
@@ -145,7 +147,8 @@ def _saturated_rate(deployment: Deployment, workload: Workload) -> float:
         input_tokens=workload.input_tokens[chosen],
         output_tokens=workload.output_tokens[chosen],
     )
-    finish = np.sort(run_workload(replace(deployment, front_end=FrontEnd()), crowd).world.requests["finish"])
+    saturated = run_workload(replace(deployment, front_end=FrontEnd()), crowd, watch)
+    finish = np.sort(saturated.world.requests["finish"])
     begin, end = (float(finish[int(share * (needed - 1))]) for share in SETTLED)
     if end <= begin:  # all of that part ends in one step
         return needed / float(finish[-1])

@@ -1,0 +1,168 @@
+"""A server along its load: TTFT, TPOT and throughput with their intervals, and where it is saturated.
+
+Each point is what `predict_serving` answers at that load; the deployment is made once, and the closed form evaluated for
+all loads together. May import: serving.prediction and below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from perfmodel.errors import InputError, UnmodelledError
+from perfmodel.layouts import Layout
+from perfmodel.serving.deployments import Deployment, deploy
+from perfmodel.serving.engines import EnginePolicy
+from perfmodel.serving.prediction import (
+    DEFAULT_INPUT_TOKENS,
+    DEFAULT_OUTPUT_TOKENS,
+    UNSTATED,
+    Latency,
+    bound_latencies,
+    check_context,
+    effective_users,
+    effects_of,
+    latencies_of,
+    moved_seconds,
+    server_of,
+    slowdown,
+    throughput_of,
+)
+from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
+from perfmodel.serving.step_table import Array
+from perfmodel.types import Hardware, Model
+
+Over: TypeAlias = Literal["concurrency", "rate"]
+BEYOND = 2.0  # times the places, to which users are followed unless told
+NEARLY = 0.98  # of the highest rate: the last point with a steady state, unless told
+FIRST = 0.02  # of the highest rate
+MOST_USERS = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServingCurve:
+    """A deployment at many loads, in their order.
+
+    Args:
+        over: what loads are: concurrency (requests in flight) or rate (requests per second), over all replicas.
+        latencies: means with their intervals by metric, as `ServingPrediction` has them. throughput: by name.
+        stable: whether there is a steady state. capacity: sequences that can run at once. highest_rate: requests per
+            second that are sustained: where the server is saturated.
+    """
+
+    deployment: Deployment
+    over: Over
+    loads: Array
+    latencies: tuple[Mapping[str, Latency], ...]
+    throughput: tuple[Mapping[str, float], ...]
+    stable: np.ndarray[Any, np.dtype[np.bool_]]
+    capacity: float
+    highest_rate: float
+    standing: str
+    level: float
+    input_tokens: int
+    output_tokens: int
+
+
+def serving_curve(
+    model: str | Model,
+    hardware: str | Hardware,
+    *,
+    over: Over = "concurrency",
+    loads: Array | None = None,
+    points: int = 32,
+    engine: str | EnginePolicy = "vllm",
+    input_tokens: int = DEFAULT_INPUT_TOKENS,
+    output_tokens: int = DEFAULT_OUTPUT_TOKENS,
+    precision: str | None = None,
+    cache_precision: str | None = None,
+    layout: Layout | None = None,
+    drafts: int = 0,
+    replicas: int = 1,
+    version: str = UNSTATED,
+    level: float = 0.8,
+    strict: bool = False,
+    specs: str | None = None,
+) -> ServingCurve:
+    """Mean latencies and throughput of a server over its load.
+
+    Args:
+        loads: at least one, above 0; None for `points` of them from hardly any to beyond what the server carries.
+        engine and all further ones: as `predict_serving`.
+
+    Raises:
+        PerfmodelError: bad input; a request longer than the model's context.
+
+    >>> curve = serving_curve("llama-3.1-8b", "h100-sxm", loads=np.array([1.0, 64.0]))
+    >>> slow, fast = (own["output_tokens"] for own in curve.throughput)
+    >>> 20 < fast / slow < 64
+    True
+    """
+    if not 0 < level < 1:
+        raise InputError(f"level must lie between 0 and 1 (0.8 for an 80 % interval), got {level!r}")
+    deployment = deploy(
+        model, hardware, engine=engine, precision=precision, cache_precision=cache_precision, layout=layout, specs=specs
+    )
+    check_context(deployment, input_tokens, output_tokens)
+    if strict and deployment.unmodelled:
+        raise UnmodelledError(
+            f"{deployment.subject} has ops without a formula: {', '.join(kind for kind, _ in deployment.unmodelled)}"
+        )
+    server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
+    sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    top = float(highest_rate(server, **sizes)[0])
+    at = loads if loads is not None else _loads(server, over, top, points, sizes)
+    state = _states(server, over, at, sizes)
+    # effects at each load, and where every place is taken
+    users = np.append(effective_users(state, replicas), max(float(state.capacity[0]), 1.0) / replicas)
+    factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
+    slower = slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, sizes) if top else 1.0
+    if over == "rate" and slower != 1.0:  # the load stands at the same share of the highest rate
+        state = _states(server, over, at * slower, sizes)
+    ttft, tpot = moved_seconds(state, {metric: own[:-1] for metric, own in factors.items()}, output_tokens)
+    latencies, throughput = [], []
+    for place, load in enumerate(at):
+        floors = bound_latencies(deployment, server, _at(state, place), sizes)
+        first, later = max(float(ttft[place]), floors["ttft"]), max(float(tpot[place]), floors["tpot"])
+        latencies.append(latencies_of(first, later, floors, known, standing, level, output_tokens))
+        whole = first + max(output_tokens - 1, 0) * later
+        requests = min(float(load), top / slower) if over == "rate" else float(load) / whole
+        throughput.append(throughput_of(requests, deployment.layout.devices * replicas, output_tokens))
+    return ServingCurve(
+        deployment=deployment,
+        over=over,
+        loads=at,
+        latencies=tuple(latencies),
+        throughput=tuple(throughput),
+        stable=state.stable,
+        capacity=float(state.capacity[0]),
+        highest_rate=top / slower,
+        standing=standing,
+        level=level,
+        **sizes,
+    )
+
+
+def _loads(server: Server, over: Over, top: float, points: int, sizes: Mapping[str, int]) -> Array:
+    """From hardly any load to beyond what the server carries."""
+    if over == "rate":
+        steady = np.linspace(FIRST, NEARLY, max(points - 1, 1))
+        return np.append(steady, 1.05) * (top or 1.0)
+    places = float(server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)) * server.groups
+    most = min(max(BEYOND * places, 4.0), MOST_USERS)
+    return np.unique(np.rint(np.geomspace(1.0, most, points)))
+
+
+def _states(server: Server, over: Over, loads: Array, sizes: Mapping[str, int]) -> SteadyState:
+    if over == "rate":
+        return at_rate(server, rate=loads, **sizes)
+    return fixed_concurrency(server, concurrency=loads, **sizes)
+
+
+def _at(state: SteadyState, place: int) -> SteadyState:
+    """The state at one load."""
+    columns = {name: getattr(state, name)[place : place + 1] for name in SteadyState.__dataclass_fields__}
+    return replace(state, **columns)

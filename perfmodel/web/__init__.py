@@ -1,0 +1,11 @@
+"""`perfmodel serve`: a REST API and the page that stands on it.
+
+    socket ─▶ protection ─▶ routes ──body──▶ response cache, else a worker process ─▶ tasks ─▶ predict, plan, simulate
+
+The process that listens computes nothing: it checks requests and hands them to workers, processes that can be killed.
+So a request costs at most its time budget, nothing blocks the others, and what was uploaded is read only where little
+can be harmed. Documents are those of `--json`.
+
+Rooms here, from the ground up: limits, refusals, strict_json, frames; bodies; reading, uploads, tasks, worker (the
+child's side); response_cache, workers, jobs (the parent's side); protection, routes, app; command.
+"""

@@ -1,0 +1,122 @@
+"""A process that answers one task after the other, as its server asks on its standard input.
+
+    python -m perfmodel.web.worker SETTINGS      settings as JSON: limits, folder of uploads, nice
+
+It ends when its input does. A task that outlives its time is ended by the server; should the server itself be gone, by
+a timer here. Memory is limited by the system where it can. May import: everything of web but the server's side.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from perfmodel.errors import PerfmodelError
+from perfmodel.web import frames
+from perfmodel.web.limits import Limits
+from perfmodel.web.reading import where_of
+from perfmodel.web.refusals import (
+    BODY,
+    INTERNAL,
+    TOO_LARGE,
+    UNPROCESSABLE,
+    Mistake,
+    Mistakes,
+    Refusal,
+    refuse,
+    status_of,
+)
+from perfmodel.web.strict_json import dump_json
+from perfmodel.web.tasks import TASKS, Desk
+from perfmodel.web.uploads import Uploads
+
+LATE_SECONDS = 5.0  # after which a task ends itself that its server did not end
+_BY_NAME = ("model", "chip", "engine")  # tasks about one thing, which is there or not
+
+
+def main(settings: dict[str, Any]) -> None:
+    """Answer until the input ends."""
+    asked, told = _take_pipes()
+    limits = Limits(**settings["limits"])
+    _restrain(limits, settings["nice"])
+    uploads = Uploads(Path(settings["uploads"]))
+    lock = threading.Lock()
+
+    def tell(kind: bytes, payload: bytes) -> None:
+        with lock:
+            told.write(frames.packed(kind, payload))
+            told.flush()
+
+    desk = Desk(uploads=uploads, limits=limits, report=lambda share: tell(frames.PROGRESS, dump_json(share)))
+    tell(frames.READY, b"")
+    while frame := frames.read_frame(asked):
+        task = json.loads(frame[1])
+        _end_after(task["seconds"] + LATE_SECONDS)
+        try:
+            answer = (frames.ANSWER, dump_json(_answer(task["task"], task["body"], desk)))
+        except Refusal as refusal:
+            answer = (frames.REFUSED, dump_json({"status": refusal.status, **refusal.document()}))
+        _end_after(0)
+        tell(*answer)
+
+
+def _answer(name: str, body: dict[str, Any], desk: Desk) -> Any:
+    """The document of a task.
+
+    Raises:
+        Refusal: there is none, for whatever reason.
+    """
+    task = TASKS[name]
+    try:
+        return task.answer(task.body.model_validate(body), desk)
+    except Mistakes as error:
+        raise Refusal(UNPROCESSABLE, error.mistakes) from None
+    except PerfmodelError as error:
+        status = status_of(error) if name in _BY_NAME else UNPROCESSABLE
+        raise Refusal(status, [Mistake(where_of(error, task.body.model_fields), str(error))]) from None
+    except MemoryError:
+        told = f"this needs more than the {desk.limits.worker_bytes / 2**30:.3g} GiB that a worker may use"
+        raise refuse(TOO_LARGE, told) from None
+    except Exception as error:
+        import traceback
+
+        traceback.print_exc()
+        what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        told = f"{what}. This is a mistake of perfmodel, not yours: please report it, with what you asked"
+        raise Refusal(INTERNAL, [Mistake(BODY, told)]) from None
+
+
+def _take_pipes() -> tuple[BinaryIO, BinaryIO]:
+    """Input and output for messages; whatever else is printed goes to the standard error."""
+    asked, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return asked, told
+
+
+def _restrain(limits: Limits, nice: int) -> None:
+    """Less memory, no core dumps, and less of the processor for what takes long, where the system can."""
+    if nice and hasattr(os, "nice"):
+        os.nice(nice)
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (limits.worker_bytes, limits.worker_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _end_after(seconds: float) -> None:
+    """Die by a signal after that time; never for 0."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
