@@ -1,7 +1,8 @@
 """A server along its load: TTFT, TPOT and throughput with their intervals, and where it is saturated.
 
-Each point is what `predict_serving` answers at that load; the deployment is made once, and the closed form evaluated for
-all loads together. May import: serving.prediction and below.
+Each point is what `predict_serving` answers at that load; the deployment is made once, and the closed form evaluated
+for all loads together. Rates that nobody named are those that keep a given number of users in flight: nothing has to be
+searched for them, and users are read from a fine curve. May import: serving.prediction and below.
 """
 
 from __future__ import annotations
@@ -31,15 +32,23 @@ from perfmodel.serving.prediction import (
     slowdown,
     throughput_of,
 )
-from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
+from perfmodel.serving.standing import Knowledge
+from perfmodel.serving.steady_answers import (
+    Server,
+    SteadyState,
+    at_rate,
+    fixed_concurrency,
+    highest_rate,
+    open_curve,
+)
 from perfmodel.serving.step_table import Array
 from perfmodel.types import Hardware, Model
 
 Over: TypeAlias = Literal["concurrency", "rate"]
 BEYOND = 2.0  # times the places, to which users are followed unless told
-NEARLY = 0.98  # of the highest rate: the last point with a steady state, unless told
-FIRST = 0.02  # of the highest rate
 MOST_USERS = 1 << 20
+FIRST, NEARLY = 0.02, 0.99  # of the highest rate: the first and the last point, unless told
+FINE, LEAST_USERS = 256, 0.01  # points of the curve that users are read from, and of a rank where it begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +99,8 @@ def serving_curve(
     """Mean latencies and throughput of a server over its load.
 
     Args:
-        loads: at least one, above 0; None for `points` of them from hardly any to beyond what the server carries.
+        loads: at least one, above 0; None for `points` of them: users from one to twice the places, or rates
+            up to nearly the highest.
         engine and all further ones: as `predict_serving`.
 
     Raises:
@@ -114,14 +124,31 @@ def serving_curve(
     server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
     top = float(highest_rate(server, **sizes)[0])
-    at = loads if loads is not None else _loads(server, over, top, points, sizes)
-    state = _states(server, over, at, sizes)
-    # effects at each load, and where every place is taken
-    users = np.append(effective_users(state, replicas), max(float(state.capacity[0]), 1.0) / replicas)
-    factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
-    slower = slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, sizes) if top else 1.0
-    if over == "rate" and slower != 1.0:  # the load stands at the same share of the highest rate
-        state = _states(server, over, at * slower, sizes)
+    places = _places(server, sizes)
+
+    def moved_by(state: SteadyState) -> tuple[dict[str, Array], str, Knowledge]:
+        """Effects at each load, and where every place is taken."""
+        users = np.append(effective_users(state, replicas), max(places * server.groups, 1.0) / replicas)
+        return effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
+
+    def slower_by(factors: Mapping[str, Array]) -> float:
+        return slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, sizes) if top else 1.0
+
+    if over == "rate" and loads is None and places >= 1:
+        rates, users = _fine_curve(server, places, sizes)
+        wanted = np.linspace(FIRST, NEARLY, points) * rates[-1]
+        state = open_curve(server, users=np.interp(wanted, rates, users), **sizes)
+        slower = slower_by(moved_by(state)[0])
+        at = state.requests_per_second / slower
+        # effects are those of the users that the load would have without
+        factors, standing, known = moved_by(open_curve(server, users=np.interp(at, rates, users), **sizes))
+    else:
+        at = _loads(over, places * server.groups, points) if loads is None else loads
+        state = _states(server, over, at, sizes)
+        factors, standing, known = moved_by(state)
+        slower = slower_by(factors)
+        if over == "rate" and slower != 1.0:  # the load stands at the same share of the highest rate
+            state = _states(server, over, at * slower, sizes)
     ttft, tpot = moved_seconds(state, {metric: own[:-1] for metric, own in factors.items()}, output_tokens)
     latencies, throughput = [], []
     for place, load in enumerate(at):
@@ -138,7 +165,7 @@ def serving_curve(
         latencies=tuple(latencies),
         throughput=tuple(throughput),
         stable=state.stable,
-        capacity=float(state.capacity[0]),
+        capacity=places * server.groups,
         highest_rate=top / slower,
         standing=standing,
         level=level,
@@ -146,14 +173,23 @@ def serving_curve(
     )
 
 
-def _loads(server: Server, over: Over, top: float, points: int, sizes: Mapping[str, int]) -> Array:
+def _places(server: Server, sizes: Mapping[str, int]) -> float:
+    """Sequences that one rank can run at once; below 1 where none fits."""
+    return float(server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2))
+
+
+def _fine_curve(server: Server, places: float, sizes: Mapping[str, int]) -> tuple[Array, Array]:
+    """(requests per second of all ranks, ascending; users of one rank that they keep in flight)."""
+    users = np.append(np.geomspace(LEAST_USERS, 0.99 * places, FINE - 1), places)
+    state = open_curve(server, users=users, **sizes)
+    return np.maximum.accumulate(state.requests_per_second), users
+
+
+def _loads(over: Over, places: float, points: int) -> Array:
     """From hardly any load to beyond what the server carries."""
-    if over == "rate":
-        steady = np.linspace(FIRST, NEARLY, max(points - 1, 1))
-        return np.append(steady, 1.05) * (top or 1.0)
-    places = float(server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)) * server.groups
-    most = min(max(BEYOND * places, 4.0), MOST_USERS)
-    return np.unique(np.rint(np.geomspace(1.0, most, points)))
+    if over == "rate":  # nothing fits: all rates are alike
+        return np.linspace(FIRST, NEARLY, points)
+    return np.unique(np.rint(np.geomspace(1.0, min(max(BEYOND * places, 4.0), MOST_USERS), points)))
 
 
 def _states(server: Server, over: Over, loads: Array, sizes: Mapping[str, int]) -> SteadyState:

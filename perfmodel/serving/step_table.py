@@ -96,6 +96,7 @@ def bilinear(rows: Array, columns: Array, values: Array, x: Any, y: Any) -> Arra
 
 def piece_of(knots: Array, x: Array) -> tuple[np.ndarray[Any, np.dtype[np.intp]], Array]:
     """The piece that x lies on, and how far along; below the first knot the first value holds."""
-    place = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
+    # np.clip looks up the limits of the dtype at each call, which takes longer than all the rest
+    place = np.minimum(np.maximum(np.searchsorted(knots, x, side="right") - 1, 0), len(knots) - 2)
     share = (x - knots[place]) / (knots[place + 1] - knots[place])
     return place, np.maximum(share, 0.0)

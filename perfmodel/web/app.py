@@ -13,6 +13,7 @@ from perfmodel.web.answer_routes import answer_routes
 from perfmodel.web.catalog_routes import catalog_routes
 from perfmodel.web.job_routes import job_routes
 from perfmodel.web.limits import Limits
+from perfmodel.web.openapi import openapi_document
 from perfmodel.web.page_routes import page_routes
 from perfmodel.web.protection import Protection
 from perfmodel.web.service import Service
@@ -51,6 +52,7 @@ def create_app(limits: Limits | None = None, *, hosts: Iterable[str] = (), any_a
         lifespan=lifespan,
     )
     app.state.service = service
+    app.openapi = lambda: openapi_document(app, PREFIX)  # type: ignore[method-assign]
     add_refusals(app)
     app.include_router(_health())
     for routes in (answer_routes(service), job_routes(service), catalog_routes(service)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
 from perfmodel.layouts import MOST_DEVICES
 
@@ -18,22 +18,36 @@ LARGEST_IMAGE = 1 << 14  # pixels of a side
 UPLOAD = re.compile(r"upload:[0-9a-f]{32}")
 _FILES = (".yaml", ".yml", ".json", ".onnx", ".gguf", ".safetensors", ".py", ".pt", ".pth", ".bin")
 _NAME = r"^[A-Za-z0-9][^/\\:\x00-\x1f\x7f]*$"
-_MODEL_NAME = r"^(upload:[0-9a-f]{32}|[A-Za-z0-9][^/\\:\x00-\x1f\x7f]*)$"
+_MODEL_NAME = rf"^({UPLOAD.pattern}|{_NAME[1:-1]})$"
+MOST_LETTERS = 120
+_ELSEWHERE = (
+    "is taken for a file or for code, which are not read for requests from the network: give a name of the catalog, "
+    "paste a config.json (POST /api/v1/models/config) or upload an ONNX file (POST /api/v1/models/onnx)"
+)
 
 
-def _no_file(name: str) -> str:
+def _catalog_name(name: str) -> str:
     if not name.isprintable():
         raise ValueError("a name holds characters that cannot be printed")
-    if name.lower().endswith(_FILES):
-        raise ValueError(
-            "files are not read for requests from the network: give a name of the catalog, paste a config.json "
-            "(POST /api/v1/models/config) or upload an ONNX file (POST /api/v1/models/onnx)"
-        )
+    if len(name) > MOST_LETTERS:
+        raise ValueError(f"a name of {len(name)} characters is longer than {MOST_LETTERS}")
+    if not name:
+        raise ValueError("a name is empty")
+    if not re.match(_NAME, name) or name.lower().endswith(_FILES):
+        raise ValueError(f"'{name}' {_ELSEWHERE}")
     return name
 
 
-Name = Annotated[str, StringConstraints(max_length=120, pattern=_NAME), AfterValidator(_no_file)]
-ModelName = Annotated[str, StringConstraints(max_length=120, pattern=_MODEL_NAME), AfterValidator(_no_file)]
+def _model_name(name: str) -> str:
+    return name if UPLOAD.fullmatch(name) else _catalog_name(name)
+
+
+def _schema(pattern: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "maxLength": MOST_LETTERS, "pattern": pattern})
+
+
+Name = Annotated[str, AfterValidator(_catalog_name), _schema(_NAME)]
+ModelName = Annotated[str, AfterValidator(_model_name), _schema(_MODEL_NAME)]
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 Degree = Annotated[int, Field(ge=1, le=MOST_DEVICES)]
 Seconds = Annotated[float, Field(gt=0, le=1e9)]

@@ -48,7 +48,7 @@ def catalog_routes(service: Service) -> APIRouter:
 
     @routes.post("/models/config", status_code=201, summary="Paste a config.json")
     async def config(body: ConfigBody) -> Response:
-        """`id` then stands for the model wherever a name does, until the server ends or other uploads take its place."""
+        """`id` then stands for the model wherever a name does, until the server ends or others take its place."""
         return await keep(dump_json({"name": body.name, "config": body.config}), CONFIG)
 
     @routes.post(

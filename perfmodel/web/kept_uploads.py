@@ -1,4 +1,4 @@
-"""Files of pasted and uploaded models, as the server keeps them: bounded, by a digest of their content, never read here.
+"""Files of pasted and uploaded models, as the server keeps them: bounded, named by a digest, never read here.
 
 May import: limits, uploads.
 """

@@ -46,9 +46,7 @@ def listen(limits: Limits, *, host: str, port: int, hosts: Iterable[str], quiet:
         proxy_headers=False, ws="none",
     )  # fmt: skip
     if not is_loopback(host):
-        click.echo(
-            f"Warning: {host} is not this machine alone: whoever reaches it may ask, and there is no password.", err=True
-        )
+        click.echo(f"Warning: whoever reaches {host} may ask this server; there is no password.", err=True)
     click.echo(f"perfmodel on http://{shown}:{port} (API: /api). Ctrl-C ends it.", err=True)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
     uvicorn.Server(config).run(sockets=[listening])

@@ -1,4 +1,7 @@
-"""Answers to predict, explain and scale, as `--json` has them. May import: reading, bodies; cli and everything below."""
+"""Answers to predict, explain and scale, as `--json` has them.
+
+May import: reading, bodies; cli and everything below.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,7 @@ from perfmodel.web.uploads import Uploads
 def predict(body: PredictBody, uploads: Uploads) -> list[dict[str, Any]]:
     """One answer for each combination; one that a chip refuses has `error`."""
     grid = read_grid(body, uploads)
-    found = [
-        answer(grid, cell, max_batch=body.max_batch, max_context=body.max_context) for cell in grid.combinations()
-    ]
+    found = [answer(grid, cell, max_batch=body.max_batch, max_context=body.max_context) for cell in grid.combinations()]
     return [answer_document(each) for each in _distinct(found)]
 
 

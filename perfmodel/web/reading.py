@@ -92,7 +92,7 @@ def read_grid(body: GridBody | ExplainBody, uploads: Uploads, models: Iterable[s
         and reader.read("cache_precision", lambda: find_format(body.cache_precision or "").name),
     }  # fmt: skip
     reader.refuse()
-    held = {name: tuple(value) if isinstance(value, list) else value for name, value in grid.items()}
+    held: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in grid.items()}
     return Grid(
         **held, layout=layouts, channels_last=body.channels_last, threads=body.threads or 0, level=body.level,
         strict=body.strict, specs=None, anchors=(), left_out=left_out,

@@ -11,16 +11,16 @@ class ResponseCache:
     """Bounded in bytes; an answer that is a large part of all is not kept."""
 
     def __init__(self, most_bytes: int) -> None:
-        self._most, self._bytes = most_bytes, 0
+        self._most, self._held = most_bytes, 0
         self._entries: OrderedDict[bytes, bytes] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     @property
-    def bytes(self) -> int:
+    def held_bytes(self) -> int:
         """Of all keys and answers."""
-        return self._bytes
+        return self._held
 
     def get(self, key: bytes) -> bytes | None:
         """The answer, or None."""
@@ -35,7 +35,7 @@ class ResponseCache:
         if size > self._most // 8 or key in self._entries:
             return
         self._entries[key] = answer
-        self._bytes += size
-        while self._bytes > self._most:
+        self._held += size
+        while self._held > self._most:
             old_key, old = self._entries.popitem(last=False)
-            self._bytes -= len(old_key) + len(old) + OVERHEAD
+            self._held -= len(old_key) + len(old) + OVERHEAD

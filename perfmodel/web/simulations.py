@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.cli.simulation_options import DIMENSIONS
 from perfmodel.cli.simulating import read_deployment, read_workload, run_simulation, subject_of
+from perfmodel.cli.simulation_options import DIMENSIONS
 from perfmodel.report.simulation_document import simulation_document
 from perfmodel.serving.simulation_result import SimulationResult, latencies
 from perfmodel.serving.standing import simulated_widths

@@ -12,8 +12,8 @@ from pathlib import Path
 from fastapi import Request, Response
 
 TYPES = {
-    ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".mjs": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png", ".ico": "image/x-icon",
+    ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8", ".svg": "image/svg+xml", ".png": "image/png", ".ico": "image/x-icon",
     ".json": "application/json", ".webmanifest": "application/manifest+json", ".woff2": "font/woff2",
 }  # fmt: skip
 FOR_EVER = "public, max-age=31536000, immutable"  # of an address that names a version

@@ -10,8 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from perfmodel.web import catalogs, plans, predictions, serving_answers
-from perfmodel.web.bodies import Body, ExplainBody, ModelName, Name, PlanBody, PredictBody, ScaleBody, ServingBody
-from perfmodel.web.bodies import SimulateBody
+from perfmodel.web.bodies import (
+    Body,
+    ExplainBody,
+    ModelName,
+    Name,
+    PlanBody,
+    PredictBody,
+    ScaleBody,
+    ServingBody,
+    SimulateBody,
+)
 from perfmodel.web.limits import Limits
 from perfmodel.web.uploads import Uploads
 

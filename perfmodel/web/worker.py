@@ -1,17 +1,15 @@
 """A process that answers one task after the other, as its server asks on its standard input.
 
-    python -m perfmodel.web.worker SETTINGS      settings as JSON: limits, folder of uploads, nice
-
 It ends when its input does. A task that outlives its time is ended by the server; should the server itself be gone, by
 a timer here. Memory is limited by the system where it can. May import: everything of web but the server's side.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
-import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -36,12 +34,18 @@ from perfmodel.web.strict_json import dump_json
 from perfmodel.web.tasks import TASKS, Desk
 from perfmodel.web.uploads import Uploads
 
+WARMING = {"model": ["llama-3.1-8b"], "hardware": ["h100-sxm"]}
+COLLECTED = (50_000, 20, 50)  # new objects, and rounds of the younger generations, between two looks for garbage
 LATE_SECONDS = 5.0  # after which a task ends itself that its server did not end
 _BY_NAME = ("model", "chip", "engine")  # tasks about one thing, which is there or not
 
 
 def main(settings: dict[str, Any]) -> None:
-    """Answer until the input ends."""
+    """Answer until the input ends.
+
+    Args:
+        settings: limits, the folder of uploads, nice.
+    """
     asked, told = _take_pipes()
     limits = Limits(**settings["limits"])
     _restrain(limits, settings["nice"])
@@ -54,6 +58,9 @@ def main(settings: dict[str, Any]) -> None:
             told.flush()
 
     desk = Desk(uploads=uploads, limits=limits, report=lambda share: tell(frames.PROGRESS, dump_json(share)))
+    with suppress(Refusal):  # what is imported with the first answer
+        _answer("predict", WARMING, desk)
+    _collect_rarely()
     tell(frames.READY, b"")
     while frame := frames.read_frame(asked):
         task = json.loads(frame[1])
@@ -112,11 +119,14 @@ def _restrain(limits: Limits, nice: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def _collect_rarely() -> None:
+    """Looking through all objects of the modules for garbage would now and then cost more than an answer."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTED)
+
+
 def _end_after(seconds: float) -> None:
     """Die by a signal after that time; never for 0."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))

@@ -22,6 +22,11 @@ from perfmodel.web.refusals import TIMEOUT, TOO_MANY, UNAVAILABLE, Refusal, refu
 Progress: TypeAlias = Callable[[float], None]
 START_SECONDS = 60.0
 SLOW_NICE = 10
+# a process group of its own, so that Ctrl-C is the server's alone; not a session, by which systems share out processors
+_PROGRAM = """import json, os, sys
+if hasattr(os, "setpgid"): os.setpgid(0, 0)
+from perfmodel.web.worker import main
+main(json.loads(sys.argv[1]))"""
 _THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -41,10 +46,10 @@ class Worker:
             EOFError, TimeoutError: it does not come up.
         """
         settings = {"limits": asdict(limits), "uploads": str(folder / "uploads"), "nice": nice}
-        # an empty folder, so that no name is a file by accident; in a session of its own, so that Ctrl-C is ours alone
+        # in an empty folder, so that no name is a file by accident
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "perfmodel.web.worker", json.dumps(settings), stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, cwd=folder / "empty", start_new_session=True,
+            sys.executable, "-c", _PROGRAM, json.dumps(settings), stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, cwd=folder / "empty", 
             env=os.environ | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )  # fmt: skip
         worker = cls(process)

@@ -1,0 +1,129 @@
+"""The OpenAPI document: routes as FastAPI describes them, answers as the schemas of `--json` do.
+
+May import: report's schemas.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from perfmodel.report.documents import predict_schema
+from perfmodel.report.plan_document import plan_schema
+from perfmodel.report.scaling_document import scale_schema
+from perfmodel.report.serving_document import served_schema
+from perfmodel.report.simulation_document import simulate_schema
+
+_PLACE = "#/components/schemas/"
+_NUMBERS = {"type": "array", "items": {"type": ["number", "null"]}}
+_INTERVAL = {"type": "object", "properties": dict.fromkeys(("seconds", "low", "high"), _NUMBERS)}
+_TEXT, _SHARE = {"type": "string"}, {"type": "number", "minimum": 0, "maximum": 1}
+_MISTAKE = {"type": "object", "required": ["error", "where"], "properties": {"error": _TEXT, "where": _TEXT}}
+_REFUSAL = _MISTAKE | {"properties": {"error": _TEXT, "where": _TEXT, "mistakes": {"type": "array", "items": _MISTAKE}}}
+_CURVE = {
+    "type": "object",
+    "required": ["over", "loads", "ttft", "tpot", "e2e", "throughput", "stable", "saturation", "level", "interval"],
+    "properties": {
+        "over": {"enum": ["concurrency", "rate"]},
+        "loads": {"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}},
+        **dict.fromkeys(("ttft", "tpot", "e2e"), _INTERVAL),
+        "throughput": {"type": "object", "additionalProperties": _NUMBERS},
+        "stable": {"type": "array", "items": {"type": "boolean"}},
+        "saturation": {"type": "object", "additionalProperties": {"type": ["number", "null"]}},
+        "level": _TEXT,
+        "interval": _SHARE,
+    },
+}
+_JOB = {
+    "type": "object",
+    "required": ["id", "state", "progress"],
+    "properties": {
+        "id": _TEXT,
+        "state": {"enum": ["waiting", "running", "done", "failed", "cancelled"]},
+        "progress": _SHARE,
+        "result": {"$ref": f"{_PLACE}simulate"},
+        "timeline": {"type": "object", "additionalProperties": _NUMBERS},
+        "distribution": {"type": "object", "additionalProperties": {"anyOf": [_NUMBERS, {"type": "null"}]}},
+        "error": _TEXT,
+        "where": _TEXT,
+    },
+}
+_SERVED = [{"$ref": f"{_PLACE}served.{part}"} for part in ("prediction", "refusal")]
+_LIST = {"type": "array", "items": {"type": "object"}}
+_JOB_REF = {"$ref": f"{_PLACE}job"}
+ANSWERS: dict[tuple[str, str], Any] = {  # of routes below the prefix; an object for all others
+    ("post", "/predict"): {"$ref": f"{_PLACE}predict"},
+    ("post", "/explain"): {"type": "object", "required": ["model", "hardware", "phases", "roofline"]},
+    ("post", "/scale"): {"$ref": f"{_PLACE}scale"},
+    ("post", "/plan"): {"$ref": f"{_PLACE}plan"},
+    ("post", "/serving"): {
+        "type": "object",
+        "required": ["answer", "largest", "curve"],
+        "properties": {
+            **{key: {"anyOf": [*_SERVED, {"type": "null"}]} for key in ("answer", "largest")},
+            "curve": {"$ref": f"{_PLACE}curve"},
+        },
+    },
+    ("post", "/simulate"): _JOB_REF,
+    ("get", "/simulate/{job_id}"): _JOB_REF,
+    ("delete", "/simulate/{job_id}"): _JOB_REF,
+    ("get", "/models"): _LIST,
+    ("get", "/hardware"): _LIST,
+    ("get", "/engines"): _LIST,
+}
+
+
+def openapi_document(app: FastAPI, prefix: str) -> dict[str, Any]:
+    """The document; made once."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, summary=None
+        )
+        schemas = document["components"]["schemas"]
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(unused, None)
+        schemas |= {"refusal": _REFUSAL, "curve": _CURVE, "job": _JOB} | _published()
+        for path, operations in document["paths"].items():
+            for method, operation in operations.items():
+                _describe(operation, ANSWERS.get((method, path.removeprefix(prefix)), {"type": "object"}))
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _describe(operation: dict[str, Any], answer: dict[str, Any]) -> None:
+    """Set what a route answers, and how it refuses."""
+    responses = operation["responses"]
+    for status in list(responses):
+        if status.startswith("2"):
+            responses[status]["content"] = {"application/json": {"schema": answer}}
+        else:
+            del responses[status]
+    refusal = {"application/json": {"schema": {"$ref": f"{_PLACE}refusal"}}}
+    responses["default"] = {"description": "What is wrong, where, and what to do.", "content": refusal}
+
+
+def _published() -> dict[str, Any]:
+    """The schemas of `--json` as components: `predict`, and its parts as `predict.layout`."""
+    own = {"predict": predict_schema(), "served": served_schema(), "scale": scale_schema(), "plan": plan_schema(),
+           "simulate": simulate_schema()}  # fmt: skip
+    found: dict[str, Any] = {}
+    for name, schema in own.items():
+        parts = schema.pop("$defs", {})
+        schema.pop("$schema", None)
+        found[name] = _moved(schema, name)
+        found |= {f"{name}.{part}": _moved(value, name) for part, value in parts.items()}
+    return found
+
+
+def _moved(value: Any, name: str) -> Any:
+    """A schema whose references point to the components."""
+    if isinstance(value, list):
+        return [_moved(each, name) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: f"{_PLACE}{name}.{inner.removeprefix('#/$defs/')}" if key == "$ref" else _moved(inner, name)
+        for key, inner in value.items()
+    }
