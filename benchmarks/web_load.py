@@ -158,9 +158,10 @@ async def warm_up(port: int) -> None:
     clients = [Client(port) for _ in range(AT_ONCE)]
     for model in MODELS:
         for chip in CHIPS:
-            asked = ({"model": [model], "hardware": [chip], "batch": [batch]} for batch in range(1, AT_ONCE + 1))
+            asked = ({"model": [model], "hardware": [chip], "batch": [1 + place]} for place in range(AT_ONCE))
+            texts = (json.dumps(own).encode() for own in asked)
             # at once, so that each worker has seen it
-            await asyncio.gather(*(client.post(json.dumps(own).encode()) for client, own in zip(clients, asked, strict=True)))
+            await asyncio.gather(*(client.post(text) for client, text in zip(clients, texts, strict=True)))
 
 
 def memory(process: psutil.Process) -> tuple[float, float]:

@@ -15,7 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from perfmodel.catalog import data_dirs
 from perfmodel.errors import PerfmodelError
+from perfmodel.home import home_folder
 from perfmodel.web import frames
 from perfmodel.web.limits import Limits
 from perfmodel.web.reading import where_of
@@ -50,6 +52,7 @@ def main(settings: dict[str, Any]) -> None:
     limits = Limits(**settings["limits"])
     _restrain(limits, settings["nice"])
     uploads = Uploads(Path(settings["uploads"]))
+    folders = _folders()
     lock = threading.Lock()
 
     def tell(kind: bytes, payload: bytes) -> None:
@@ -70,7 +73,7 @@ def main(settings: dict[str, Any]) -> None:
         except Refusal as refusal:
             answer = (frames.REFUSED, dump_json({"status": refusal.status, **refusal.document()}))
         _end_after(0)
-        tell(*answer)
+        tell(*_without_folders(*answer, folders))
 
 
 def _answer(name: str, body: dict[str, Any], desk: Desk) -> Any:
@@ -97,6 +100,18 @@ def _answer(name: str, body: dict[str, Any], desk: Desk) -> Any:
         what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
         told = f"{what}. This is a mistake of perfmodel, not yours: please report it, with what you asked"
         raise Refusal(INTERNAL, [Mistake(BODY, told)]) from None
+
+
+def _folders() -> list[bytes]:
+    """Where the files of the catalog lie, which is nobody's business on a network, as JSON has them."""
+    found = {folder.parent for folder in (*data_dirs(), home_folder("local"))}
+    return [dump_json(f"{folder}{os.sep}")[1:-1] for folder in sorted(found, key=lambda folder: -len(str(folder)))]
+
+
+def _without_folders(kind: bytes, text: bytes, folders: list[bytes]) -> tuple[bytes, bytes]:
+    for folder in folders:
+        text = text.replace(folder, b"")
+    return kind, text
 
 
 def _take_pipes() -> tuple[BinaryIO, BinaryIO]:

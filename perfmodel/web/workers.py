@@ -72,6 +72,13 @@ class Worker:
     def alive(self) -> bool:
         return self.process.returncode is None
 
+    async def ended(self) -> None:
+        """Wait until the process is gone, and its pipes with it."""
+        await self.process.wait()
+        self._asked.close()
+        with suppress(OSError):
+            await self._asked.wait_closed()
+
     def kill(self) -> None:
         """At once; the system takes back all that it held."""
         with suppress(ProcessLookupError):
@@ -93,6 +100,7 @@ class Lane:
         self._free = asyncio.Semaphore(workers)
         self._queued = 0
         self._starting: set[asyncio.Task[None]] = set()
+        self._ending: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Bring up all workers beside whatever else happens."""
@@ -178,17 +186,31 @@ class Lane:
 
     def _drop(self, worker: Worker) -> None:
         """End a worker, and start another in its place."""
+        self._end(worker)
+        self.start()
+
+    def _end(self, worker: Worker) -> None:
         self._all.discard(worker)
         worker.kill()
-        self.start()
+        task = asyncio.create_task(worker.ended())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    def processes(self) -> set[int]:
+        """Ids of those that live."""
+        return {worker.process.pid for worker in self._all if worker.alive}
+
+    def kill_all(self) -> None:
+        """At once; a task that one of them has is refused, and the next one finds another."""
+        for worker in self._all:
+            worker.kill()
 
     async def close(self) -> None:
         """End all workers."""
         for task in self._starting:
             task.cancel()
         await self.ready()
-        for worker in self._all:
-            worker.kill()
-        await asyncio.gather(*(worker.process.wait() for worker in self._all))
-        self._all.clear()
+        for worker in list(self._all):
+            self._end(worker)
         self._idle.clear()
+        await asyncio.gather(*self._ending)
