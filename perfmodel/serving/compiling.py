@@ -1,7 +1,7 @@
 """Loops compiled by numba where it is installed; without it the very same functions run as plain Python, slower.
 
 Compiled code is kept in the user's cache folder, so that a process after the first starts at once. The folder's name
-holds a digest of all files that are compiled: numba looks only at the file of a function, not of those that it calls.
+holds a digest of all files that are compiled and of this one: numba looks only at the file of a function, not of those that it calls.
 
 May import: nothing of perfmodel.
 """
@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 COMPILED_FILES = (
-    "compiling.py",  # how they are compiled
     "step_sums.py",
     "replica_state.py",
     "kept_starts.py",
@@ -70,5 +69,7 @@ def _cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     here = Path(__file__).parent
-    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in COMPILED_FILES)).hexdigest()
+    digest = hashlib.sha256(
+        b"".join((here / name).read_bytes() for name in (*COMPILED_FILES, Path(__file__).name))
+    ).hexdigest()
     return user_cache_path("perfmodel", appauthor=False) / "compiled" / digest[:16]

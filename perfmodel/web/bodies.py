@@ -16,9 +16,11 @@ from perfmodel.layouts import MOST_DEVICES
 LARGEST_COUNT = 1 << 31
 LARGEST_IMAGE = 1 << 14  # pixels of a side
 UPLOAD = re.compile(r"upload:[0-9a-f]{32}")
+_CODE = ("torch", "timm")
 _FILES = (".yaml", ".yml", ".json", ".onnx", ".gguf", ".safetensors", ".py", ".pt", ".pth", ".bin")
 _NAME = r"^[A-Za-z0-9][^/\\:\x00-\x1f\x7f]*$"
-_MODEL_NAME = rf"^({UPLOAD.pattern}|{_NAME[1:-1]})$"
+_CHANGES = r"(:[A-Za-z_]\w*=[^/\\:,=|\x00-\x1f\x7f]+)*"  # of a config, behind a model's name
+_MODEL_NAME = rf"^({UPLOAD.pattern}|{_NAME[1:-1]}{_CHANGES})$"
 MOST_LETTERS = 120
 _ELSEWHERE = (
     "is taken for a file or for code, which are not read for requests from the network: give a name of the catalog, "
@@ -39,7 +41,13 @@ def _catalog_name(name: str) -> str:
 
 
 def _model_name(name: str) -> str:
-    return name if UPLOAD.fullmatch(name) else _catalog_name(name)
+    if UPLOAD.fullmatch(name):
+        return name
+    base, *_ = name.split(":")
+    _catalog_name(name if base.lower() in _CODE or not re.match(_MODEL_NAME, name) else base)
+    if not name.isprintable() or len(name) > MOST_LETTERS:
+        raise ValueError(f"a name is longer than {MOST_LETTERS} characters, or holds some that cannot be printed")
+    return name
 
 
 def _schema(pattern: str) -> WithJsonSchema:
@@ -113,7 +121,7 @@ class PredictBody(GridBody):
 class ScaleBody(GridBody):
     """`perfmodel scale`: `model` holds families, or at least two models."""
 
-    phase: Name | None = None
+    phase: Names | None = None
 
 
 class ExplainBody(Common):

@@ -10,7 +10,7 @@ from typing import Any
 
 from perfmodel.cli.answering import answer, explanation
 from perfmodel.cli.grid import Grid
-from perfmodel.errors import InputError, UnknownNameError, UnsupportedError
+from perfmodel.errors import UnknownNameError, UnsupportedError
 from perfmodel.report.answers import Answer
 from perfmodel.report.columns import PHASE_TITLES
 from perfmodel.report.documents import answer_document, explanation_document
@@ -56,12 +56,10 @@ def scale(body: ScaleBody, uploads: Uploads) -> dict[str, Any]:
     from perfmodel.report.scaling_document import scale_document
 
     grid = read_grid(body, uploads, _members(body))
-    _check_phase(body.phase, grid)
+    phases = _phases(body.phase or (), grid)
     answers = _distinct([answer(grid, cell) for cell in grid.combinations()])
     answered = [each for each in answers if each.prediction]
-    lines = size_lines(
-        [each.prediction for each in answered if each.prediction], body.phase, asked_families(body.model)
-    )
+    lines = size_lines([each.prediction for each in answered if each.prediction], phases, asked_families(body.model))
     if not lines:
         reasons = dict.fromkeys(each.error for each in answers)
         raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
@@ -91,16 +89,24 @@ def _members(body: ScaleBody) -> tuple[str, ...]:
     return members
 
 
-def _check_phase(phase: str | None, grid: Grid) -> None:
-    if phase is None:
-        return
-    phases = list(dict.fromkeys(name for model in grid.model for name in model.phases))
-    if phase not in PHASE_TITLES:
-        error: InputError = UnknownNameError("phase", phase, PHASE_TITLES, f"Known: {', '.join(PHASE_TITLES)}")
-        raise Mistakes([Mistake("phase", str(error))])
-    if phase not in phases:
-        told = f"none of these models has a phase {phase}; they have {', '.join(phases)}"
-        raise Mistakes([Mistake("phase", told)])
+def _phases(asked: Sequence[str], grid: Grid) -> tuple[str, ...]:
+    """The phases that were asked for.
+
+    Raises:
+        Mistakes: there is no such phase, or no model has it.
+    """
+    known = list(dict.fromkeys(name for model in grid.model for name in model.phases))
+    mistakes = []
+    for place, phase in enumerate(asked):
+        if phase not in PHASE_TITLES:
+            told = str(UnknownNameError("phase", phase, PHASE_TITLES, f"Known: {', '.join(PHASE_TITLES)}"))
+            mistakes.append(Mistake(f"phase[{place}]", told))
+        elif phase not in known:
+            told = f"none of these models has a phase {phase}; they have {', '.join(known)}"
+            mistakes.append(Mistake(f"phase[{place}]", told))
+    if mistakes:
+        raise Mistakes(mistakes)
+    return tuple(dict.fromkeys(asked))
 
 
 def _roofline(explained: Answer, chip: Hardware) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def test_explain_is_explain_and_has_a_roofline(client: TestClient) -> None:
 
 
 def test_scale_is_scale(client: TestClient) -> None:
-    found = post(client, "scale", LISTS | {"model": ["llama"], "phase": "decode"})
+    found = post(client, "scale", LISTS | {"model": ["llama"], "phase": ["decode"]})
     asked = "scale llama --hardware h100-sxm --phase decode"
     assert found == command_line(*asked.split())
 
@@ -175,8 +175,8 @@ def test_a_mistake_that_shows_late_has_its_field(client: TestClient) -> None:
         ("plan", PLAN | {"concurrency": 4}, "give one load"),
         ("plan", PLAN | {"ttft": None, "tpot": None}, "give a limit"),
         ("scale", LISTS, "'llama-3.1-8b' is one model"),
-        ("scale", LISTS | {"model": ["resnet"]}, "built with timm"),
-        ("scale", LISTS | {"model": ["llama"], "phase": "forward"}, "have prefill, decode"),
+        ("scale", LISTS | {"model": ["efficientnet"]}, "built with timm"),
+        ("scale", LISTS | {"model": ["llama"], "phase": ["forward"]}, "have prefill, decode"),
         ("serving", SERVER | {"concurrency": 1, "rate": 1}, "only one of"),
         ("serving", SERVER | {"tp": 2, "ep": 3}, "do not come out even"),
         ("explain", SERVER | {"hardware": "h100-sxm", "model": "torch:x.py:f"}, "taken for a file or for code"),
