@@ -69,7 +69,6 @@ def _cache_folder() -> Path:
     from platformdirs import user_cache_path
 
     here = Path(__file__).parent
-    digest = hashlib.sha256(
-        b"".join((here / name).read_bytes() for name in (*COMPILED_FILES, Path(__file__).name))
-    ).hexdigest()
+    files = (*COMPILED_FILES, Path(__file__).name)
+    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in files)).hexdigest()
     return user_cache_path("perfmodel", appauthor=False) / "compiled" / digest[:16]

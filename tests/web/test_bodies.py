@@ -16,7 +16,8 @@ ASKED: dict[str, Any] = {"model": ["llama-3.1-8b"], "hardware": ["h100-sxm"]}
 @pytest.mark.parametrize(
     "name",
     [
-        "torch:evil.py:factory", "timm:resnet50", "torch:x=1", "llama-3.1-8b:layers=a/b", "llama-3.1-8b:layers=1|2", "/etc/passwd", "../secret.json", "config.json", "my.yaml", "a\\b",
+        "torch:evil.py:factory", "timm:resnet50", "torch:x=1", "llama-3.1-8b:layers=a/b", "llama-3.1-8b:layers=1|2",
+        "/etc/passwd", "../secret.json", "config.json", "my.yaml", "a\\b",
         "model.ONNX", ".", "..", "~root", "upload:zz", "upload:../../x", "a\x00b", "a\nb", "", "x" * 121, "\ud800",
     ],
 )  # fmt: skip
