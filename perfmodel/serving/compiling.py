@@ -1,7 +1,8 @@
 """Loops compiled by numba where it is installed; without it the very same functions run as plain Python, slower.
 
 Compiled code is kept in the user's cache folder, so that a process after the first starts at once. The folder's name
-holds a digest of all files that are compiled and of this one: numba looks only at the file of a function, not of those that it calls.
+holds a digest of all files that are compiled, and of this one: numba looks only at the file of a function, not of those
+that it calls.
 
 May import: nothing of perfmodel.
 """

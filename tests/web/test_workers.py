@@ -100,17 +100,6 @@ def test_work_ends_when_nobody_waits_for_it(tmp_path: Path) -> None:
     assert not before & after
 
 
-def test_too_much_memory_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("resource", reason="memory of a process cannot be limited here")
-
-    async def use(lane: Lane) -> Refusal:
-        return await refusal_of(lane.ask(framed("simulate", LONG.replace(b"5000000", b"10000000"), 60), 60))
-
-    refused = with_lane(tmp_path, use, limits=Limits(workers=1, worker_bytes=1400 << 20))
-    assert refused.status == 413
-    assert "GiB" in str(refused)
-
-
 def test_progress_is_told_and_never_goes_back(tmp_path: Path) -> None:
     seen: list[float] = []
 
