@@ -8,7 +8,7 @@ searched for them, and users are read from a fine curve. May import: serving.pre
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,20 +17,21 @@ from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.engines import EnginePolicy
+from perfmodel.serving.physical_bounds import bound_latencies
 from perfmodel.serving.prediction import (
     DEFAULT_INPUT_TOKENS,
     DEFAULT_OUTPUT_TOKENS,
     UNSTATED,
     Latency,
-    bound_latencies,
     check_context,
     effective_users,
     effects_of,
-    latencies_of,
+    half_widths,
     moved_seconds,
     server_of,
     slowdown,
     throughput_of,
+    with_intervals,
 )
 from perfmodel.serving.standing import Knowledge
 from perfmodel.serving.steady_answers import (
@@ -132,7 +133,7 @@ def serving_curve(
         return effects_of(deployment, users, sizes, version, bool(drafts), specs=specs)
 
     def slower_by(factors: Mapping[str, Array]) -> float:
-        return slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, sizes) if top else 1.0
+        return float(slowdown(server, {metric: own[-1:] for metric, own in factors.items()}, sizes)[0]) if top else 1.0
 
     if over == "rate" and loads is None and places >= 1:
         rates, users = _fine_curve(server, places, sizes)
@@ -149,21 +150,26 @@ def serving_curve(
         slower = slower_by(factors)
         if over == "rate" and slower != 1.0:  # the load stands at the same share of the highest rate
             state = _states(server, over, at * slower, sizes)
-    ttft, tpot = moved_seconds(state, {metric: own[:-1] for metric, own in factors.items()}, output_tokens)
-    latencies, throughput = [], []
-    for place, load in enumerate(at):
-        floors = bound_latencies(deployment, server, _at(state, place), sizes)
-        first, later = max(float(ttft[place]), floors["ttft"]), max(float(tpot[place]), floors["tpot"])
-        latencies.append(latencies_of(first, later, floors, known, standing, level, output_tokens))
-        whole = first + max(output_tokens - 1, 0) * later
-        requests = min(float(load), top / slower) if over == "rate" else float(load) / whole
-        throughput.append(throughput_of(requests, deployment.layout.devices * replicas, output_tokens))
+    floors = bound_latencies(deployment, server, state, sizes)
+    moved = moved_seconds(state, {metric: own[:-1] for metric, own in factors.items()}, output_tokens)
+    found = {metric: np.maximum(own, floors[metric]) for metric, own in zip(("ttft", "tpot"), moved, strict=True)}
+    ends = with_intervals(found, floors, half_widths(known, standing, level), output_tokens)
+    latencies = tuple(
+        {
+            metric: Latency(seconds=float(seconds[place]), low=float(low[place]), high=float(high[place]))
+            for metric, (seconds, low, high) in ends.items()
+        }
+        for place in range(len(at))
+    )
+    requests = np.minimum(at, top / slower) if over == "rate" else at / ends["e2e"][0]
+    devices = deployment.layout.devices * replicas
+    throughput = tuple(throughput_of(float(own), devices, output_tokens) for own in requests)
     return ServingCurve(
         deployment=deployment,
         over=over,
         loads=at,
-        latencies=tuple(latencies),
-        throughput=tuple(throughput),
+        latencies=latencies,
+        throughput=throughput,
         stable=state.stable,
         capacity=places * server.groups,
         highest_rate=top / slower,
@@ -196,9 +202,3 @@ def _states(server: Server, over: Over, loads: Array, sizes: Mapping[str, int]) 
     if over == "rate":
         return at_rate(server, rate=loads, **sizes)
     return fixed_concurrency(server, concurrency=loads, **sizes)
-
-
-def _at(state: SteadyState, place: int) -> SteadyState:
-    """The state at one load."""
-    columns = {name: getattr(state, name)[place : place + 1] for name in SteadyState.__dataclass_fields__}
-    return replace(state, **columns)

@@ -211,7 +211,7 @@ def predict_serving(
                 found, floors, half_widths(known, standing, level), output_tokens
             ).items()
         },
-        throughput=_throughput(requests, devices, output_tokens),
+        throughput=throughput_of(requests, devices, output_tokens),
         devices=devices,
         power=power,
         running=requests * answering if requests else 0.0,
@@ -359,7 +359,7 @@ def moved_seconds(state: SteadyState, moved: Mapping[str, Array], output_tokens:
     return own + np.where(finite, waiting, 0.0), tpot
 
 
-def _throughput(requests: float, devices: int, output_tokens: int) -> dict[str, float]:
+def throughput_of(requests: float, devices: int, output_tokens: int) -> dict[str, float]:
     tokens = requests * output_tokens
     return {"requests": requests, "output_tokens": tokens, "output_tokens_per_gpu": tokens / devices}
 
