@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from perfmodel.cli.answering import answer, explanation
+from perfmodel.cli.cost_options import Costs
 from perfmodel.cli.grid import Grid
+from perfmodel.economics import USUAL_SITE
 from perfmodel.errors import UnknownNameError, UnsupportedError
 from perfmodel.report.answers import Answer
 from perfmodel.report.columns import PHASE_TITLES
@@ -22,11 +24,16 @@ from perfmodel.web.reading import read_grid
 from perfmodel.web.refusals import Mistake, Mistakes
 from perfmodel.web.uploads import Uploads
 
+COSTS = Costs(site=USUAL_SITE)
+
 
 def predict(body: PredictBody, uploads: Uploads) -> list[dict[str, Any]]:
     """One answer for each combination; one that a chip refuses has `error`."""
     grid = read_grid(body, uploads)
-    found = [answer(grid, cell, max_batch=body.max_batch, max_context=body.max_context) for cell in grid.combinations()]
+    found = [
+        answer(grid, cell, max_batch=body.max_batch, max_context=body.max_context, costs=COSTS)
+        for cell in grid.combinations()
+    ]
     return [answer_document(each) for each in _distinct(found)]
 
 

@@ -22,6 +22,7 @@ from perfmodel.serving.prediction import (
     UNSTATED,
     ServingPrediction,
     predict_serving,
+    serving_economics,
 )
 from perfmodel.serving.simulation_settings import Objective
 from perfmodel.types import Hardware, Model
@@ -98,7 +99,8 @@ def _document(
     largest: LargestLoad | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     asked = _asked(model, chip, wanted, load)
-    return served_document(ServedAnswer(asked=asked, prediction=predicted, largest=largest))
+    economics = serving_economics(predicted)
+    return served_document(ServedAnswer(asked=asked, prediction=predicted, largest=largest, economics=economics))
 
 
 def _asked(model: Model, chip: Hardware, wanted: dict[str, Any], load: dict[str, float]) -> dict[str, Any]:
