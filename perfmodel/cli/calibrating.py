@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from perfmodel.cli.html_reports import check_html, html_option, save_html
 from perfmodel.cli.options import json_option, read_counts, split_list
 from perfmodel.cli.progress import progress_line
 
@@ -48,6 +49,7 @@ _MOST = 1_000_000
 @click.option("--programs", "pattern", metavar="REGEX", help="Only programs whose group and name match.")
 @click.option("--models/--no-models", "check", default=True, help="Check on whole models that are not fitted.")
 @click.option("--force", is_flag=True, help="Go on although other programs disturb, and use such runs, too.")
+@html_option
 @json_option
 def calibrate_command(
     more: tuple[str, ...],
@@ -61,6 +63,7 @@ def calibrate_command(
     pattern: str | None,
     check: bool,
     force: bool,
+    html: str | None,
     as_json: bool,
 ) -> None:
     """Calibrate perfmodel on this machine: measure torch, fit, and check on models that were not fitted.
@@ -83,6 +86,7 @@ def calibrate_command(
         threads=read_counts(threads, _MOST) if threads else (), runtimes=split_list(runtime) if runtime else (),
         suite=suite or "quick", pattern=pattern or "", check=check, force=force,
     )  # fmt: skip
+    check_html(html)
     check_options(device, asked, {"--suite": suite, "--programs": pattern}, from_files=bool(files))
     check_torch()
     for part in (HARDWARE, COEFFICIENTS, REPORTS):
@@ -95,6 +99,12 @@ def calibrate_command(
         show("writing")
         written = _write(profile, found, source.programs, source.models, source.paths)
     _tell(profile.id, found, source.programs, source.models, written, as_json)
+    if html:
+        from perfmodel.report.calibration_words import conditions_of
+        from perfmodel.report.html_measured import calibration_report
+
+        conditions = conditions_of(source.programs, source.models)
+        save_html(html, calibration_report(found, conditions, profile.id, written), quiet=as_json)
 
 
 def _write(

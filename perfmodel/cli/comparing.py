@@ -5,11 +5,13 @@ May import: everything below, inside the functions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from perfmodel.cli.answering import answer
+from perfmodel.cli.html_reports import save_html
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -17,9 +19,10 @@ if TYPE_CHECKING:
     from perfmodel.cli.sides import Side
     from perfmodel.comparison import Comparison
     from perfmodel.report.answers import Answer
+    from perfmodel.types import Hardware
 
 
-def print_compared(grid: Grid, *, as_json: bool, as_csv: bool, top: int, plot: str | None) -> None:
+def print_compared(grid: Grid, *, as_json: bool, as_csv: bool, top: int, plot: str | None, html: str | None) -> None:
     """Explain both combinations of a grid and print what differs.
 
     Raises:
@@ -33,26 +36,28 @@ def print_compared(grid: Grid, *, as_json: bool, as_csv: bool, top: int, plot: s
             "the two combinations of --compare come to the same prediction: what differs between them does not apply "
             f"to {first.model.name} on {first.hardware.id}"
         )
-    _print_pair(answers, as_json=as_json, as_csv=as_csv, top=top, plot=plot)
+    _print_pair(answers, grid.hardware, as_json=as_json, as_csv=as_csv, top=top, plot=plot, html=html)
 
 
-def print_compared_sides(sides: tuple[Side, Side], *, as_json: bool, as_csv: bool, top: int, plot: str | None) -> None:
+def print_compared_sides(
+    sides: tuple[Side, Side], *, as_json: bool, as_csv: bool, top: int, plot: str | None, html: str | None
+) -> None:
     """Explain two requests without a server and print what differs.
 
     Raises:
         InputError: a side that is several, or bad options. UnsupportedError: a chip refuses one.
     """
-    answers = _explained(sides[0]), _explained(sides[1])
-    _refuse(answers)
-    _print_pair(answers, as_json=as_json, as_csv=as_csv, top=top, plot=plot)
+    (a, chip_a), (b, chip_b) = _explained(sides[0]), _explained(sides[1])
+    _refuse((a, b))
+    _print_pair((a, b), (chip_a, chip_b), as_json=as_json, as_csv=as_csv, top=top, plot=plot, html=html)
 
 
-def _explained(side: Side) -> Answer:
+def _explained(side: Side) -> tuple[Answer, Hardware]:
     from perfmodel.cli.grid import read_grid
 
     try:
         grid = read_grid(side.options)
-        return answer(grid, grid.single(), with_ops=True)
+        return answer(grid, grid.single(), with_ops=True), grid.hardware[0]
     except PerfmodelError as error:
         raise side.mistaken(error) from None
 
@@ -63,7 +68,10 @@ def _refuse(answers: tuple[Answer, Answer]) -> None:
         raise UnsupportedError("\n".join(refusals))
 
 
-def _print_pair(answers: tuple[Answer, Answer], *, as_json: bool, as_csv: bool, top: int, plot: str | None) -> None:
+def _print_pair(
+    answers: tuple[Answer, Answer], chips: Sequence[Hardware], *, as_json: bool, as_csv: bool, top: int,
+    plot: str | None, html: str | None,
+) -> None:  # fmt: skip
     from perfmodel.comparison import compare
 
     assert answers[0].prediction is not None
@@ -84,6 +92,11 @@ def _print_pair(answers: tuple[Answer, Answer], *, as_json: bool, as_csv: bool, 
         _print_tables(answers, comparison, top)
         if plot:
             click.echo(f"Terms: {plot}")
+    if html:
+        from perfmodel.report.html_predictions import comparison_report
+
+        report = comparison_report(answers, comparison, chips, top=top)
+        save_html(html, report, quiet=as_json or as_csv)
 
 
 def _print_csv(answers: tuple[Answer, Answer], comparison: Comparison) -> None:

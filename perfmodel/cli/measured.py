@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.html_reports import check_html, html_option, save_html
 from perfmodel.cli.options import json_option, read_level, specs_option, split_list
 from perfmodel.cli.progress import progress_line
 from perfmodel.cli.told import read_told, told_options
@@ -62,6 +63,7 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--rows", "rows_file", metavar="FILE", help="Write every row with its prediction and interval as CSV.")
 @click.option("--plot", metavar="FILE", help="Draw predicted against measured into a .png, .svg or .pdf file.")
+@html_option
 @told_options
 def validate_command(
     files: tuple[str, ...],
@@ -75,6 +77,7 @@ def validate_command(
     worst: int,
     rows_file: str | None,
     plot: str | None,
+    html: str | None,
     **told: Any,
 ) -> None:
     """Compare predictions with measured files: errors, rank, coverage of the intervals, worst rows.
@@ -94,6 +97,7 @@ def validate_command(
     check_keys(keys)
     if plot:
         check_plot_path(plot)
+    check_html(html)
     with progress_line() as progress:
         found = validate(
             files,
@@ -115,13 +119,17 @@ def validate_command(
         from perfmodel.report.documents import dump_json
 
         click.echo(dump_json(validation_document(found, keys, worst)))
-        return
-    from perfmodel.report.console import open_console
+    else:
+        from perfmodel.report.console import open_console
 
-    print_validation(open_console(), found, keys, worst)
-    for what, path in (("Rows", rows_file), ("Plot", plot)):
-        if path:
-            click.echo(f"{what}: {path}")
+        print_validation(open_console(), found, keys, worst)
+        for what, path in (("Rows", rows_file), ("Plot", plot)):
+            if path:
+                click.echo(f"{what}: {path}")
+    if html:
+        from perfmodel.report.html_measured import validation_report
+
+        save_html(html, validation_report(found, keys, worst), quiet=as_json)
 
 
 def _save_plot(path: str, found: Validation) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from perfmodel.cli.cost_options import cost_options, read_costs
+from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.options import json_option, read_counts, specs_option, split_list, split_models
 from perfmodel.cli.progress import progress_line
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
@@ -54,9 +55,10 @@ LARGEST = 1 << 24
               help="What the best plan has least of.")  # fmt: skip
 @cost_options
 @click.option("--rejected", is_flag=True, help="Show every candidate that was left out, and why.")
+@html_option
 @json_option
 @specs_option
-def plan_command(as_json: bool, rejected: bool, **options: Any) -> None:
+def plan_command(as_json: bool, rejected: bool, html: str | None, **options: Any) -> None:
     """The fewest devices that serve a load within limits: chip, engine, precision, layout, replicas, cost.
 
     \b
@@ -68,7 +70,7 @@ def plan_command(as_json: bool, rejected: bool, **options: Any) -> None:
     from perfmodel.planning.capacity import plan_candidates, usable_cores
 
     specs = options["specs"]
-    demand, candidates, most, site = _read(options)
+    demand, candidates, most, site = _read(options, html)
     with progress_line() as told:
         answer = plan_candidates(
             candidates, demand, max_gpus=most, order=options["order"], site=site, jobs=usable_cores(), specs=specs,
@@ -84,11 +86,17 @@ def plan_command(as_json: bool, rejected: bool, **options: Any) -> None:
         from perfmodel.report.plan_table import print_plans
 
         print_plans(open_console(), answer, specs=specs, rejected=rejected)
+    if html:
+        from perfmodel.report.html_serving import plan_report
+
+        save_html(html, plan_report(answer, specs, rejected=rejected), quiet=as_json)
     if not answer.feasible:
         raise UnsupportedError("no candidate serves this load within the limits")
 
 
-def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], int, Site]:
+def _read(
+    options: Mapping[str, Any], html: str | None
+) -> tuple[Demand, tuple[Candidate, ...], int, Site]:
     """(load and limits, candidates, most devices, where they stand).
 
     Raises:
@@ -101,7 +109,7 @@ def _read(options: Mapping[str, Any]) -> tuple[Demand, tuple[Candidate, ...], in
     from perfmodel.serving.engines import load_engine
     from perfmodel.serving.trace_files import read_trace
 
-    mistakes: list[str] = []
+    mistakes = [f"--{option}: {error}" for option, error in html_mistakes(html)]
     specs = options["specs"]
 
     def read(option: str, parse: Callable[[str], Value], missing: Value, unread: Value) -> Value:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.cost_options import COST_OPTIONS, cost_options, read_costs
+from perfmodel.cli.html_reports import check_html, html_mistakes, html_option, save_html
 from perfmodel.cli.options import json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
-from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
+from perfmodel.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from perfmodel.cli.grid import Grid
-    from perfmodel.report.answers import Answer, Explanation
+    from perfmodel.report.answers import Answer
 
 
 @click.command("predict")
@@ -25,11 +26,14 @@ if TYPE_CHECKING:
 @request_options
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per combination.")
+@html_option
 @click.option("--max-batch", is_flag=True, help="Also tell the largest batch that fits at these lengths.")
 @click.option("--max-context", is_flag=True, help="Also tell the longest prompt and answer that fit for this batch.")
 @serving_options
 @cost_options
-def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: bool, **options: Any) -> None:
+def predict_command(
+    as_json: bool, as_csv: bool, html: str | None, max_batch: bool, max_context: bool, **options: Any
+) -> None:
     """Predict latency, throughput and memory of every combination of the given lists.
 
     With --engine, and --concurrency or --rate, predict a server with many users: TTFT, TPOT, throughput. With
@@ -45,13 +49,13 @@ def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: b
     if as_json and as_csv:
         raise InputError("--json and --csv exclude each other: give one")
     served = {name: options.pop(name) for name in SERVING_OPTIONS}
-    mistakes: list[tuple[str, PerfmodelError]] = []
+    mistakes = html_mistakes(html)
     costs = read_costs({name: options.pop(name) for name in COST_OPTIONS}, options["specs"], mistakes)
     if asks_server(served):
         from perfmodel.cli.serving import print_served
 
         limits = {"max_batch": max_batch, "max_context": max_context}
-        print_served(options | limits, served, costs, mistakes, as_json=as_json, as_csv=as_csv)
+        print_served(options | limits, served, costs, mistakes, as_json=as_json, as_csv=as_csv, html=html)
         return
     grid = costs.of_grid(read_grid(options, mistakes))
     answers = [
@@ -59,6 +63,10 @@ def predict_command(as_json: bool, as_csv: bool, max_batch: bool, max_context: b
     ]
     answers = list({each.request: each for each in answers}.values())  # a runtime or length may not apply to a model
     _print(answers, as_json=as_json, as_csv=as_csv)
+    if html:
+        from perfmodel.report.html_predictions import predict_report
+
+        save_html(html, predict_report(answers, grid.hardware), quiet=as_json or as_csv)
     if not any(each.prediction for each in answers):
         reasons = dict.fromkeys(each.error for each in answers)
         raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
@@ -101,6 +109,7 @@ def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
     show_default=True,
 )
 @click.option("--symbolic", is_flag=True, help="Also print closed forms of FLOPs, bytes and parameters.")
+@html_option
 @click.option(
     "--plot",
     metavar="FILE",
@@ -109,7 +118,7 @@ def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
 @serving_options
 def explain_command(
     models: tuple[str, ...], compare: bool, as_csv: bool, symbolic: bool, as_json: bool, top: int, plot: str | None,
-    **options: Any,
+    html: str | None, **options: Any,
 ) -> None:  # fmt: skip
     """Tell where the time of one combination goes, op by op, and why; with --engine, what TTFT and TPOT of a server are
     made of.
@@ -137,18 +146,19 @@ def explain_command(
         check_plot_path(plot)
     by_time = options.pop("sort") == "time"
     served = {name: options.pop(name) for name in SERVING_OPTIONS}
+    check_html(html)
     if are_requests(models) or asks_server(served):
         _explain_requests(models, options, served, compare=compare, symbolic=symbolic, as_json=as_json, as_csv=as_csv,
-                          top=top, plot=plot)  # fmt: skip
+                          top=top, plot=plot, html=html)  # fmt: skip
         return
     _need_hardware(options)
     grid = read_grid(options | {"model": ",".join(models)})
     if compare:
         from perfmodel.cli.comparing import print_compared
 
-        print_compared(grid, as_json=as_json, as_csv=as_csv, top=top, plot=plot)
+        print_compared(grid, as_json=as_json, as_csv=as_csv, top=top, plot=plot, html=html)
     else:
-        _explain(grid, as_json=as_json, by_time=by_time, symbolic=symbolic, top=top, plot=plot)
+        _explain(grid, as_json=as_json, by_time=by_time, symbolic=symbolic, top=top, plot=plot, html=html)
 
 
 def _explain_requests(
@@ -195,7 +205,9 @@ def _check_outputs(*, compare: bool, as_json: bool, as_csv: bool, symbolic: bool
         raise InputError("--symbolic is for one combination: leave out --compare, or --symbolic")
 
 
-def _explain(grid: Grid, *, as_json: bool, by_time: bool, symbolic: bool, top: int, plot: str | None) -> None:
+def _explain(
+    grid: Grid, *, as_json: bool, by_time: bool, symbolic: bool, top: int, plot: str | None, html: str | None
+) -> None:
     from perfmodel.cli.answering import answer, explanation
 
     cell = grid.single()
@@ -211,27 +223,14 @@ def _explain(grid: Grid, *, as_json: bool, by_time: bool, symbolic: bool, top: i
         from perfmodel.report.documents import dump_json, explanation_document
 
         click.echo(dump_json(explanation_document(explained, why)))
-        return
-    _print_explanation(explained, why, by_time=by_time, top=top)
-    if plot:
-        click.echo(f"Roofline: {plot}")
+    else:
+        from perfmodel.report.console import open_console
+        from perfmodel.report.op_table import print_explanation
 
+        print_explanation(open_console(), explained, why, by_time=by_time, top=top)
+        if plot:
+            click.echo(f"Roofline: {plot}")
+    if html:
+        from perfmodel.report.html_predictions import explain_report
 
-def _print_explanation(explained: Answer, why: Explanation, *, by_time: bool, top: int) -> None:
-    from perfmodel.report.console import open_console
-    from perfmodel.report.op_table import print_forms, print_ops
-    from perfmodel.report.prediction_table import heading_of, print_footer
-
-    assert explained.prediction is not None
-    console = open_console()
-    console.print(heading_of(explained.request, explained.precision), style="bold")
-    for name, phase in explained.prediction.phases.items():
-        console.print()
-        print_ops(console, phase, by_time=by_time, top=top)
-        console.print()
-        for sentence in why.sentences[name]:
-            console.print(sentence)
-    if why.forms:
-        console.print()
-        print_forms(console, why.forms)
-    print_footer(console, [explained])
+        save_html(html, explain_report(explained, why, cell.hardware, by_time=by_time, top=top), quiet=as_json)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.options import json_option, request_options
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 @request_options
 @click.option("--phase", metavar="PHASE[,PHASE]", help="prefill, decode, forward, ...; all phases by default.")
 @click.option("--plot", metavar="FILE", help="Draw time over parameters: .png, .svg or .pdf.")
+@html_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per chip, phase and model.")
 def scale_command(
-    models: str, phase: str | None, plot: str | None, as_json: bool, as_csv: bool, **options: Any
+    models: str, phase: str | None, plot: str | None, html: str | None, as_json: bool, as_csv: bool, **options: Any
 ) -> None:
     """Tell whether speed depends on the size of a model, and where it starts to.
 
@@ -44,7 +46,7 @@ def scale_command(
     from perfmodel.planning.scaling import size_lines
 
     names, phases, mistakes = _read_own(models, phase, plot, as_json=as_json, as_csv=as_csv)
-    grid = read_grid(options | {"model": names}, mistakes)
+    grid = read_grid(options | {"model": names}, [*mistakes, *html_mistakes(html)])
     _check_models(grid, phases)
     answers = list({each.request: each for each in (answer(grid, cell) for cell in grid.combinations())}.values())
     answered = [each for each in answers if each.prediction]
@@ -58,9 +60,14 @@ def scale_command(
 
         save_scaling(plot, lines)
     refused = [each for each in answers if not each.prediction]
-    _print(grid, lines, answered, refused, as_json=as_json, as_csv=as_csv)
+    notes = _notes(grid, answered)
+    _print(lines, answered, refused, notes, as_json=as_json, as_csv=as_csv)
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")
+    if html:
+        from perfmodel.report.html_predictions import scale_report
+
+        save_html(html, scale_report(lines, answers, notes, grid.hardware), quiet=as_json or as_csv)
 
 
 def _read_own(
@@ -121,43 +128,24 @@ def _notes(grid: Grid, answered: Sequence[Answer]) -> list[str]:
     return [*notes_of(answered), *([told] if told else [])]
 
 
-def _refusals(refused: Sequence[Answer]) -> list[str]:
-    """Each chip's reason once, with the models it is told of."""
-    models: dict[tuple[str, str], list[str]] = {}
-    for each in refused:
-        models.setdefault((each.request.hardware, each.error), []).append(each.request.model)
-    return [f"Refused: {', '.join(dict.fromkeys(names))} on {chip}: {error}" for (chip, error), names in models.items()]
-
-
 def _print(
-    grid: Grid, lines: Sequence[SizeLine], answered: Sequence[Answer], refused: Sequence[Answer], *,
+    lines: Sequence[SizeLine], answered: Sequence[Answer], refused: Sequence[Answer], notes: Sequence[str], *,
     as_json: bool, as_csv: bool,
 ) -> None:  # fmt: skip
-    notes = _notes(grid, answered)
     if as_json:
         from perfmodel.report.documents import dump_json
         from perfmodel.report.scaling_document import scale_document
 
         click.echo(dump_json(scale_document(lines, refused, notes)))
         return
-    refusals = _refusals(refused)
     if as_csv:
-        from perfmodel.report.scaling_table import lines_csv
+        from perfmodel.report.scaling_table import lines_csv, refusal_lines
 
         click.echo(lines_csv(lines), nl=False)
-        for note in (*refusals, *(f"Note: {note}" for note in notes)):
+        for note in (*refusal_lines(refused), *(f"Note: {note}" for note in notes)):
             click.echo(note, err=True)
         return
     from perfmodel.report.console import open_console
-    from perfmodel.report.scaling_table import print_lines
-    from perfmodel.report.standing import standing_sentences
+    from perfmodel.report.scaling_table import print_scale
 
-    console = open_console()
-    print_lines(console, lines)
-    console.print()
-    for refusal in refusals:
-        console.print(refusal)
-    for sentence in standing_sentences([each.prediction for each in answered if each.prediction]):
-        console.print(sentence, style="dim")
-    for note in notes:
-        console.print(f"Note: {note}")
+    print_scale(open_console(), lines, answered, refused, notes)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from perfmodel.cli.html_reports import save_html
 from perfmodel.cli.options import read_counts, split_list
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
@@ -46,6 +47,7 @@ def print_served(
     *,
     as_json: bool,
     as_csv: bool,
+    html: str | None,
 ) -> None:
     """Predict every combination and print it.
 
@@ -71,6 +73,10 @@ def print_served(
         from perfmodel.report.console import open_console
 
         print_served_answers(open_console(), answers)
+    if html:
+        from perfmodel.report.html_serving import served_report
+
+        save_html(html, served_report(answers), quiet=as_json or as_csv)
     if not any(each.prediction for each in answers):
         raise UnsupportedError(
             "no combination can be answered:\n" + "\n".join(dict.fromkeys(each.error for each in answers))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.html_reports import check_html, html_option, save_html
 from perfmodel.cli.options import json_option, specs_option
 from perfmodel.cli.simulation_options import (
     DIMENSIONS,
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="MODEL")
 @simulation_options
 @click.option("--plot", metavar="FILE", help="Draw the run over time and its latencies: .png, .svg or .pdf.")
+@html_option
 @json_option
 @specs_option
-def simulate_command(as_json: bool, plot: str | None, **options: Any) -> None:
+def simulate_command(as_json: bool, plot: str | None, html: str | None, **options: Any) -> None:
     """Simulate a server under load: percentiles of TTFT and TPOT, throughput, goodput, and whether it keeps up.
 
     MODEL is what `perfmodel predict` takes, and generates tokens.
@@ -52,6 +54,7 @@ def simulate_command(as_json: bool, plot: str | None, **options: Any) -> None:
 
     if plot:
         check_plot_path(plot)
+    check_html(html)
     quantities = _read_quantities(options)
     workload = read_workload(options, quantities)
     deployed = read_deployment(options)
@@ -66,13 +69,19 @@ def simulate_command(as_json: bool, plot: str | None, **options: Any) -> None:
         from perfmodel.report.documents import dump_json
 
         click.echo(dump_json(simulation_document(result, subject, widths)))
-        return
-    from perfmodel.report.console import open_console
-    from perfmodel.report.simulation_table import print_simulation
+    else:
+        from perfmodel.report.console import open_console
+        from perfmodel.report.simulation_table import print_simulation
 
-    print_simulation(open_console(), result, subject, widths)
-    if plot:
-        click.echo(f"\nPlot: {plot}")
+        print_simulation(open_console(), result, subject, widths)
+        if plot or html:
+            click.echo()
+        if plot:
+            click.echo(f"Plot: {plot}")
+    if html:
+        from perfmodel.report.html_serving import simulation_report
+
+        save_html(html, simulation_report(result, subject, widths, deployed.hardware), quiet=as_json)
 
 
 def _read_quantities(options: Mapping[str, Any]) -> dict[str, float | None]:

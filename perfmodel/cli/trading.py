@@ -5,11 +5,13 @@ May import: everything below, inside the functions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.options import json_option, request_options
 from perfmodel.errors import InputError, PerfmodelError
 
@@ -33,11 +35,13 @@ if TYPE_CHECKING:
 @click.option("--lower-is-better", is_flag=True, help="The column is an error or a perplexity.")
 @click.option("--all", "every", is_flag=True, help="Show the models off the front of a long table, too.")
 @click.option("--plot", metavar="FILE", help="Draw accuracy over latency: .png, .svg or .pdf.")
+@html_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per setting and model.")
 def tradeoff_command(
-    table: str, every: bool, lower_is_better: bool, plot: str | None, as_json: bool, as_csv: bool, **options: Any
-) -> None:
+    table: str, every: bool, lower_is_better: bool, plot: str | None, html: str | None, as_json: bool, as_csv: bool,
+    **options: Any,
+) -> None:  # fmt: skip
     """Find the models that are worth their time: accuracy against predicted latency, under a budget.
 
     FILE is a CSV or Parquet table of your own with a column of models and one of accuracies; timm's results files work
@@ -51,8 +55,10 @@ def tradeoff_command(
     from perfmodel.cli.progress import progress_bar
     from perfmodel.planning.accuracy_tables import read_accuracies
     from perfmodel.planning.tradeoff import tradeoff_of_settings
+    from perfmodel.report.tradeoff_words import left_out_lines
 
     budget, mistakes = _read_own(options, plot, as_json=as_json, as_csv=as_csv)
+    mistakes += html_mistakes(html)
     read = None
     try:
         read = read_accuracies(
@@ -70,9 +76,15 @@ def tradeoff_command(
         from perfmodel.report.tradeoff_plot import save_tradeoff
 
         save_tradeoff(plot, answer)
-    _print(answer, grid, every=every, as_json=as_json, as_csv=as_csv)
+    notes = _notes(answer, grid)
+    told = [*left_out_lines(answer.left_out, answer.table.path), *(f"Note: {note}" for note in notes)]
+    _print(answer, told, notes, every=every, as_json=as_json, as_csv=as_csv)
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")
+    if html:
+        from perfmodel.report.html_measured import tradeoff_report
+
+        save_html(html, tradeoff_report(answer, told, notes, grid.hardware, every=every), quiet=as_json or as_csv)
 
 
 def _read_own(
@@ -129,17 +141,15 @@ def _notes(answer: Tradeoff, grid: Grid) -> list[str]:
     return list(dict.fromkeys([*answer.table.notes, *grid.left_out, *notes_of(answers)]))
 
 
-def _print(answer: Tradeoff, grid: Grid, *, every: bool, as_json: bool, as_csv: bool) -> None:
-    from perfmodel.report.tradeoff_words import left_out_lines
-
-    notes = _notes(answer, grid)
+def _print(
+    answer: Tradeoff, told: Sequence[str], notes: Sequence[str], *, every: bool, as_json: bool, as_csv: bool
+) -> None:
     if as_json:
         from perfmodel.report.documents import dump_json
         from perfmodel.report.tradeoff_document import tradeoff_document
 
         click.echo(dump_json(tradeoff_document(answer, notes)))
         return
-    told = [*left_out_lines(answer.left_out, answer.table.path), *(f"Note: {note}" for note in notes)]
     if as_csv:
         from perfmodel.report.tradeoff_table import tradeoff_csv
 
@@ -148,13 +158,6 @@ def _print(answer: Tradeoff, grid: Grid, *, every: bool, as_json: bool, as_csv: 
             click.echo(line, err=True)
         return
     from perfmodel.report.console import open_console
-    from perfmodel.report.standing import standing_sentences
-    from perfmodel.report.tradeoff_table import print_tradeoff
+    from perfmodel.report.tradeoff_table import print_whole_tradeoff
 
-    console = open_console()
-    print_tradeoff(console, answer, every=every)
-    console.print()
-    for sentence in standing_sentences([point.prediction for front in answer.fronts for point in front.points]):
-        console.print(sentence, style="dim")
-    for line in told:
-        console.print(line)
+    print_whole_tradeoff(open_console(), answer, told, every=every)

@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from perfmodel.closed_form import BlockForm, PhaseForm
+from perfmodel.report.answers import Answer, Explanation
 from perfmodel.report.formats import (
     format_bytes,
     format_count,
@@ -19,7 +20,7 @@ from perfmodel.report.formats import (
     format_share,
     join_words,
 )
-from perfmodel.report.prediction_table import make_table
+from perfmodel.report.prediction_table import heading_of, make_table, print_footer
 from perfmodel.types import OpPrediction, PhasePrediction
 
 if TYPE_CHECKING:
@@ -28,6 +29,26 @@ if TYPE_CHECKING:
 
 HIDDEN_KINDS = ("view",)  # they cost nothing
 _COLUMNS = ("time", "share", "bound", "FLOPs", "bytes", "FLOP/B", "computes in")
+
+
+def print_explanation(console: Console, answer: Answer, why: Explanation, *, by_time: bool, top: int) -> None:
+    """Print the ops of each phase with what they mean in words, the closed forms, and what all stands on.
+
+    Args:
+        by_time, top: as of `print_ops`.
+    """
+    assert answer.prediction is not None
+    console.print(heading_of(answer.request, answer.precision), style="bold")
+    for name, phase in answer.prediction.phases.items():
+        console.print()
+        print_ops(console, phase, by_time=by_time, top=top)
+        console.print()
+        for sentence in why.sentences[name]:
+            console.print(sentence)
+    if why.forms:
+        console.print()
+        print_forms(console, why.forms)
+    print_footer(console, [answer])
 
 
 def print_ops(console: Console, phase: PhasePrediction, *, by_time: bool, top: int) -> None:

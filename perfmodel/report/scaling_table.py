@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 from perfmodel.planning.overtaking import contests
 from perfmodel.planning.scaling import PHASE_RATES, SizeLine, SizePoint
+from perfmodel.report.answers import Answer
 from perfmodel.report.columns import NOTHING, PHASE_TITLES, layout_words
 from perfmodel.report.formats import format_bytes, format_count, format_interval, format_number, format_seconds
 from perfmodel.report.prediction_table import make_table
 from perfmodel.report.scaling_words import REGIMES, contest_sentences, line_sentences
+from perfmodel.report.standing import standing_sentences
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +37,29 @@ def print_lines(console: Console, lines: Sequence[SizeLine]) -> None:
         console.print()
         for sentence in contest_sentences(contest):
             console.print(sentence)
+
+
+def print_scale(
+    console: Console, lines: Sequence[SizeLine], answered: Sequence[Answer], refused: Sequence[Answer],
+    notes: Sequence[str],
+) -> None:  # fmt: skip
+    """Print lines, then what chips refused, what the answers stand on, and notes."""
+    print_lines(console, lines)
+    console.print()
+    for refusal in refusal_lines(refused):
+        console.print(refusal)
+    for sentence in standing_sentences([each.prediction for each in answered if each.prediction]):
+        console.print(sentence, style="dim")
+    for note in notes:
+        console.print(f"Note: {note}")
+
+
+def refusal_lines(refused: Sequence[Answer]) -> list[str]:
+    """Each chip's reason once, with the models it is told of."""
+    models: dict[tuple[str, str], list[str]] = {}
+    for each in refused:
+        models.setdefault((each.request.hardware, each.error), []).append(each.request.model)
+    return [f"Refused: {', '.join(dict.fromkeys(names))} on {chip}: {error}" for (chip, error), names in models.items()]
 
 
 def line_titles(lines: Sequence[SizeLine]) -> tuple[list[str], list[str]]:

@@ -14,6 +14,7 @@ from perfmodel.planning.tradeoff import Front, Tradeoff, TradeoffPoint
 from perfmodel.report.columns import NOTHING, layout_words
 from perfmodel.report.formats import format_bytes, format_count, format_interval, format_number, format_seconds
 from perfmodel.report.prediction_table import make_table
+from perfmodel.report.standing import standing_sentences
 from perfmodel.report.tradeoff_words import LATENCY_TITLES, budget_words, format_accuracy, front_sentences
 
 if TYPE_CHECKING:
@@ -41,6 +42,20 @@ def print_tradeoff(console: Console, answer: Tradeoff, *, every: bool) -> None:
         _print_table(console, answer, front, every=every)
         for sentence in front_sentences(answer, front):
             console.print(sentence)
+
+
+def print_whole_tradeoff(console: Console, answer: Tradeoff, told: Sequence[str], *, every: bool) -> None:
+    """Print fronts, what their predictions stand on, and what is told of rows left out.
+
+    Args:
+        every: as of `print_tradeoff`.
+    """
+    print_tradeoff(console, answer, every=every)
+    console.print()
+    for sentence in standing_sentences([point.prediction for front in answer.fronts for point in front.points]):
+        console.print(sentence, style="dim")
+    for line in told:
+        console.print(line)
 
 
 def front_title(answer: Tradeoff, front: Front) -> str:
