@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Column, Table
 
-STANDING = ("Note: ", "Level: ", "Fitted on ", "Prices ", "No price ", "Intervals ", "Left out: ")
+STANDING = re.compile(r"(Note|Level|Left out): |(Fitted on|Prices|No price|Intervals) |[\d.]+ % intervals ")
+LONG = 40  # characters
 _COMMAND = re.compile(r"((?:\w+: +)?)(perfmodel [a-z]+ .*)")
 
 
@@ -43,7 +44,7 @@ class HtmlConsole:
             self.title = line
         elif style == "bold":
             self.body.append(f"<h3>{escape(line)}</h3>")
-        elif style == "dim" or line.startswith(STANDING):
+        elif style == "dim" or STANDING.match(line):
             self.standing.append(f"<p>{escape(line)}</p>")
         else:
             warning = ' class="warning"' if style == "red" else ""
@@ -73,15 +74,19 @@ def table_html(table: Table) -> str:
     head = f"<thead><tr>{heads}</tr></thead>" if table.show_header else ""
     rows = []
     for place, cells in enumerate(zip(*(column.cells for column in columns), strict=True)):
-        texts = (f"<td{_side(column)}>{escape(str(cell))}</td>" for column, cell in zip(columns, cells, strict=True))
+        texts = (
+            f"<td{_side(column, str(cell))}>{escape(str(cell))}</td>"
+            for column, cell in zip(columns, cells, strict=True)
+        )
         style = table.rows[place].style
-        rows.append(f'<tr class="{escape(str(style))}">' if style else "<tr>")
-        rows += [*texts, "</tr>"]
+        rows += [f'<tr class="{escape(str(style))}">' if style else "<tr>", *texts, "</tr>"]
     return f'<div class="scroll"><table>{head}<tbody>{"".join(rows)}</tbody></table></div>'
 
 
-def _side(column: Column) -> str:
-    return ' class="right"' if column.justify == "right" else ""
+def _side(column: Column, text: str = "") -> str:
+    """Numbers to the right; only long texts run over several lines."""
+    name = "right" if column.justify == "right" else "long" if len(text) > LONG else ""
+    return f' class="{name}"' if name else ""
 
 
 def paragraphs_as_list(paragraphs: list[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
+LONG = 40  # characters of a text that runs over several lines
 NAMES = ("model", "hardware", "precision", "engine", "batch", "concurrency", "rate", "phase", "name", "scope")
 
 
@@ -85,10 +86,11 @@ def _cells(row: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         items = "".join(f"<li>{escape(_text(item))}</li>" for item in value)
-        return f"<td><ul>{items}</ul></td>" if items else "<td></td>"
+        return f'<td class="long"><ul>{items}</ul></td>' if items else "<td></td>"
+    text = _text(value)
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    side = ' class="right"' if number else ""
-    return f"<td{side}>{escape(_text(value))}</td>"
+    side = ' class="right"' if number else ' class="long"' if len(text) > LONG else ""
+    return f"<td{side}>{escape(text)}</td>"
 
 
 def _text(value: Any) -> str:

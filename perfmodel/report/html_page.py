@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+LONG_TABLE = 15  # rows, from which one of sources folds away
 READING = (
     "An interval is meant to hold the true value in the stated share of cases that perfmodel has not seen. The level "
     "says what it stands on: datasheet (peaks and priors alone), family (fitted on relatives), device (fitted on this "
@@ -120,8 +121,10 @@ def _lines(report: Report, console: HtmlConsole, command: str, made: datetime) -
     yield "<h2>Assumptions and where the figures come from</h2>"
     yield paragraphs_as_list([*console.standing, f"<p>{escape(READING)}</p>"])
     for heading, table in report.sources:
-        yield f"<h3>{escape(heading)}</h3>{table_html(table)}"
-    yield f"<h2>How this was made</h2><p>By</p><pre><code>{escape(command)}</code></pre>"
+        long = table.row_count > LONG_TABLE
+        yield f"<h3>{escape(heading)}</h3>"
+        yield f"<details><summary>Show</summary>{table_html(table)}</details>" if long else table_html(table)
+    yield f"<h2>How this was made</h2><p>By this command:</p><pre><code>{escape(command)}</code></pre>"
     yield "<h2>All figures</h2><p>As <code>--json</code> prints them: seconds, bytes, FLOPs, USD, shares of 1.</p>"
     yield f"<details><summary>Show</summary>{document_html(report.document)}</details>"
     yield "</main></body></html>"

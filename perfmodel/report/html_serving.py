@@ -10,13 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.report.documents import layout_document
-from perfmodel.report.formats import format_interval, format_number, format_seconds, format_share
+from perfmodel.report.formats import format_interval, format_number, format_seconds, format_share, join_words
 from perfmodel.report.html_page import Headline, Picture, Report
 from perfmodel.report.html_sources import chip_sources
 from perfmodel.report.interval_plot import MOST_ROWS, Panel, Row, draw_intervals
+from perfmodel.report.prediction_table import make_table
 from perfmodel.report.serving_document import ServedAnswer, served_document
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from perfmodel.planning.capacity import Plan, PlanAnswer
     from perfmodel.serving.prediction import Latency
     from perfmodel.serving.simulation_result import SimulationResult
@@ -43,7 +46,10 @@ def served_report(answers: Sequence[ServedAnswer]) -> Report:
         pictures=_served_pictures(answers) if found else (),
         tell=lambda console: print_served_answers(console, answers),
         document=[served_document(each) for each in answers],
-        sources=tuple(chip_sources(each.prediction.deployment.hardware for each in found if each.prediction)),
+        sources=(
+            *_standing(found),
+            *chip_sources(each.prediction.deployment.hardware for each in found if each.prediction),
+        ),
     )
 
 
@@ -81,12 +87,14 @@ def simulation_report(
 def plan_report(answer: PlanAnswer, specs: str | None) -> Report:
     """Of `perfmodel plan`."""
     from perfmodel.report.plan_document import plan_document
-    from perfmodel.report.plan_table import ROWS, print_plans
+    from perfmodel.report.plan_table import ROWS, demand_words, print_plans
 
+    models = dict.fromkeys(own.candidate.model.name for own in answer.feasible)
     best = answer.feasible[0] if answer.feasible else None
     chips = {own.candidate.hardware.id: own.candidate.hardware for own in answer.feasible}
     return Report(
         kind="plan",
+        title=": ".join([*([join_words(list(models))] if models else []), demand_words(answer.demand)]),
         summary=[_plan_sentence(best)] if best else ["No candidate serves this load within the limits."],
         headlines=_plan_headlines(best) if best else (),
         pictures=_plan_pictures(answer) if best else (),
@@ -140,7 +148,9 @@ def _latency_headline(label: str, own: Latency) -> Headline:
 
 
 def _served_headlines(answers: Sequence[ServedAnswer], found: Sequence[ServedAnswer]) -> list[Headline]:
-    if len(answers) != 1 or not found or found[0].prediction is None:
+    if len(answers) != 1:
+        return _best(answers, found)
+    if not found or found[0].prediction is None:
         return []
     own = found[0].prediction
     rates = own.throughput
@@ -151,6 +161,35 @@ def _served_headlines(answers: Sequence[ServedAnswer], found: Sequence[ServedAns
     )
     users = [Headline("users within the limits", f"{found[0].largest.users:,}")] if found[0].largest else []
     return [*users, *(_latency_headline(TITLES[name], own.latencies[name]) for name in ("ttft", "tpot")), tokens]
+
+
+def _best(answers: Sequence[ServedAnswer], found: Sequence[ServedAnswer]) -> list[Headline]:
+    """The most tokens and the shortest waits, each with whose they are."""
+    stable = [(_label(each, answers), each.prediction) for each in found if each.prediction and each.prediction.stable]
+    if not stable:
+        return []
+    label, own = max(stable, key=lambda pair: pair[1].throughput["output_tokens"])
+    most = Headline("most tokens", f"{format_number(own.throughput['output_tokens'])} tokens/s", label)
+    shortest = []
+    for name in ("ttft", "tpot"):
+        label, own = min(stable, key=lambda pair, name=name: pair[1].latencies[name].seconds)  # type: ignore[misc]
+        headline = _latency_headline(f"shortest {name.upper()}", own.latencies[name])
+        shortest.append(Headline(headline.label, headline.value, f"{headline.note}, {label}"))
+    return [most, *shortest]
+
+
+def _standing(found: Sequence[ServedAnswer]) -> Iterator[tuple[str, Table]]:
+    """What each engine's figures were fitted on, and the level of each chip."""
+    rows = {
+        (own.deployment.hardware.id, own.deployment.engine.name, own.standing, f"{100 * own.level:g} %",
+         own.provenance or "nothing: priors alone"): None
+        for each in found if (own := each.prediction)
+    }  # fmt: skip
+    if rows:
+        table = make_table(*((title, "left") for title in ("chip", "engine", "level", "intervals", "fitted on")))
+        for row in rows:
+            table.add_row(*row)
+        yield "What the engines' figures stand on", table
 
 
 def _label(answer: ServedAnswer, answers: Sequence[ServedAnswer]) -> str:

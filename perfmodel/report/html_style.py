@@ -25,10 +25,11 @@ figure img { max-width: 100%; height: auto; background: #ffffff; border: 1px sol
   padding: .5rem; }
 .scroll { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; vertical-align: top; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
-  white-space: pre-wrap; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; border-bottom: 1px solid var(--line);
+  white-space: pre; }
 th { font-weight: 600; }
-th.right, td.right { text-align: right; white-space: nowrap; }
+th.right, td.right { text-align: right; }
+td.long { white-space: pre-wrap; min-width: 20rem; overflow-wrap: anywhere; }
 tr.bold { font-weight: 650; }
 tr.dim, tr.dim td { color: var(--soft); }
 td ul { margin: 0; padding-left: 1.1rem; }

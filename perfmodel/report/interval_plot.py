@@ -10,13 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from perfmodel.report.formats import format_bytes, format_seconds
+from perfmodel.report.formats import format_seconds
 from perfmodel.units import format_quantity
 
 MOST_ROWS = 40  # drawn
 INK, LIMIT = "#0072b2", "#d55e00"
 PARTS = {"weights": "#0072b2", "cache": "#009e73", "activations": "#e69f00", "overhead": "#999999"}
 WIDE = 8.0  # longest over shortest, from which an axis is logarithmic
+_GIB = 2.0**30
 _WIDTH, _ROW, _FRAME = 9.5, 0.34, 1.5  # inches
 
 
@@ -104,16 +105,16 @@ def draw_memory(labels: Sequence[str], needs: Sequence[Mapping[str, float]]) -> 
     places = list(range(len(labels)))[::-1]
     left = [0.0] * len(labels)
     for part, colour in PARTS.items():
-        sizes = [need[part] for need in needs]
+        sizes = [need[part] / _GIB for need in needs]
         axes.barh(places, sizes, left=left, height=0.6, color=colour, label=part)
         left = [start + size for start, size in zip(left, sizes, strict=True)]
     for place, need in zip(places, needs, strict=True):
-        axes.plot([need["capacity"]] * 2, [place - 0.42, place + 0.42], color=LIMIT, lw=2)
+        axes.plot([need["capacity"] / _GIB] * 2, [place - 0.42, place + 0.42], color=LIMIT, lw=2)
     axes.plot([], [], color=LIMIT, lw=2, label="memory of the device")
     axes.set_yticks(places, labels)
     axes.set_ylim(-0.6, len(labels) - 0.4)
-    axes.set_xlim(0, 1.06 * max([*left, *(need["capacity"] for need in needs)]))
-    axes.xaxis.set_major_formatter(lambda value, _: format_bytes(value) if value else "0")
+    axes.set_xlim(0, 1.06 * max([*left, *(need["capacity"] / _GIB for need in needs)]))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} GiB" if value else "0")
     figure.legend(loc="outside lower left", ncols=5, fontsize=8, frameon=False)
     _tidy(axes)
     return figure

@@ -32,7 +32,7 @@ def print_plans(
         rejected: show every candidate that was left out, not only how many.
     """
     demand = answer.demand
-    console.print(_heading(demand), style="bold")
+    console.print(demand_words(demand), style="bold")
     if answer.feasible:
         console.print()
         _print_rows(console, answer, rows)
@@ -43,7 +43,8 @@ def print_plans(
     _print_rejected(console, answer, rejected)
 
 
-def _heading(demand: Demand) -> str:
+def demand_words(demand: Demand) -> str:
+    """`10 requests/s, 2000 tokens in, 300 out; TTFT ≤ 2.00 s and TPOT ≤ 50.0 ms (P95)`."""
     from perfmodel.planning.confirming import statistic_name
 
     load = f"{demand.rate:g} requests/s" if demand.rate else f"{demand.concurrency:g} requests in flight"

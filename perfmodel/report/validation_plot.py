@@ -14,6 +14,7 @@ from perfmodel.calibration.validation import Validation
 
 POINTS = 4000  # drawn in all; more only blacken the page
 BARS = 150  # with intervals drawn
+FEW = 200  # points, up to which they are drawn large
 # told apart by the colour-blind, too (Okabe and Ito)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#999999")
 
@@ -57,10 +58,11 @@ def _draw_device(above: Any, below: Any, sets: list[Scored], device: str, colour
     random = np.random.default_rng(0)
     count = len(columns[0])
     points = random.permutation(count)[: max(POINTS // devices, 1)]
+    size = 2 if count * devices > FEW else 7
     measured, predicted, half_width = (column[points] for column in columns)
-    above.plot(measured, predicted, ".", markersize=2, color=colour, label=f"{device} ({count})", alpha=0.5)
+    above.plot(measured, predicted, ".", markersize=size, color=colour, label=f"{device} ({count})", alpha=0.5)
     ratio = predicted / measured
-    below.plot(measured, ratio, ".", markersize=2, color=colour, alpha=0.4)
+    below.plot(measured, ratio, ".", markersize=size, color=colour, alpha=0.4)
     few = slice(0, max(BARS // devices, 1))
     spread = np.exp(half_width[few])
     bars = ratio[few] * np.array([1 - 1 / spread, spread - 1])
