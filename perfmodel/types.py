@@ -1,7 +1,7 @@
 """The frozen values that flow through the building: data, `+`, `* n`, nothing else. All figures are SI.
 
 A `Number` is an int or float, a numpy array (a sweep) or a sympy expression (a closed form): every cost formula
-works on all three. May import: errors, layouts, sizes.
+works on all three. May import: errors, layouts, notebooks, sizes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from perfmodel.errors import GraphError
 from perfmodel.layouts import ONE_DEVICE, Layout
+from perfmodel.notebooks import notebook_html
 from perfmodel.sizes import Dim, bind, symbols_of
 
 Number: TypeAlias = Any
@@ -476,3 +477,7 @@ class Prediction:
     def first_token_seconds(self) -> float:
         """Time to the first token: the prefill and what runs before it, each once."""
         return sum(phase.time.seconds for name, phase in self.phases.items() if name != "decode")
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)

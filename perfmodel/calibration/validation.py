@@ -39,6 +39,7 @@ from perfmodel.calibration.units import LEAVE_OUT, units_of
 from perfmodel.catalog import Specs, load_hardware
 from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import InputError
+from perfmodel.notebooks import notebook_html
 from perfmodel.types import Hardware
 
 Progress = Callable[[str], None]
@@ -76,6 +77,10 @@ class Validation:
     def groups(self, by: Sequence[str]) -> tuple[Group, ...]:
         """Rows by labels (`scoring.KEYS`)."""
         return group_scored(self.sets, by)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)
 
 
 def validate(

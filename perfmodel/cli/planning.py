@@ -94,9 +94,7 @@ def plan_command(as_json: bool, rejected: bool, html: str | None, **options: Any
         raise UnsupportedError("no candidate serves this load within the limits")
 
 
-def _read(
-    options: Mapping[str, Any], html: str | None
-) -> tuple[Demand, tuple[Candidate, ...], int, Site]:
+def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[Candidate, ...], int, Site]:
     """(load and limits, candidates, most devices, where they stand).
 
     Raises:

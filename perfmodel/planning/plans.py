@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from perfmodel.economics import USUAL_SITE, Economics, Site, economics
+from perfmodel.notebooks import notebook_html
 from perfmodel.planning.candidates import Candidate
 from perfmodel.planning.confirming import Confirmation
 from perfmodel.planning.demand import Demand
@@ -73,6 +74,10 @@ class Plan:
         """Of output, at this load; 0 if the price is unknown."""
         return self.economics.usd_per_million_output_tokens or 0.0
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejected:
@@ -114,6 +119,10 @@ class PlanAnswer:
     feasible: tuple[Plan, ...]
     rejected: tuple[Rejected, ...]
     changes: tuple[Change, ...] = ()
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)
 
 
 def rank(found: Plan, order: str) -> Rank:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Any
 
+from perfmodel.notebooks import notebook_html
 from perfmodel.planning.families import asked_families, expand_families, family_of
 from perfmodel.predict import predict
 from perfmodel.types import Bound, Hardware, Model, OpTime, Prediction, Request
@@ -99,6 +100,10 @@ class SizeLine:
     crossings: tuple[Crossing, ...]
     memory_limit_bytes: float = 0.0
     fits_up_to: float | None = None
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)
 
 
 def scale(

@@ -19,6 +19,7 @@ import numpy as np
 
 from perfmodel.catalog_entries import hardware_entry
 from perfmodel.errors import InputError, PerfmodelError
+from perfmodel.notebooks import notebook_html
 from perfmodel.planning.accuracy_tables import AccuracyRow, AccuracyTable, LeftOut, read_accuracies
 from perfmodel.planning.named_models import load_named
 from perfmodel.planning.pareto import pareto_front
@@ -112,6 +113,10 @@ class Tradeoff:
     costed: str
     fronts: tuple[Front, ...]
     left_out: tuple[LeftOut, ...]
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)
 
 
 def tradeoff(

@@ -20,7 +20,7 @@ from perfmodel.report.serving_document import ServedAnswer, served_document
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from perfmodel.planning.capacity import Plan, PlanAnswer
+    from perfmodel.planning.plans import Plan, PlanAnswer
     from perfmodel.serving.prediction import Latency
     from perfmodel.serving.simulation_result import SimulationResult
     from perfmodel.serving.standing import MeanWidths

@@ -13,6 +13,7 @@ from perfmodel.report.prediction_table import make_table
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from perfmodel.planning.demand import Demand
     from perfmodel.planning.plans import Plan, PlanAnswer
@@ -43,6 +44,18 @@ def print_plans(
     _print_rejected(console, answer, rejected)
 
 
+def print_plan(console: Console, own: Plan) -> None:
+    """One plan: its row, and what it stands on."""
+    table = _table(several=True)
+    table.add_row(*_row(own, None, several=True))
+    console.print(table)
+    priced = own.usd_per_hour > 0
+    price = f" Prices of {own.candidate.hardware.price_date or 'an unknown date'}." if priced else ""
+    console.print(f"Intervals of the means: 80 %.{price} Level: {own.standing}.", style="dim")
+    for note in own.notes:
+        console.print(f"Note: {note}")
+
+
 def demand_words(demand: Demand) -> str:
     """`10 requests/s, 2000 tokens in, 300 out; TTFT ≤ 2.00 s and TPOT ≤ 50.0 ms (P95)`."""
     from perfmodel.planning.confirming import statistic_name
@@ -59,20 +72,25 @@ def _lengths(demand: Demand) -> str:
 
 def _print_rows(console: Console, answer: PlanAnswer, rows: int) -> None:
     several = len({own.candidate.source for own in answer.feasible}) > 1
+    table = _table(several)
+    for own in answer.feasible[:rows]:
+        table.add_row(*_row(own, answer.demand, several))
+    console.print(table)
+
+
+def _table(several: bool) -> Table:
+    """Empty; with a column for the model, if there are several."""
     names = ("model", "chip") if several else ("chip",)
-    table = make_table(
+    return make_table(
         *((name, "left") for name in (*names, "engine", "precision", "layout")),
         ("GPUs", "right"), ("USD/h", "right"), ("USD/M", "right"), ("J/token", "right"),
         ("TTFT", "right"), ("interval", "right"),
         ("TPOT", "right"), ("interval", "right"), ("sure", "right"), ("headroom", "right"), ("by", "left"),
         ("simulated", "left"), gap=1,
     )  # fmt: skip
-    for own in answer.feasible[:rows]:
-        table.add_row(*_row(own, answer.demand, several))
-    console.print(table)
 
 
-def _row(own: Plan, demand: Demand, several: bool) -> list[str]:
+def _row(own: Plan, demand: Demand | None, several: bool) -> list[str]:
     candidate = own.candidate
     priced, joules = own.usd_per_hour > 0, own.economics.joules_per_output_token
     replicas = f"{own.replicas} x " if own.replicas > 1 else ""
@@ -99,12 +117,13 @@ def _sure(confidence: float) -> str:
     return format_share(confidence) if confidence < _SURE else "> 99 %"  # no interval is known that well
 
 
-def _shown(demand: Demand) -> list[str]:
+def _shown(demand: Demand | None) -> list[str]:
     """Metrics whose percentiles are shown."""
-    return ["ttft", "tpot", *(metric for metric in ("itl", "e2e") if metric in demand.limits)]
+    limits = demand.limits if demand else ()
+    return ["ttft", "tpot", *(metric for metric in ("itl", "e2e") if metric in limits)]
 
 
-def _simulated(own: Plan, demand: Demand) -> str:
+def _simulated(own: Plan, demand: Demand | None) -> str:
     if own.confirmation is None:
         return "no"
     return " / ".join(format_seconds(own.confirmation.seconds[metric]) for metric in _shown(demand))

@@ -43,14 +43,16 @@ TIGHT_CACHE = 0.9  # share of the KV blocks from which the cache is said to be f
 
 
 def print_simulation(
-    console: Console, result: SimulationResult, subject: Mapping[str, Any], widths: MeanWidths | None = None
-) -> None:
+    console: Console, result: SimulationResult, subject: Mapping[str, Any] | None = None,
+    widths: MeanWidths | None = None,
+) -> None:  # fmt: skip
     """Print what was simulated, the latencies, and what they mean.
 
     Args:
         subject, widths: as in `simulation_document`.
     """
-    console.print(heading_of(subject), style="bold")
+    if subject:
+        console.print(heading_of(subject), style="bold")
     console.print(load_sentence(result))
     console.print()
     table = make_table(("", "left"), *((title, "right") for title in PERCENTILE_TITLES.values()))

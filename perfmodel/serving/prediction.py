@@ -16,6 +16,7 @@ import numpy as np
 from perfmodel.economics import USUAL_SITE, Economics, Site, economics
 from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
+from perfmodel.notebooks import notebook_html
 from perfmodel.power import Power
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.effects import expected, known_levels, model_family, slopes_of
@@ -92,6 +93,10 @@ class ServingPrediction:
     notes: tuple[str, ...] = ()
     unmodelled: tuple[tuple[str, float], ...] = ()
     parts: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)
 
 
 def serving_economics(found: ServingPrediction, site: Site = USUAL_SITE) -> Economics:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.notebooks import notebook_html
 from perfmodel.serving.simulation_settings import Objective
 from perfmodel.serving.workload import Array, Counts
 
@@ -85,6 +86,10 @@ class SimulationResult:
     def wall_seconds(self) -> float:
         """From the first arrival to the last token."""
         return float(self.finish_seconds.max() - self.arrival_seconds[0])
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)
 
 
 def latencies(result: SimulationResult, name: str) -> Array:
