@@ -1,4 +1,4 @@
-"""What mkdocs does for the site beside copying pages: new guides, files from outside of docs/, and the reference.
+"""What mkdocs does for the site beside copying pages: new guides, files from outside, notebooks, and the reference.
 
 Pages link to files of the repository as `../CONTRIBUTING.md`, which works wherever they are read; in the site such a
 file stands below `files/`, whether it is a page or a schema. The names are those that mkdocs calls.
@@ -15,7 +15,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOM, GUIDES = "files", "Guides"
+ROOM, NOTEBOOK_ROOM, GUIDES = "files", "notebooks", "Guides"
 PATTERNS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -42,10 +42,16 @@ def on_files(files: Files, *, config: Any) -> Files:
             name = path.relative_to(ROOT).as_posix()
             files.append(File.generated(config, f"{ROOM}/{name}", abs_src_path=str(path)))
     sys.path.insert(0, str(Path(__file__).parent))
+    from notebook_pages import NOTEBOOKS, notebook_page
     from write_reference import PAGES
 
     for name, written in PAGES.items():
         files.append(File.generated(config, f"reference/{name}.md", content=written()))
+    for path in NOTEBOOKS:
+        text, pictures = notebook_page(path)
+        files.append(File.generated(config, f"{NOTEBOOK_ROOM}/{path.stem}.md", content=text))
+        for name, data in pictures.items():
+            files.append(File.generated(config, f"{NOTEBOOK_ROOM}/{name}", content=data))
     return files
 
 

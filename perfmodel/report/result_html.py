@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from functools import singledispatch
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
 
 from perfmodel.calibration.validation import Validation
 from perfmodel.planning.plans import Plan, PlanAnswer
@@ -18,9 +20,6 @@ from perfmodel.report.html_console import HtmlConsole
 from perfmodel.serving.prediction import ServingPrediction
 from perfmodel.serving.simulation_result import SimulationResult
 from perfmodel.types import Prediction
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 WORST = 3  # rows of a validation
 STYLE = (
