@@ -73,7 +73,7 @@ def comparison_report(
         kind="comparison",
         title=" against ".join(heading_of(each.request, each.precision) for each in answers),
         summary=[whole_sentence(comparison)],
-        headlines=[_time_headline(side, time) for side, time in times.items()],
+        headlines=[_time_headline(side, time, answers[0].request.level) for side, time in times.items()],
         pictures=[Picture("Where both spend their time.", draw_comparison(answers, comparison))],
         tell=lambda console: print_comparison(console, answers, comparison, top=top),
         document=comparison_document(answers, comparison),
@@ -122,9 +122,10 @@ def _main_phase(prediction: Prediction) -> tuple[str, OpTime]:
     return name, prediction.phases[name].time
 
 
-def _time_words(time: OpTime) -> str:
+def _interval_words(time: OpTime, level: float) -> str:
+    """`80 % interval 5.9–7.0 ms`."""
     unit = format_seconds(time.seconds).split()[1]
-    return f"{format_interval(time.low, time.high, time.seconds)} {unit}"
+    return f"{100 * level:g} % interval {format_interval(time.low, time.high, time.seconds)} {unit}"
 
 
 def _summary(answers: Sequence[Answer]) -> Iterator[str]:
@@ -156,7 +157,8 @@ def _summary(answers: Sequence[Answer]) -> Iterator[str]:
 
 def _one_sentence(answer: Answer, prediction: Prediction) -> str:
     parts = [
-        f"the {PHASE_TITLES[name]} takes {format_seconds(phase.time.seconds)} ({_time_words(phase.time)})"
+        f"the {PHASE_TITLES[name]} takes {format_seconds(phase.time.seconds)} "
+        f"({_interval_words(phase.time, answer.request.level)})"
         for name, phase in prediction.phases.items()
     ]
     need = prediction.memory_bytes
@@ -165,14 +167,17 @@ def _one_sentence(answer: Answer, prediction: Prediction) -> str:
     return f"{answer.request.model} on {answer.request.hardware}: {join_words(parts)}. {memory}{fits}"
 
 
-def _time_headline(label: str, time: OpTime) -> Headline:
-    return Headline(label, format_seconds(time.seconds), f"{_time_words(time)}, {time.bound} bound")
+def _time_headline(label: str, time: OpTime, level: float) -> Headline:
+    return Headline(label, format_seconds(time.seconds), f"{_interval_words(time, level)}, {time.bound} bound")
 
 
 def _headlines(answer: Answer) -> list[Headline]:
     prediction = answer.prediction
     assert prediction is not None
-    found = [_time_headline(PHASE_TITLES[name], phase.time) for name, phase in prediction.phases.items()]
+    found = [
+        _time_headline(PHASE_TITLES[name], phase.time, answer.request.level)
+        for name, phase in prediction.phases.items()
+    ]
     for rate, unit in _RATES.items():
         if rate in prediction.throughput:
             found.append(Headline("throughput", f"{format_number(prediction.throughput[rate])} {unit}"))
@@ -195,11 +200,8 @@ def _best(answers: Sequence[Answer]) -> list[Headline]:
         ]
         if timed:
             time, each = min(timed, key=lambda pair: pair[0].seconds)
-            found.append(
-                Headline(
-                    f"fastest {title}", format_seconds(time.seconds), f"{_time_words(time)}, {_label(each, answers)}"
-                )
-            )
+            note = f"{_interval_words(time, each.request.level)}, {_label(each, answers)}"
+            found.append(Headline(f"fastest {title}", format_seconds(time.seconds), note))
     return found
 
 

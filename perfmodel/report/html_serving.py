@@ -31,6 +31,7 @@ _ASKED = {
     "model": "{}", "hardware": "{}", "precision": "{}", "layout": "{}", "engine": "{}", "input_tokens": "{} in",
     "output_tokens": "{} out", "draft_tokens": "{} drafted", "concurrency": "{:g} users", "rate": "{:g} requests/s",
 }  # fmt: skip
+PLAN_LEVEL = 0.8  # of the intervals of plans
 _MOST_PLANS = 12  # drawn
 
 
@@ -142,9 +143,9 @@ def _latency(own: Latency) -> str:
     return f"{format_seconds(own.seconds)} ({format_interval(own.low, own.high, own.seconds)} {unit})"
 
 
-def _latency_headline(label: str, own: Latency) -> Headline:
+def _latency_headline(label: str, own: Latency, level: float) -> Headline:
     value, _, interval = _latency(own).partition(" (")
-    return Headline(label, value, interval.rstrip(")"))
+    return Headline(label, value, f"{100 * level:g} % interval {interval.rstrip(')')}" if interval else "")
 
 
 def _served_headlines(answers: Sequence[ServedAnswer], found: Sequence[ServedAnswer]) -> list[Headline]:
@@ -160,7 +161,11 @@ def _served_headlines(answers: Sequence[ServedAnswer], found: Sequence[ServedAns
         f"{format_number(rates['requests'])} requests/s",
     )
     users = [Headline("users within the limits", f"{found[0].largest.users:,}")] if found[0].largest else []
-    return [*users, *(_latency_headline(TITLES[name], own.latencies[name]) for name in ("ttft", "tpot")), tokens]
+    return [
+        *users,
+        *(_latency_headline(TITLES[name], own.latencies[name], own.level) for name in ("ttft", "tpot")),
+        tokens,
+    ]
 
 
 def _best(answers: Sequence[ServedAnswer], found: Sequence[ServedAnswer]) -> list[Headline]:
@@ -173,7 +178,7 @@ def _best(answers: Sequence[ServedAnswer], found: Sequence[ServedAnswer]) -> lis
     shortest = []
     for name in ("ttft", "tpot"):
         label, own = min(stable, key=lambda pair, name=name: pair[1].latencies[name].seconds)  # type: ignore[misc]
-        headline = _latency_headline(f"shortest {name.upper()}", own.latencies[name])
+        headline = _latency_headline(f"shortest {name.upper()}", own.latencies[name], own.level)
         shortest.append(Headline(headline.label, headline.value, f"{headline.note}, {label}"))
     return [most, *shortest]
 
@@ -243,7 +248,7 @@ def _plan_headlines(own: Plan) -> list[Headline]:
     return [
         Headline("devices", f"{own.gpus:,} × {own.candidate.hardware.id}", f"{own.replicas} × tp{layout['tp']}"),
         *price,
-        *(_latency_headline(TITLES[name], own.latencies[name]) for name in ("ttft", "tpot")),
+        *(_latency_headline(TITLES[name], own.latencies[name], PLAN_LEVEL) for name in ("ttft", "tpot")),
         Headline("chance that both keep their limits", format_share(min(own.confidence, 0.99)),
                  f"headroom {own.headroom:.2f} times the load"),
     ]  # fmt: skip

@@ -33,7 +33,7 @@ def chip_sources(chips: Iterable[Hardware]) -> Iterator[tuple[str, Table]]:
     )  # fmt: skip
     for chip in {own.id: own for own in chips}.values():
         priced = chip.price_usd_per_hour > 0
-        sources = dict.fromkeys(chip.figures[key].source for key in FIGURES if key in chip.figures)
+        cited = "; ".join(chip.figures[key].source for key in FIGURES if key in chip.figures)
         table.add_row(
             chip.id,
             chip.name,
@@ -41,7 +41,7 @@ def chip_sources(chips: Iterable[Hardware]) -> Iterator[tuple[str, Table]]:
             format_quantity(chip.memory_bandwidth_bytes_per_second, "bytes_per_second"),
             format_number(chip.price_usd_per_hour) if priced else NOTHING,
             (chip.price_date or "date unknown") if priced else "no price known",
-            "; ".join(sources),
+            "; ".join(dict.fromkeys(cited.split("; "))),
         )
     yield "Chips, their sources and prices", table
 

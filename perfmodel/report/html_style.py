@@ -29,7 +29,7 @@ th, td { text-align: left; vertical-align: top; padding: .25rem .9rem .25rem 0; 
   white-space: pre; }
 th { font-weight: 600; }
 th.right, td.right { text-align: right; }
-td.long { white-space: pre-wrap; min-width: 20rem; overflow-wrap: anywhere; }
+td.long { white-space: pre-wrap; min-width: 28rem; overflow-wrap: anywhere; }
 tr.bold { font-weight: 650; }
 tr.dim, tr.dim td { color: var(--soft); }
 td ul { margin: 0; padding-left: 1.1rem; }
