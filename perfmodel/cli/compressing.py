@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.options import json_option, request_options, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
@@ -46,9 +47,10 @@ def _own_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("model", metavar="MODEL")
 @_own_options
 @request_options
+@html_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per chip, variant and phase.")
-def compress_command(as_json: bool, as_csv: bool, plot: str | None, **options: Any) -> None:
+def compress_command(as_json: bool, as_csv: bool, plot: str | None, html: str | None, **options: Any) -> None:
     """Tell what compressing a model brings on a chip: quantization, pruning, sparsity, low rank, a smaller sibling.
 
     Each is applied alone to the model in --precision; without choices a list that makes sense for it. Accuracy is not
@@ -64,7 +66,7 @@ def compress_command(as_json: bool, as_csv: bool, plot: str | None, **options: A
     from perfmodel.planning.compression import compress
 
     chosen, mistakes = _read_own(options, plot, as_json=as_json, as_csv=as_csv)
-    grid = read_grid(options, mistakes)
+    grid = read_grid(options, [*mistakes, *html_mistakes(html)])
     results: list[Compression] = []
     with progress_line() as show:
         for cell in grid.combinations():
@@ -77,6 +79,11 @@ def compress_command(as_json: bool, as_csv: bool, plot: str | None, **options: A
     _print(grid, results, as_json=as_json, as_csv=as_csv)
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")
+    if html:
+        from perfmodel.report.html_studies import compress_report
+
+        save_html(html, compress_report(results, grid.left_out, _notes(results), grid.hardware),
+                  quiet=as_json or as_csv)  # fmt: skip
 
 
 def _read_own(
@@ -157,7 +164,7 @@ def _request(grid: Grid, cell: Combination) -> dict[str, Any]:
 
 
 def _print(grid: Grid, results: Sequence[Compression], *, as_json: bool, as_csv: bool) -> None:
-    notes = list(dict.fromkeys(note for each in results for note in each.original.provenance.get("notes", ())))
+    notes = _notes(results)
     if as_json:
         from perfmodel.report.compression_document import compress_document
         from perfmodel.report.documents import dump_json
@@ -171,13 +178,11 @@ def _print(grid: Grid, results: Sequence[Compression], *, as_json: bool, as_csv:
         for note in notes:
             click.echo(f"Note: {note}", err=True)
         return
-    from perfmodel.report.compression_table import print_compressions
+    from perfmodel.report.compression_table import print_whole_compressions
     from perfmodel.report.console import open_console
-    from perfmodel.report.standing import standing_sentences
 
-    console = open_console()
-    print_compressions(console, results)
-    for sentence in standing_sentences([each.original for each in results]):
-        console.print(sentence, style="dim")
-    for note in (*notes, *grid.left_out):
-        console.print(f"Note: {note}")
+    print_whole_compressions(open_console(), results, [*notes, *grid.left_out])
+
+
+def _notes(results: Sequence[Compression]) -> list[str]:
+    return list(dict.fromkeys(note for each in results for note in each.original.provenance.get("notes", ())))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.html_reports import save_html
 from perfmodel.cli.sides import Side
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
@@ -29,6 +30,7 @@ class Output:
     as_csv: bool
     top: int
     plot: str | None
+    html: str | None
 
 
 def explain_server(options: Mapping[str, Any], served: Mapping[str, Any], output: Output) -> None:
@@ -50,11 +52,15 @@ def explain_server(options: Mapping[str, Any], served: Mapping[str, Any], output
         from perfmodel.report.latency_document import explained_document
 
         click.echo(dump_json(explained_document(explained[0])))
-        return
-    from perfmodel.report.console import open_console
-    from perfmodel.report.latency_table import print_explained
+    else:
+        from perfmodel.report.console import open_console
+        from perfmodel.report.latency_table import print_explained
 
-    print_explained(open_console(), explained[0], top=output.top)
+        print_explained(open_console(), explained[0], top=output.top)
+    if output.html:
+        from perfmodel.report.html_latencies import explained_report
+
+        save_html(output.html, explained_report(explained[0], top=output.top), quiet=output.as_json)
 
 
 def compare_servers(options: Mapping[str, Any], served: Mapping[str, Any], output: Output) -> None:
@@ -144,3 +150,7 @@ def _print_compared(pair: tuple[Explained, Explained], output: Output) -> None:
         print_compared(open_console(), pair, found, top=output.top)
         if output.plot:
             click.echo(f"Steps: {output.plot}")
+    if output.html:
+        from perfmodel.report.html_latencies import compared_report
+
+        save_html(output.html, compared_report(pair, found, top=output.top), quiet=output.as_json or output.as_csv)

@@ -9,6 +9,7 @@ import os
 
 import click
 
+from perfmodel.cli.html_reports import check_html, html_option, save_html
 from perfmodel.cli.options import json_option, specs_option
 from perfmodel.cli.progress import progress_bar
 
@@ -26,6 +27,7 @@ from perfmodel.cli.progress import progress_bar
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Processes. [default: one for each core]")
 @click.option("--restart", is_flag=True, help="Forget the parts that are done, and start anew.")
+@html_option
 @json_option
 @specs_option
 def sweep_command(
@@ -35,6 +37,7 @@ def sweep_command(
     address: str | None,
     workers: int | None,
     restart: bool,
+    html: str | None,
     as_json: bool,
     specs: str | None,
 ) -> None:
@@ -51,6 +54,7 @@ def sweep_command(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from perfmodel.sweeping.running import sweep
 
+    check_html(html)
     try:
         with progress_bar() as show:
             result = sweep(
@@ -69,6 +73,10 @@ def sweep_command(
         from perfmodel.report.sweep_document import sweep_document
 
         click.echo(dump_json(sweep_document(result)))
-        return
-    again = f", {result.resumed} of {result.parts} parts found done" if result.resumed else ""
-    click.echo(f"{result.out}: {result.rows:,} rows of {result.points:,} points in {result.seconds:.1f} s{again}")
+    else:
+        again = f", {result.resumed} of {result.parts} parts found done" if result.resumed else ""
+        click.echo(f"{result.out}: {result.rows:,} rows of {result.points:,} points in {result.seconds:.1f} s{again}")
+    if html:
+        from perfmodel.report.html_studies import sweep_report
+
+        save_html(html, sweep_report(result), quiet=as_json)

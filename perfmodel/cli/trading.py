@@ -82,7 +82,7 @@ def tradeoff_command(
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")
     if html:
-        from perfmodel.report.html_measured import tradeoff_report
+        from perfmodel.report.html_studies import tradeoff_report
 
         save_html(html, tradeoff_report(answer, told, notes, grid.hardware, every=every), quiet=as_json or as_csv)
 

@@ -15,6 +15,7 @@ from perfmodel.report.columns import NOTHING, PHASE_TITLES, layout_words
 from perfmodel.report.compression_words import compression_sentences
 from perfmodel.report.formats import format_bytes, format_count, format_interval, format_number, format_seconds
 from perfmodel.report.prediction_table import make_table
+from perfmodel.report.standing import standing_sentences
 from perfmodel.types import OpTime, Prediction
 
 if TYPE_CHECKING:
@@ -35,6 +36,15 @@ def print_compressions(console: Console, results: Sequence[Compression]) -> None
             if told:
                 console.print(f"{each.change.name}: {told}")
         console.print(" ".join(compression_sentences(result)))
+
+
+def print_whole_compressions(console: Console, results: Sequence[Compression], notes: Sequence[str]) -> None:
+    """Print compressions, what their originals stand on, and notes."""
+    print_compressions(console, results)
+    for sentence in standing_sentences([each.original for each in results]):
+        console.print(sentence, style="dim")
+    for note in notes:
+        console.print(f"Note: {note}")
 
 
 def compression_title(result: Compression) -> str:

@@ -1,6 +1,6 @@
-"""Reports of predictions against measurements: `validate`, `calibrate`; and of accuracy against latency: `tradeoff`.
+"""Reports of predictions against measurements: `validate`, `calibrate`.
 
-May import: calibration, planning and below; the tables, words, plots and documents of this room.
+May import: calibration and below; the tables, words, plots and documents of this room.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING
 
-from perfmodel.report.formats import format_seconds, format_share
+from perfmodel.report.formats import format_share
 from perfmodel.report.html_page import Headline, Picture, Report
-from perfmodel.report.html_sources import chip_sources, prediction_sources
+from perfmodel.report.html_sources import chip_sources
 
 if TYPE_CHECKING:
     from perfmodel.calibration.local import ScopeCalibration
     from perfmodel.calibration.validation import Validation
-    from perfmodel.planning.tradeoff import Tradeoff
     from perfmodel.report.calibration_words import Conditions
-    from perfmodel.types import Hardware
 
 
 def validation_report(found: Validation, by: Sequence[str], worst: int) -> Report:
@@ -87,33 +85,4 @@ def calibration_report(
             report=files["Report"][0],
         ),
         sources=tuple(chip_sources(own.chip for own in found)),
-    )  # fmt: skip
-
-
-def tradeoff_report(
-    answer: Tradeoff, told: Sequence[str], notes: Sequence[str], chips: Sequence[Hardware], *, every: bool
-) -> Report:
-    """Of `perfmodel tradeoff`.
-
-    Args:
-        told: what is said below the tables: rows left out, notes.
-    """
-    from perfmodel.report.tradeoff_document import tradeoff_document
-    from perfmodel.report.tradeoff_plot import draw_tradeoff
-    from perfmodel.report.tradeoff_table import print_whole_tradeoff
-    from perfmodel.report.tradeoff_words import format_accuracy, front_sentences
-
-    return Report(
-        kind="accuracy against latency",
-        summary=[front_sentences(answer, front)[0] for front in answer.fronts],
-        headlines=[
-            Headline(f"best on {best.prediction.request.hardware}", best.row.model,
-                     f"{format_accuracy(best.row.accuracy, answer.table)} in {format_seconds(best.seconds)}")
-            for front in answer.fronts
-            if (best := front.best)
-        ],
-        pictures=[Picture("Accuracy over latency, with intervals.", draw_tradeoff(answer))],
-        tell=lambda console: print_whole_tradeoff(console, answer, told, every=every),
-        document=tradeoff_document(answer, notes),
-        sources=prediction_sources([point.prediction for front in answer.fronts for point in front.points], chips),
     )  # fmt: skip

@@ -85,7 +85,7 @@ def simulation_report(
     )
 
 
-def plan_report(answer: PlanAnswer, specs: str | None) -> Report:
+def plan_report(answer: PlanAnswer, specs: str | None, *, rejected: bool = False) -> Report:
     """Of `perfmodel plan`."""
     from perfmodel.report.plan_document import plan_document
     from perfmodel.report.plan_table import ROWS, demand_words, print_plans
@@ -99,7 +99,7 @@ def plan_report(answer: PlanAnswer, specs: str | None) -> Report:
         summary=[_plan_sentence(best)] if best else ["No candidate serves this load within the limits."],
         headlines=_plan_headlines(best) if best else (),
         pictures=_plan_pictures(answer) if best else (),
-        tell=lambda console: print_plans(console, answer, specs=specs, rows=3 * ROWS),
+        tell=lambda console: print_plans(console, answer, specs=specs, rows=3 * ROWS, rejected=rejected),
         document=plan_document(answer, specs),
         sources=tuple(chip_sources(chips.values())) if chips else (),
     )
@@ -225,7 +225,8 @@ def _row(label: str, own: Latency) -> Row:
 def _plan_words(own: Plan) -> str:
     candidate = own.candidate
     layout = "" if candidate.layout.devices == 1 else f", {candidate.layout}"
-    return f"{own.gpus:,} × {candidate.hardware.id} ({candidate.engine.id}, {own.deployment.precision}{layout})"
+    precision = candidate.precision or candidate.model.precision
+    return f"{own.gpus:,} × {candidate.hardware.id} ({candidate.engine.id}, {precision}{layout})"
 
 
 def _plan_sentence(own: Plan) -> str:

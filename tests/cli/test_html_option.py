@@ -34,6 +34,10 @@ COMMANDS = {
                  "--slo-ttft", "1 s"),
     "plan": PLAN,
     "validate": ("validate", str(ROOT / "docs/examples/my-runs.csv"), "--by", "precision"),
+    "explain --engine": ("explain", "llama-3.1-8b", "--hardware", "l40s", "--engine", "vllm", "--concurrency", "8"),
+    "compare --engine": ("explain", "--compare", "llama-3.1-8b --rate 1", "llama-3.1-8b --rate 2", "--engine", "vllm",
+                         "--hardware", "l40s"),
+    "compress": ("compress", "gpt2-small", "--hardware", "l4", "--to", "w4a16,fp8"),
     "tradeoff": ("tradeoff", str(ROOT / "docs/examples/my-language-models.csv"), "--hardware", "l4,h100-sxm"),
 }  # fmt: skip
 
@@ -56,6 +60,20 @@ def check_closed(html: str) -> None:
     assert not re.search(r"<(script|iframe|object|embed|link|form|base)\b|\son\w+=|@import|url\(", html)
     sources = re.findall(r"\b(?:src|href|srcset|action)\s*=\s*\"([^\"]{0,40})", html)
     assert all(source.startswith("data:image/png;base64,") for source in sources)
+
+
+def test_sweeps_too(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text(
+        "kind: predict\ngrid: {model: gpt2-small, hardware: [l4, t4], batch: [1, 8]}\n"
+    )
+    out, path = tmp_path / "sweep.csv", tmp_path / "report.html"
+    command = ("sweep", str(tmp_path / "sweep.yaml"), "--out", str(out), "--workers", "1")
+    document = json.loads(succeed(*command, "--json", "--html", str(path)))
+    html = path.read_text(encoding="utf-8")
+    assert not leaves(document) - texts_of(html)
+    assert html.count("<td>gpt2-small</td>") == 4
+    check_closed(html)
+    assert "must end in .html" in refuse(*command, "--html", "report")
 
 
 def test_calibrations_too(tmp_path: Path) -> None:
