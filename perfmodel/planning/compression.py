@@ -11,6 +11,7 @@ from typing import Any
 
 from perfmodel.catalog_entries import hardware_entry, model_entry
 from perfmodel.errors import InputError, PerfmodelError
+from perfmodel.notebooks import notebook_html
 from perfmodel.planning.changes import Change, changed, compression_changes
 from perfmodel.predict import predict
 from perfmodel.types import Hardware, Model, OpTime, Prediction
@@ -45,6 +46,10 @@ class Compression:
 
     original: Prediction
     variants: tuple[Variant, ...]
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return notebook_html(self)
 
 
 def compress(

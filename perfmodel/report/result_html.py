@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from perfmodel.calibration.validation import Validation
+from perfmodel.planning.compression import Compression
 from perfmodel.planning.plans import Plan, PlanAnswer
 from perfmodel.planning.scaling import SizeLine
 from perfmodel.planning.tradeoff import Tradeoff
@@ -100,6 +101,13 @@ def _(result: Tradeoff, console: Console) -> None:
     from perfmodel.report.tradeoff_table import print_tradeoff
 
     print_tradeoff(console, result, every=False)
+
+
+@print_result.register
+def _(result: Compression, console: Console) -> None:
+    from perfmodel.report.compression_table import print_compressions
+
+    print_compressions(console, [result])
 
 
 @print_result.register
