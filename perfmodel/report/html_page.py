@@ -117,7 +117,7 @@ def _lines(report: Report, console: HtmlConsole, command: str, made: datetime) -
         yield f'<div class="headlines">{"".join(map(_headline, report.headlines))}</div>'
     yield from map(_picture, report.pictures)
     yield "<h2>Results</h2>"
-    if console.title != title:
+    if not title.endswith(console.title):
         yield f"<h3>{escape(console.title)}</h3>"
     yield from console.body
     yield "<h2>Assumptions and where the figures come from</h2>"

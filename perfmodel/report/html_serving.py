@@ -31,6 +31,7 @@ _ASKED = {
     "model": "{}", "hardware": "{}", "precision": "{}", "layout": "{}", "engine": "{}", "input_tokens": "{} in",
     "output_tokens": "{} out", "draft_tokens": "{} drafted", "concurrency": "{:g} users", "rate": "{:g} requests/s",
 }  # fmt: skip
+SURE = 0.99  # no interval is known better
 PLAN_LEVEL = 0.8  # of the intervals of plans
 _MOST_PLANS = 12  # drawn
 
@@ -250,9 +251,16 @@ def _plan_headlines(own: Plan) -> list[Headline]:
         Headline("devices", f"{own.gpus:,} × {own.candidate.hardware.id}", f"{own.replicas} × tp{layout['tp']}"),
         *price,
         *(_latency_headline(TITLES[name], own.latencies[name], PLAN_LEVEL) for name in ("ttft", "tpot")),
-        Headline("chance that both keep their limits", format_share(min(own.confidence, 0.99)),
-                 f"headroom {own.headroom:.2f} times the load"),
+        _chance(own),
     ]  # fmt: skip
+
+
+def _chance(own: Plan) -> Headline:
+    """That the limits hold: for the percentile that was simulated, or for means alone."""
+    confidence = own.confirmation.confidence if own.confirmation else own.confidence
+    of = "of what was simulated" if own.confirmation else "of the means alone"
+    value = format_share(confidence) if confidence < SURE else f"> {format_share(SURE)}"
+    return Headline("chance that the limits hold", value, f"{of}; headroom {own.headroom:.2f} times the load")
 
 
 def _plan_pictures(answer: PlanAnswer) -> list[Picture]:
