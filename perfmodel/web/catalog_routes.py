@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from perfmodel import __version__
+from perfmodel.planning.families import FAMILIES
 from perfmodel.web.bodies import Body, ModelName, Name
 from perfmodel.web.refusals import NOT_FOUND, TOO_MANY, UNPROCESSABLE, Refusal, refuse
 from perfmodel.web.service import Service
@@ -100,12 +101,13 @@ def catalog_routes(service: Service) -> APIRouter:
 
     @routes.get("/about", summary="Version and limits")
     async def about() -> Response:
-        """What this server does for a request at most."""
+        """What this server does for a request at most, and the families that `scale` knows by name."""
         limits = service.limits
         names = ("combinations", "loads", "candidates", "simulated_requests", "simulated_tokens", "config_bytes",
                  "onnx_bytes", "quick_seconds", "plan_seconds", "simulation_seconds")  # fmt: skip
         shown = {name: getattr(limits, name) for name in names}
-        return json_response(dump_json({"version": __version__, "limits": shown}))
+        families = {name: members for name, members in FAMILIES.items() if not any(":" in own for own in members)}
+        return json_response(dump_json({"version": __version__, "limits": shown, "families": families}))
 
     @routes.get("/{rest:path}", include_in_schema=False)
     async def nothing(rest: str) -> Response:

@@ -1,0 +1,133 @@
+// The view Serve: a server with many users along its load, and its percentiles by simulation.
+
+import { newest, post } from "./api.js";
+import { about, chipEntries, engineOptions, LONGEST, modelEntries, modelTitle, PRECISIONS } from "./catalog.js";
+import { h, table } from "./dom.js";
+import * as f from "./format.js";
+import { loadPanel } from "./serve_plots.js";
+import { simulation } from "./simulate.js";
+import { state } from "./state.js";
+import { bodyOf, commandBox, commandOf, makeView } from "./view.js";
+
+const POINTS = 24;
+const DEGREES = [1, 2, 4, 8].map((count) => [count, String(count)]);
+export const SERVER = ["model", "engine", "tp", "pp", "replicas"];
+const ASKED = [...SERVER, "input_tokens", "output_tokens", "slo_ttft", "slo_tpot"];
+
+// What both the closed form and the simulator are asked: one server, its load, its limits.
+export function serverBody() {
+  const body = bodyOf(ASKED);
+  body.hardware = state.hardware[0] ?? "";
+  if (state.precision[0]) body.precision = state.precision[0];
+  body[state.over] = state[state.over];
+  return body;
+}
+
+export function serveView() {
+  const load = loadPanel();
+  const figures = h("div", { class: "panel" });
+  const command = commandBox();
+  const simulated = simulation(() => view, serverBody);
+  let found = null;
+  let version = "";
+  const groups = [
+    ["Server", [
+      { kind: "picker", name: "model", label: "Model", entries: modelEntries(), titleOf: modelTitle },
+      { kind: "picker", name: "hardware", label: "Chip", entries: chipEntries() },
+      { kind: "select", name: "engine", label: "Engine", options: engineOptions() },
+      { kind: "select", name: "precision", label: "Precision", options: [["", "the model’s own"], ...PRECISIONS.map((name) => [name, name])] },
+      { kind: "select", name: "tp", label: "Devices: tensor parallel", options: DEGREES, number: true, where: ["tp", "ep"] },
+      { kind: "number", name: "replicas", label: "Replicas" },
+    ]],
+    ["Load", [
+      { kind: "select", name: "over", label: "Load as", options: [["concurrency", "requests in flight"], ["rate", "requests per second"]] },
+      { kind: "slider", name: "concurrency", label: "Requests in flight", lowest: 1, highest: 4096 },
+      { kind: "slider", name: "rate", label: "Requests per second", lowest: 0.05, highest: 1000, whole: false, suffix: " per second" },
+      { kind: "slider", name: "input_tokens", label: "Input tokens", lowest: 1, highest: LONGEST, suffix: " tokens" },
+      { kind: "slider", name: "output_tokens", label: "Output tokens", lowest: 1, highest: 1 << 14, suffix: " tokens" },
+    ]],
+    ["Limits", [
+      { kind: "number", name: "slo_ttft", label: "TTFT at most (s)", placeholder: "none" },
+      { kind: "number", name: "slo_tpot", label: "TPOT at most (s)", placeholder: "none", hint: "Mean latencies: what the largest load within them is." },
+    ]],
+  ];
+  const view = makeView({
+    name: "serve", title: "Serve", lead: "A server with many users: how long they wait, and what it carries.", groups,
+    answer: [figures, load.element, simulated.element, command.element], own: ["pp", ...simulated.fields], changed, opened, exported,
+  });
+
+  const main = newest(async (_, signal) => {
+    try {
+      const asked = serverBody();
+      found = await post("/serving", { ...asked, over: state.over, points: POINTS }, signal);
+      command.show(commandOf("predict", asked));
+      figures.replaceChildren(figureTable());
+      view.succeed(words());
+      await load.draw(found, state[state.over], state);
+    } catch (error) {
+      view.fail(error);
+    }
+  });
+
+  function words() {
+    const { answer, largest, curve } = found;
+    const { concurrency, rate, output_tokens: tokens } = curve.saturation;
+    const parts = [];
+    if (answer?.phases) {
+      const { ttft, tpot } = answer.phases;
+      const at = state.over === "rate" ? `${f.count(state.rate)} requests/s` : `${f.count(state.concurrency)} requests in flight`;
+      parts.push(`At ${at}: TTFT ${f.timed(ttft)}, TPOT ${f.timed(tpot)}, ${f.number(answer.throughput.output_tokens)} tokens/s${answer.stable ? "" : "; it does not keep up"}.`);
+    } else if (answer?.error) parts.push(`${answer.error}.`);
+    parts.push(`It carries ${f.number(concurrency)} requests at once, ${f.number(rate)} requests/s, ${f.number(tokens)} tokens/s.`);
+    const most = largest?.largest_load;
+    if (most) parts.push(`Within the limits: ${f.count(most.concurrency)} in flight (surely ${f.count(most.concurrency_sure)}); then ${most.limit.toUpperCase()} ends it.`);
+    else if (largest?.error) parts.push(`${largest.error}.`);
+    return parts.join(" ");
+  }
+
+  function figureTable() {
+    const columns = ["", "In flight", "TTFT", "TPOT", "End to end", "Tokens/s", "Requests/s", "Level"].map((title, place) => ({ title: title || "Load", number: place > 0 && place < 7 }));
+    const rows = [["Asked", found.answer], ["Largest within limits", found.largest]].filter(([, own]) => own).map(([title, own]) => {
+      if (!own.phases) return [title, "", h("span", { class: "refused" }, own.error), ...Array(5).fill("")];
+      const times = ["ttft", "tpot", "e2e"].map((name) => {
+        const time = own.phases[name];
+        return time?.seconds == null ? "–" : h("span", {}, f.seconds(time.seconds), h("small", {}, ` ${f.interval(time.low, time.high, time.seconds)}`));
+      });
+      return [title, f.count(own.running + own.waiting), ...times, f.number(own.throughput.output_tokens), f.number(own.throughput.requests), own.provenance.level];
+    });
+    return table("Figures; intervals hold 80 % of such measurements", columns, rows);
+  }
+
+  function changed(field) {
+    if (field === "over") showLoad();
+    simulated.outdate();
+    main.ask();
+  }
+
+  function showLoad() {
+    view.field("concurrency").visible(state.over === "concurrency");
+    view.field("rate").visible(state.over === "rate");
+  }
+
+  function opened() {
+    about().then((told) => { version = told.version; }, () => {});
+    showLoad();
+    simulated.refresh();
+    main.ask();
+  }
+
+  function exported() {
+    if (!found) return null;
+    const { curve } = found;
+    const head = [curve.over, ...["ttft", "tpot", "e2e"].flatMap((name) => [`${name}_seconds`, `${name}_low`, `${name}_high`]), "requests_per_second", "output_tokens_per_second", "stable"];
+    const rows = curve.loads.map((value, at) => [
+      value, ...["ttft", "tpot", "e2e"].flatMap((name) => ["seconds", "low", "high"].map((key) => curve[name][key][at])),
+      curve.throughput.requests[at], curve.throughput.output_tokens[at], String(curve.stable[at])]);
+    return {
+      name: "serve", title: `${modelTitle(state.model)} on ${state.hardware[0]}, ${state.engine}`, summary: view.summary.textContent, words: [], version,
+      panels: [load, ...simulated.panels], command: command.text(), link: location.href, request: serverBody(),
+      answer: { serving: found, simulation: simulated.answer() }, csv: [head, ...rows],
+    };
+  }
+  return view;
+}
