@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { h } from "./dom.js";
 import * as f from "./format.js";
 import { banded, colour, ink, logAxis, panel, verticalLine } from "./plots.js";
-import { state, writeAddress } from "./state.js";
+import { state } from "./state.js";
 
 const POINTS = 9;
 const MOST = 200; // combinations of one request
@@ -16,7 +16,8 @@ function placesOf(size) {
   return Array.from({ length: POINTS }, (_, place) => Math.round(lowest * ratio ** place));
 }
 
-export function curvePanel(reload) {
+// `chosen` is called when another size or phase is to be shown.
+export function curvePanel(chosen) {
   const own = panel("Latency along the batch", 300);
   const kept = new Map();
   let found = null;
@@ -27,8 +28,7 @@ export function curvePanel(reload) {
   own.extra.append(phases, sizes);
   const choose = (name, value) => {
     state[name] = value;
-    writeAddress(own.view);
-    reload();
+    chosen();
   };
 
   // The answers for a body at all places of the chosen size; those of before are kept, since a slider comes back.
@@ -42,18 +42,20 @@ export function curvePanel(reload) {
       kept.set(key, await post("/predict", { ...rest, [size]: placesOf(size) }, signal));
       if (kept.size > 20) kept.delete(kept.keys().next().value);
     }
-    found = { size, answers: kept.get(key), now: body[size][0] };
+    if (found?.key === key && found.phase === state.curve) return own.mark();
+    found = { key, size, phase: state.curve, answers: kept.get(key), now: body[size][0] };
     own.element.hidden = false;
     await draw();
   };
-  own.mark = () => {
+  // Moves the line at what is asked, which is all that changes while the slider of this size moves.
+  own.mark = async () => {
     if (!found || !Number.isFinite(state[found.size]) || found.now === state[found.size]) return;
     found.now = state[found.size];
-    draw();
+    await own.move(verticalLine(found.now, ink()));
   };
 
   function draw() {
-    const { size, answers, now } = found;
+    const { size, answers } = found;
     const fine = answers.filter((each) => !each.error);
     const names = [...new Set(fine.flatMap((each) => Object.keys(each.phases)))];
     const phase = names.includes(state.curve) ? state.curve : (["decode", "forward", "denoise"].find((name) => names.includes(name)) ?? names[0]);
@@ -73,7 +75,7 @@ export function curvePanel(reload) {
         });
       }),
       layout: {
-        xaxis: { type: "log", title: { text: title }, tickvals: lines[0]?.[1].map((each) => each[size]) }, shapes: [verticalLine(now, ink())],
+        xaxis: { type: "log", title: { text: title }, tickvals: lines[0]?.[1].map((each) => each[size]) }, shapes: [verticalLine(found.now, ink())],
         yaxis: logAxis(f.phaseTitle(phase), lines.flatMap(([, those]) => those.map((each) => each.phases[phase].seconds)), f.seconds),
       },
     });

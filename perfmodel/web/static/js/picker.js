@@ -91,7 +91,7 @@ export function picker({ name, label, several = false, entries, titleOf = (value
     const typed = input.value.trim();
     // what is typed out counts, even if the catalog does not list it: the server knows more names
     if (several ? typed : typed && typed !== titleOf(single())) take(typed);
-    else refresh();
+    else if (!several) refresh(); // buttons stay the same ones while one of them is pressed
   });
   input.addEventListener("keydown", (event) => {
     const last = offered.length - 1;

@@ -2,12 +2,14 @@
 
 import { h, table } from "./dom.js";
 import * as f from "./format.js";
-import { colour, ink, panel, plain } from "./plots.js";
+import { colour, ink, logAxis, panel, plain } from "./plots.js";
 
-export function nameOf(plan) {
+function deviceName(plan) {
   const layout = f.layoutTitle(plan.layout);
-  return `${plan.replicas} × ${plan.hardware}${layout === "1 device" ? "" : ` ${layout}`}, ${plan.precision}, ${plan.engine}`;
+  return `${plan.replicas} × ${plan.hardware}${layout === "1 device" ? "" : ` ${layout}`}`;
 }
+
+export const nameOf = (plan) => `${deviceName(plan)}, ${plan.precision}, ${plan.engine}`;
 
 export function planTable(plans, picked, pick) {
   const columns = ["Rank", "Plan", "Devices", "Per hour", "Per M tokens", "TTFT", "TPOT", "Chance", "Headroom", "Level", "Choose"].map((title, at) => ({ title, number: at === 0 || (at > 1 && at < 9) }));
@@ -20,7 +22,7 @@ export function planTable(plans, picked, pick) {
     const radio = h("input", { type: "radio", name: "plan", "aria-label": `Choose ${nameOf(plan)}`, onchange: () => pick(place) });
     radio.checked = place === picked;
     return [
-      String(place + 1), nameOf(plan), f.count(plan.gpus), f.usd(plan.cost_usd_per_hour), f.usd(plan.cost_usd_per_million_tokens), time(plan, "ttft"), time(plan, "tpot"),
+      String(place + 1), h("span", { class: "plan" }, deviceName(plan), h("small", {}, ` ${plan.precision} · ${plan.engine}`)), f.count(plan.gpus), f.usd(plan.cost_usd_per_hour), f.usd(plan.cost_usd_per_million_tokens), time(plan, "ttft"), time(plan, "tpot"),
       f.percent(plan.confidence), h("span", {}, `${f.number(plan.headroom, 2)} ×`, h("small", {}, ` then ${String(plan.binding).toUpperCase()}`)), plan.level, radio];
   });
   return table("Plans, the best first", columns, rows);
@@ -61,7 +63,7 @@ export function paretoPanel() {
         }),
       ],
       layout: {
-        xaxis: { type: "log", title: { text: priced ? "USD per hour" : "devices" }, nticks: 8 },
+        xaxis: logAxis(priced ? "USD per hour" : "devices", plans.map(cost), priced ? f.usd : f.count),
         yaxis: { title: { text: "TPOT (s)" }, rangemode: "tozero" },
       },
     });

@@ -106,6 +106,11 @@ export function panel(title, height = 320) {
     rename(text) {
       heading.textContent = text;
     },
+    // another line in place of the first, without drawing all the rest anew
+    async move(line) {
+      const library = await plotly();
+      if (box.data && box.offsetParent) await library.relayout(box, { "shapes[0]": line });
+    },
     // `label` says what the plot shows; `build` gives {data, layout} in the colours of the moment
     show({ label, build, columns, rows: own }) {
       box.setAttribute("aria-label", label);

@@ -17,7 +17,7 @@ const DEGREES = [1, 2, 4, 8, 16].map((count) => [count, String(count)]);
 
 export function predictView() {
   const latency = latencyPanel();
-  const along = curvePanel(() => curve.ask());
+  const along = curvePanel(() => view.tell("along"));
   const roof = rooflinePanel();
   const memory = memoryBars();
   const command = commandBox();
@@ -31,7 +31,7 @@ export function predictView() {
 
   const groups = [
     ["Model", [{ kind: "picker", name: "model", label: "Model", entries: modelEntries(), titleOf: modelTitle }],
-      uploader((model) => { state.model = model.id; view.refresh(); changed("model"); })],
+      uploader((model) => { state.model = model.id; view.refresh(); view.tell("model"); })],
     ["Chips", [
       { kind: "picker", several: true, name: "hardware", label: "Chips side by side", entries: chipEntries() },
       { kind: "checks", name: "precision", label: "Precision", options: PRECISIONS.map((name) => [name, name]), hint: "None: the model’s own." },
@@ -75,11 +75,12 @@ export function predictView() {
       figures.replaceChildren(figureTable(found));
       memory.draw(found);
       view.succeed(banner(modelTitle(state.model), found));
-      along.mark(found);
       await drawing;
+      await along.mark();
     } catch (error) {
       view.fail(error);
     }
+    why.ask(); // afterwards: two answers at a time would both be late
   });
 
   const why = newest(async (_, signal) => {
@@ -139,7 +140,7 @@ export function predictView() {
 
   function explain(name) {
     state.why = name;
-    changed("why");
+    view.tell("why");
   }
 
   function showReasons() {
@@ -166,10 +167,13 @@ export function predictView() {
       }
       for (const [name, shown] of Object.entries(applies())) view.field(name).visible(shown);
     }
-    if (field !== "why") main.ask();
-    why.ask();
-    if (field === "why") return say(`Explained: ${state.why}`);
     clearTimeout(later);
+    if (field === "along") return curve.ask();
+    if (field === "why") {
+      why.ask();
+      return say(`Explained: ${state.why}`);
+    }
+    main.ask();
     later = setTimeout(curve.ask, moving ? 150 : 0);
   }
 

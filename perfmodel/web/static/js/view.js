@@ -7,7 +7,8 @@ import { makeField } from "./fields.js";
 import { state, writeAddress } from "./state.js";
 
 // A view from {name, title, lead, groups, answer, changed, opened, exported}. `groups` are [heading, fields] of the form,
-// `answer` the elements beside it; `changed(field, moving)` is called when something is asked anew.
+// `answer` the elements beside it; `changed(field, moving)` is called when something is asked anew,
+// by a field or by `tell`, once the address knows of it; `own` are names of the state that have no field here.
 export function makeView({ name, title, lead, groups, answer, more = [], changed, opened, exported, own = [] }) {
   const fields = [];
   const tell = (field, moving) => {
@@ -32,7 +33,7 @@ export function makeView({ name, title, lead, groups, answer, more = [], changed
   );
 
   const view = {
-    name, title, element, summary, form,
+    name, title, element, summary, form, tell,
     fields: [...fields.map((field) => field.name), ...own],
     field: (wanted) => fields.find((field) => field.name === wanted),
     refresh: () => fields.forEach((field) => field.refresh()),
