@@ -47,7 +47,7 @@ def measure(address: str, steps: int) -> None:
         for title, (link, slider) in VIEWS.items():
             page = browser.new_page(viewport={"width": 1360, "height": 900})
             page.goto(f"{address}/{link}")
-            page.wait_for_selector("section.view:not([hidden]) .js-plotly-plot .xaxislayer-above")
+            page.wait_for_selector("section.view:not([hidden]) .js-plotly-plot .xaxislayer-above", state="attached")
             page.wait_for_load_state("networkidle")
             page.evaluate(MEASURE)
             page.locator(f"#{slider}").focus()

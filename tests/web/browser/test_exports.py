@@ -9,7 +9,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-from tests.web.browser.conftest import Opened, picture, plots, shown, until
+from tests.web.browser.conftest import Opened, plots, shown, until
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -34,9 +34,9 @@ def test_predict(opened: Opened, tmp_path: Path) -> None:
     rows = list(csv.DictReader(saved(page, "CSV", tmp_path).open(newline="")))
     assert [float(row["decode_seconds"]) for row in rows] == [own["phases"]["decode"]["seconds"] for own in answers]
 
-    picture = saved(page, "PNG", tmp_path).read_bytes()
-    assert picture.startswith(PNG)
-    width, height = int.from_bytes(picture[16:20]), int.from_bytes(picture[20:24])
+    image = saved(page, "PNG", tmp_path).read_bytes()
+    assert image.startswith(PNG)
+    width, height = int.from_bytes(image[16:20]), int.from_bytes(image[20:24])
     assert width > 1000
     assert height > 1000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.web.browser.conftest import Opened, plots, said, until
+from tests.web.browser.conftest import Opened, plots, until
 
 FOCUSED = """() => {
   const own = document.activeElement;

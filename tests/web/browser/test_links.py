@@ -7,7 +7,8 @@ import pytest
 from tests.web.browser.conftest import Opened, plots, shown, until
 
 LINKS = {
-    "predict": "#predict?model=qwen3-8b&hardware=l40s,a100-sxm-80gb&precision=bf16,fp8&batch=16&input_tokens=4096&along=input_tokens&why=a100-sxm-80gb/bf16",
+    "predict": "#predict?model=qwen3-8b&hardware=l40s,a100-sxm-80gb&precision=bf16,fp8&batch=16&input_tokens=4096"
+    "&along=input_tokens&why=a100-sxm-80gb/bf16",
     "scale": "#scale?hardware=l4&sizes=qwen&phase=prefill",
     "serve": "#serve?hardware=l40s&precision=fp8&engine=sglang&over=rate&rate=2.5&slo_ttft=1.5&seed=3",
 }
@@ -20,7 +21,9 @@ def test_link_restores(opened: Opened, view: str) -> None:
     page.locator("#copy-link").focus()
     page.keyboard.press("Enter")  # the address of all that the form holds
     asked = dict(part.split("=") for part in LINKS[view].split("?")[1].split("&"))
-    found = dict(part.split("=") for part in page.evaluate("decodeURIComponent(location.hash)").split("?")[1].split("&"))
+    found = dict(
+        part.split("=") for part in page.evaluate("decodeURIComponent(location.hash)").split("?")[1].split("&")
+    )
     assert found == asked
     if view == "predict":
         assert page.locator("#predict-batch-box").input_value() == "16"

@@ -77,7 +77,9 @@ def test_dragging_asks_one_at_a_time(opened: Opened) -> None:
     page.wait_for_load_state("networkidle")
     assert most <= 2, "the answer and the curve beside it"
     value = shown(page).get_by_label("Input tokens, exactly").input_value()
-    until(page, f"document.querySelector('#view-predict .command code').textContent.includes('--input-tokens {value} ')")
+    until(
+        page, f"document.querySelector('#view-predict .command code').textContent.includes('--input-tokens {value} ')"
+    )
 
 
 def test_suggestions(opened: Opened) -> None:
@@ -135,7 +137,9 @@ def test_models_of_ones_own(opened: Opened, tmp_path: Path) -> None:
     shown(page).get_by_label("Call it").fill("tiny")
     page.get_by_role("button", name="Use this config").click()
     said(page, "predict", "tiny")
-    link = page.url if "upload" in page.url else page.evaluate("new Promise(r => setTimeout(() => r(location.href), 400))")
+    link = (
+        page.url if "upload" in page.url else page.evaluate("new Promise(r => setTimeout(() => r(location.href), 400))")
+    )
     again = opened(link[link.index("#") :])
     said(again, "predict", "tiny")
     # a file that is none
