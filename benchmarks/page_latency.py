@@ -20,19 +20,22 @@ VIEWS = {
     "predict": ("#predict?hardware=h100-sxm,l40s,l4", "predict-batch"),
     "predict, 6 lines": ("#predict?hardware=h100-sxm,l40s,l4&precision=bf16,fp8", "predict-input_tokens"),
     "scale": ("#scale?phase=decode", "scale-batch"),
-    "serve": ("#serve", "serve-concurrency"),
+    "serve, its load": ("#serve", "serve-concurrency"),
+    "serve, its lengths": ("#serve", "serve-input_tokens"),
 }
 MEASURE = """() => {
   const plot = document.querySelector('section.view:not([hidden]) .js-plotly-plot');
   window.seen = [];
   let begun = null;
   document.addEventListener('input', (event) => { begun ??= event.timeStamp; }, true);
-  plot.on('plotly_afterplot', () => {
+  const drawn = () => {
     if (begun === null) return;
     const from = begun;
     begun = null;
     requestAnimationFrame(() => window.seen.push(performance.now() - from));
-  });
+  };
+  plot.on('plotly_afterplot', drawn);
+  plot.on('plotly_relayout', drawn);
 }"""
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
              "--disable-component-update", "--disable-sync"]  # fmt: skip

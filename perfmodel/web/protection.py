@@ -24,9 +24,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 BODY_SECONDS = 30.0  # in which a request's body must arrive
 FORBIDDEN, MISDIRECTED, REQUEST_TIMEOUT, BAD = 403, 421, 408, 400
 HEADERS = (
-    # scripts are this server's alone, none within a page. Styles may stand within it, since plotly.js cannot do without:
-    # it writes rules of its own into style elements and sizes and colours into style attributes, whose texts, and so the
-    # hashes that could name them instead, are others in each of its versions
+    # scripts are of this server, none within a page; styles may stand within it, since plotly.js cannot do without:
+    # it writes rules into style elements, and sizes and colours into style attributes. Hashes could name them instead,
+    # but are others in each of its versions
     (b"content-security-policy", b"default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
                                  b"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"),
     (b"x-content-type-options", b"nosniff"),

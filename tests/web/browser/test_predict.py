@@ -22,12 +22,14 @@ MEASURE = """() => {
   window.seen = [];
   let begun = null;
   document.addEventListener('input', (event) => { begun ??= event.timeStamp; }, true);
-  plot.on('plotly_afterplot', () => {
+  const drawn = () => {
     if (begun === null) return;
     const from = begun;
     begun = null;
     requestAnimationFrame(() => window.seen.push(performance.now() - from));
-  });
+  };
+  plot.on('plotly_afterplot', drawn);
+  plot.on('plotly_relayout', drawn);
 }"""
 
 

@@ -27,7 +27,8 @@ export const modelTitle = (value) => titles.get(value) ?? value;
 
 // What a model is: its phases decide which fields make sense. null where nobody knows.
 export async function modelFacts(name) {
-  const listed = (await models()).find((own) => own.name === name || own.aliases?.includes(name));
+  const [base] = name.split(":"); // behind it stand changes of its config, as in llama-3.1-8b:num_hidden_layers=16
+  const listed = (await models()).find((own) => own.name === base || own.aliases?.includes(base));
   if (listed) return listed;
   if (uploaded.has(name)) return uploaded.get(name);
   if (!/^upload:[0-9a-f]{32}$/.test(name)) return null;

@@ -9,7 +9,7 @@ import { state } from "./state.js";
 import { bodyOf, commandBox, commandOf, makeView } from "./view.js";
 
 const FIELDS = ["hardware", "precision", "batch", "input_tokens", "output_tokens", "phase", "level"];
-const LISTS = ["hardware", "precision", "batch", "input_tokens", "output_tokens"];
+const LISTS = ["hardware", "precision", "batch", "input_tokens", "output_tokens", "phase"];
 const PHASES = ["", "prefill", "decode", "forward", "encode", "encode_image", "denoise"];
 const DASHES = ["solid", "dot", "dash", "dashdot"];
 const SYMBOLS = { compute: "circle", memory: "square", network: "diamond", overhead: "triangle-up" };

@@ -29,6 +29,7 @@ export function serveView() {
   const command = commandBox();
   const simulated = simulation(() => view, serverBody);
   let found = null;
+  let drawn = "";
   let version = "";
   const groups = [
     ["Server", [
@@ -59,11 +60,17 @@ export function serveView() {
   const main = newest(async (_, signal) => {
     try {
       const asked = serverBody();
-      found = await post("/serving", { ...asked, over: state.over, points: POINTS }, signal);
+      // while only the load moves, the curve along it stays as it is
+      const { concurrency, rate, ...server } = asked;
+      const key = JSON.stringify([server, state.over]);
+      const same = key === drawn;
+      const answer = await post("/serving", { ...asked, over: state.over, points: same ? 2 : POINTS }, signal);
+      found = same ? { ...answer, curve: found.curve } : answer;
       command.show(commandOf("predict", asked));
       figures.replaceChildren(figureTable());
       view.succeed(words());
-      await load.draw(found, state[state.over], state);
+      await (same ? load.mark(state[state.over]) : load.draw(found, state[state.over], state));
+      drawn = key;
     } catch (error) {
       view.fail(error);
     }

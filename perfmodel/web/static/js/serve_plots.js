@@ -7,7 +7,13 @@ const ROWS = [["ttft", "TTFT", "y", [0.7, 1]], ["tpot", "TPOT", "y2", [0.36, 0.6
 
 export function loadPanel() {
   const own = panel("Along the load", 520);
+  let at = null; // the load that is asked about
+  own.mark = (now) => {
+    at = now;
+    return own.move(verticalLine(at, ink()));
+  };
   own.draw = ({ curve }, now, limits) => {
+    at = now;
     const perSecond = curve.over === "rate";
     const title = perSecond ? "requests per second" : "requests in flight";
     const saturated = perSecond ? curve.saturation.rate : curve.saturation.concurrency;
@@ -36,7 +42,7 @@ export function loadPanel() {
           yaxis2: { title: { text: "TPOT (s)" }, domain: ROWS[1][3], range: range("tpot") },
           yaxis3: { title: { text: "tokens/s" }, domain: ROWS[2][3], rangemode: "tozero" },
           shapes: [
-            ...(Number.isFinite(now) ? [verticalLine(now, ink())] : []), ...(saturated ? [verticalLine(saturated, colour(3), "dash")] : []),
+            verticalLine(Number.isFinite(at) ? at : null, ink()), ...(saturated ? [verticalLine(saturated, colour(3), "dash")] : []),
             ...(Number.isFinite(limits.slo_ttft) && limits.slo_ttft ? [limit(limits.slo_ttft, "y")] : []),
             ...(Number.isFinite(limits.slo_tpot) && limits.slo_tpot ? [limit(limits.slo_tpot, "y2")] : []),
           ],
