@@ -13,6 +13,7 @@ import { bodyOf, commandBox, commandOf, makeView } from "./view.js";
 
 const FIELDS = ["model", "hardware", "precision", "batch", "input_tokens", "output_tokens", "image_size", "steps", "tp", "pp", "level"];
 const LISTS = ["model", "hardware", "precision", "batch", "input_tokens", "output_tokens", "steps", "tp", "pp"];
+const REST = 400; // ms without a move until the curve, which is many answers, is asked for
 const DEGREES = [1, 2, 4, 8, 16].map((count) => [count, String(count)]);
 
 export function predictView() {
@@ -119,11 +120,11 @@ export function predictView() {
   function figureTable(found) {
     const phases = [...new Set(found.flatMap((own) => Object.keys(own.phases ?? {})))];
     const decoder = phases.includes("decode");
-    const columns = ["Chip", "Precision", ...phases.map(f.phaseTitle), decoder ? "Tokens/s" : "Requests/s", "Memory", "Level", "Why"].map(
+    const columns = ["Chip", "Precision", ...phases.map(f.phaseTitle), decoder ? "Tokens/s" : "Requests/s", "Memory", "Level"].map(
       (title, place) => ({ title, number: place > 1 && place < phases.length + 4 }));
     const [hardware, precision] = chosen();
     const rows = found.map((own) => {
-      if (own.error) return [own.hardware, own.precision, h("span", { class: "refused" }, own.error), ...Array(phases.length + 3).fill("")];
+      if (own.error) return [own.hardware, own.precision, h("span", { class: "refused" }, own.error), ...Array(phases.length + 2).fill("")];
       const name = `${own.hardware}/${own.precision}`;
       const radio = h("input", { type: "radio", name: "why", value: name, "aria-label": `Explain ${own.hardware}, ${own.precision}`, onchange: () => explain(name) });
       radio.checked = own.hardware === hardware && (own.precision === precision || !precision);
@@ -133,7 +134,7 @@ export function predictView() {
       });
       const [used, room] = [own.memory_bytes.total, own.memory_bytes.capacity];
       const fits = h("span", {}, f.bytes(used), h("small", { class: own.fits ? "" : "bad" }, own.fits ? ` of ${f.bytes(room)}` : ` does not fit in ${f.bytes(room)}`));
-      return [own.hardware, own.precision, ...times, f.number(own.throughput[decoder ? "decode_tokens" : "requests"]), fits, own.provenance.level, radio];
+      return [h("label", { class: "rank" }, radio, own.hardware), own.precision, ...times, f.number(own.throughput[decoder ? "decode_tokens" : "requests"]), fits, own.provenance.level];
     });
     return table(`Figures; intervals hold ${f.percent(state.level)} of such measurements`, columns, rows);
   }
@@ -174,7 +175,7 @@ export function predictView() {
       return say(`Explained: ${state.why}`);
     }
     main.ask();
-    later = setTimeout(curve.ask, moving ? 150 : 0);
+    later = setTimeout(curve.ask, moving ? REST : 0);
   }
 
   async function opened() {

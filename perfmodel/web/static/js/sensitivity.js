@@ -14,7 +14,7 @@ export function sensitivityPanel() {
   const own = panel("What it is sensitive to", 280);
   const hint = h("p", { class: "hint" }, "Requests in flight of one replica, mean latencies within the limits, when one thing is half or twice of what was asked.");
   const changes = h("div", { class: "changes" });
-  own.element.prepend(changes);
+  own.element.append(changes);
   own.element.insertBefore(hint, own.box);
 
   const work = newest(async ({ plan, asked }, signal) => {
@@ -56,7 +56,7 @@ export function sensitivityPanel() {
   }
 
   own.load = (plan, asked, told) => {
-    changes.replaceChildren(...(told?.length ? [changeTable(told)] : []));
+    changes.replaceChildren(...(told?.length ? [h("h4", {}, "What would change the choice"), changeTable(told)] : []));
     work.ask({ plan, asked });
   };
   return own;
