@@ -54,7 +54,19 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 @pytest.fixture(scope="session")
 def server() -> Iterator[str]:
     """The address of `perfmodel serve`, with small limits."""
-    command = [sys.executable, "-m", "perfmodel", "serve", "--port", "0", "--quiet", "--max-requests", "500000"]
+    command = [
+        sys.executable,
+        "-m",
+        "perfmodel",
+        "serve",
+        "--port",
+        "0",
+        "--quiet",
+        "--workers",
+        "1",
+        "--max-requests",
+        "500000",
+    ]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     try:
         assert process.stderr is not None
