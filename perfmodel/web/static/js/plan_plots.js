@@ -12,17 +12,20 @@ function deviceName(plan) {
 export const nameOf = (plan) => `${deviceName(plan)}, ${plan.precision}, ${plan.engine}`;
 
 export function planTable(plans, picked, pick) {
-  const columns = ["Rank", "Plan", "Devices", "Per hour", "Per M tokens", "TTFT", "TPOT", "Chance", "Headroom"].map((title, at) => ({ title, number: at === 0 || (at > 1 && at < 9) }));
+  const columns = ["Rank", "Plan", "Devices", "Per hour", "TTFT", "TPOT", "Chance", "Headroom"].map((title, at) => ({ title, number: at > 1 }));
   const time = (plan, name) => {
     const seconds = plan[`${name}_seconds`];
     const own = plan.intervals[name];
     return seconds === undefined ? "–" : h("span", {}, f.seconds(seconds), h("small", {}, own ? ` ${f.interval(own.low, own.high, seconds)}` : ""));
   };
+  const cost = (plan) => (plan.cost_usd_per_hour
+    ? h("span", { class: "cost" }, f.usd(plan.cost_usd_per_hour), h("small", {}, `${f.usd(plan.cost_usd_per_million_tokens)} per M tokens`))
+    : "–");
   const rows = plans.map((plan, place) => {
     const radio = h("input", { type: "radio", name: "plan", "aria-label": `Choose ${nameOf(plan)}`, onchange: () => pick(place) });
     radio.checked = place === picked;
     return [
-      h("label", { class: "rank" }, radio, String(place + 1)), h("span", { class: "plan" }, deviceName(plan), h("small", {}, ` ${plan.precision} · ${plan.engine} · level ${plan.level}`)), f.count(plan.gpus), f.usd(plan.cost_usd_per_hour), f.usd(plan.cost_usd_per_million_tokens), time(plan, "ttft"), time(plan, "tpot"),
+      h("label", { class: "rank" }, radio, String(place + 1)), h("span", { class: "plan" }, deviceName(plan), h("small", {}, ` ${plan.precision} · ${plan.engine} · level ${plan.level}`)), f.count(plan.gpus), cost(plan), time(plan, "ttft"), time(plan, "tpot"),
       f.percent(plan.confidence), h("span", {}, `${f.number(plan.headroom, 2)} ×`, h("small", {}, ` then ${String(plan.binding).toUpperCase()}`))];
   });
   return table("Plans, the best first", columns, rows);
