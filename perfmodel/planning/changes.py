@@ -144,8 +144,8 @@ def _stored(share: float, precision: str) -> str:
 def smaller_sibling(name: str) -> str:
     """The next smaller model of a family, "" for none.
 
-    >>> smaller_sibling("llama-3.1-70b"), smaller_sibling("resnet50")
-    ('llama-3.1-8b', 'timm:resnet34')
+    >>> smaller_sibling("llama-3.1-70b"), smaller_sibling("resnet-50")
+    ('llama-3.1-8b', 'resnet-34')
     """
     for members in FAMILIES.values():
         names = [member.removeprefix("timm:") for member in members]

@@ -66,7 +66,7 @@ def table_html(table: Table) -> str:
     >>> from perfmodel.report.prediction_table import make_table
     >>> table = make_table(("chip", "left"), ("TTFT", "right"))
     >>> table.add_row("<l4>", "418 ms")
-    >>> "<tr><td>&lt;l4&gt;</td><td class=\"right\">418 ms</td></tr>" in table_html(table)
+    >>> '<tr><td>&lt;l4&gt;</td><td class="right">418 ms</td></tr>' in table_html(table)
     True
     """
     columns = table.columns

@@ -17,9 +17,9 @@ NAMES = ("model", "hardware", "precision", "engine", "batch", "concurrency", "ra
 def document_html(document: Any) -> str:
     """A document as HTML.
 
-    >>> document_html({"seconds": 0.00646, "fits": True})
-    '<div class="scroll"><table><tbody><tr><th scope="row">seconds</th><td class="right">0.00646</td></tr>\\
-<tr><th scope="row">fits</th><td>true</td></tr></tbody></table></div>'
+    >>> page = document_html({"seconds": 0.00646, "fits": True})
+    >>> '<tr><th scope="row">seconds</th><td class="right">0.00646</td></tr>' in page
+    True
     """
     return "".join(_parts(document))
 

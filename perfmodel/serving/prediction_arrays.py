@@ -76,7 +76,7 @@ def predict_serving_arrays(
     >>> from perfmodel.serving.deployments import deploy
     >>> server = deploy("llama-3.1-8b", "h100-sxm")
     >>> found = predict_serving_arrays(server, concurrency=[1, 32], input_tokens=1000, output_tokens=200)
-    >>> 0.005 < found.columns["tpot_seconds"][1] < 0.020, found.columns["stable"].tolist()
+    >>> bool(0.005 < found.columns["tpot_seconds"][1] < 0.020), found.columns["stable"].tolist()
     (True, [True, True])
     """
     if (concurrency is None) == (rate is None):

@@ -35,3 +35,13 @@ def inline_commands(text: str) -> Iterator[str]:
     """Commands in the running text, which may be cut short and have placeholders."""
     without_blocks = re.sub(r"^ *```[\s\S]*?^ *```", "", text, flags=re.MULTILINE)
     yield from (" ".join(command.split()) for command in INLINE.findall(without_blocks))
+
+
+def shown_file(name: str) -> str:
+    """The file of that name that a page shows, which stands in its first line."""
+    blocks = (
+        block
+        for page in sorted((ROOT / "docs").glob("*.md"))
+        for block in re.findall(r"```yaml\n([\s\S]*?)```", page.read_text(encoding="utf-8"))
+    )
+    return next(block for block in blocks if block.startswith(f"# {name}"))

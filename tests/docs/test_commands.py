@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from perfmodel.cli import main
 from tests.calibration.files import write_csv
 from tests.calibration.sources.test_reports import VLLM
-from tests.docs.doc_commands import PAGES, ROOT, commands, inline_commands
+from tests.docs.doc_commands import PAGES, ROOT, commands, inline_commands, shown_file
 from tests.test_written_answers import write_answers
 
 # beginning of a command -> why it is not run here
@@ -68,6 +68,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     own = folder / "my-specs" / "hardware_specs" / "gpu"
     own.mkdir(parents=True)
     (own / "example-1.yaml").write_text(chip_of(ROOT / "CONTRIBUTING.md"))
+    for name in ("prices.yaml", "sweep.yaml"):
+        (folder / name).write_text(shown_file(name))
     CliRunner().invoke(main, ["hardware", "detect", "--save"], env={"PERFMODEL_HOME": str(folder / "home")})
     return folder
 

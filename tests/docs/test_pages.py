@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.calibration.sources.test_reports import VLLM
-from tests.docs.doc_commands import ROOT
+from tests.docs.doc_commands import ROOT, shown_file
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 # a mark in an example -> why it is not run
@@ -27,6 +27,8 @@ EXAMPLES = [
 @pytest.mark.parametrize(("page", "code"), EXAMPLES, ids=lambda value: getattr(value, "name", ""))
 def test_python_examples_run(page: Path, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "result.json").write_text(json.dumps(VLLM))
+    for name in ("prices.yaml", "sweep.yaml"):
+        (tmp_path / name).write_text(shown_file(name))
     monkeypatch.chdir(tmp_path)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         exec(compile(code, page.name, "exec"), {"__name__": "__main__"})

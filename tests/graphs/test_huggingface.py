@@ -72,7 +72,13 @@ def attributes(model: Model, op_name: str, phase: str = "prefill") -> dict[str, 
 
 
 def weight_elements(*graphs: Graph) -> int:
-    tensors = {name: t for graph in graphs for name, t in graph.tensors.items() if t.kind == "weight"}
+    statistics = ("running_mean", "running_var")  # of batch norms: stored beside the parameters
+    tensors = {
+        name: t
+        for graph in graphs
+        for name, t in graph.tensors.items()
+        if t.kind == "weight" and not name.endswith(statistics)
+    }
     return sum(int(product(t.shape)) * t.copies for t in tensors.values())  # type: ignore[arg-type]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from perfmodel.web import protection
 from perfmodel.web.protection import HEADERS, Protection
+from tests.web.event_loops import run_apart
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -40,7 +41,7 @@ def ask(
         sent.append(message)
 
     raw = [(name.encode(), value.encode("latin-1")) for name, value in told.items()]
-    asyncio.run(guarded({"type": "http", "method": method, "path": path, "headers": raw}, receive, send))
+    run_apart(guarded({"type": "http", "method": method, "path": path, "headers": raw}, receive, send))
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
 

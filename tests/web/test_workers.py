@@ -14,6 +14,7 @@ from perfmodel.web.limits import Limits
 from perfmodel.web.refusals import Refusal
 from perfmodel.web.service import framed
 from perfmodel.web.workers import Lane
+from tests.web.event_loops import run_apart
 
 Value = TypeVar("Value")
 LIMITS = Limits(workers=1)
@@ -37,7 +38,7 @@ def with_lane(
             await lane.close()
             assert not lane.processes()
 
-    return asyncio.run(run())
+    return run_apart(run())
 
 
 async def refusal_of(answer: Awaitable[bytes]) -> Refusal:
