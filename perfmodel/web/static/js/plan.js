@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { about, chipEntries, engines as listEngines, modelEntries, modelTitle, PRECISIONS } from "./catalog.js";
 import { h, say } from "./dom.js";
 import * as f from "./format.js";
-import { nameOf, paretoPanel, planTable, rejectedTable } from "./plan_plots.js";
+import { chanceOf, nameOf, paretoPanel, planTable, rejectedTable } from "./plan_plots.js";
 import { sensitivityPanel } from "./sensitivity.js";
 import { state } from "./state.js";
 import { bodyOf, commandBox, makeView } from "./view.js";
@@ -96,7 +96,7 @@ export function planView() {
     const plans = found.feasible;
     const best = plans[0];
     view.succeed(best
-      ? `${plans.length} ${plans.length === 1 ? "plan keeps" : "plans keep"} the limits. The best: ${nameOf(best)}, ${f.count(best.gpus)} ${best.gpus === 1 ? "device" : "devices"}${best.cost_usd_per_hour ? `, ${f.usd(best.cost_usd_per_hour)} per hour` : ""}; the limits are kept with a chance of ${f.percent(best.confidence)}.`
+      ? `${plans.length} ${plans.length === 1 ? "plan keeps" : "plans keep"} the limits. The best: ${nameOf(best)}, ${f.count(best.gpus)} ${best.gpus === 1 ? "device" : "devices"}${best.cost_usd_per_hour ? `, ${f.usd(best.cost_usd_per_hour)} per hour` : ""}; the limits are kept with a chance of ${chanceOf(best)}.`
       : `Nothing keeps the limits: ${found.rejected.length} combinations were looked at.`);
     rejected.hidden = found.rejected.length === 0;
     rejected.replaceChildren(rejected.firstChild, rejectedTable(found.rejected));

@@ -11,6 +11,13 @@ function deviceName(plan) {
 
 export const nameOf = (plan) => `${deviceName(plan)}, ${plan.precision}, ${plan.engine}`;
 
+// the chance that the limits hold: of the simulated percentiles where there are any, of the means in brackets
+export function chanceOf(plan) {
+  const chance = plan.simulation ? plan.simulation.confidence : plan.confidence;
+  const words = chance > 0.99 ? "> 99 %" : f.percent(chance); // no interval is known that well
+  return plan.simulation ? words : `(${words})`;
+}
+
 export function planTable(plans, picked, pick) {
   const columns = ["Rank", "Plan", "Devices", "Per hour", "TTFT", "TPOT", "Chance", "Headroom"].map((title, at) => ({ title, number: at > 1 }));
   const time = (plan, name) => {
@@ -26,7 +33,7 @@ export function planTable(plans, picked, pick) {
     radio.checked = place === picked;
     return [
       h("label", { class: "rank" }, radio, String(place + 1)), h("span", { class: "plan" }, deviceName(plan), h("small", {}, ` ${plan.precision} · ${plan.engine} · level ${plan.level}`)), f.count(plan.gpus), cost(plan), time(plan, "ttft"), time(plan, "tpot"),
-      f.percent(plan.confidence), h("span", {}, `${f.number(plan.headroom, 2)} ×`, h("small", {}, ` then ${String(plan.binding).toUpperCase()}`))];
+      chanceOf(plan), h("span", {}, `${f.number(plan.headroom, 2)} ×`, h("small", {}, ` then ${String(plan.binding).toUpperCase()}`))];
   });
   return table("Plans, the best first", columns, rows);
 }
@@ -49,7 +56,7 @@ export function paretoPanel() {
     const cost = (plan) => (priced ? plan.cost_usd_per_hour : plan.gpus);
     const best = front(plans, cost);
     const chips = [...new Set(plans.map((plan) => plan.hardware))];
-    const hover = (plan) => `${plain(nameOf(plan))}<br>${priced ? `${f.usd(plan.cost_usd_per_hour)} per hour, ` : ""}${f.count(plan.gpus)} devices<br>TPOT ${f.seconds(plan.tpot_seconds)}, chance ${f.percent(plan.confidence)}`;
+    const hover = (plan) => `${plain(nameOf(plan))}<br>${priced ? `${f.usd(plan.cost_usd_per_hour)} per hour, ` : ""}${f.count(plan.gpus)} devices<br>TPOT ${f.seconds(plan.tpot_seconds)}, chance ${chanceOf(plan)}`;
     const build = () => ({
       data: [
         { x: best.map(cost), y: best.map((plan) => plan.tpot_seconds), mode: "lines", line: { color: ink(), width: 1.5, dash: "dot", shape: "hv" }, name: "no plan is better in both", hoverinfo: "skip" },
