@@ -6,8 +6,8 @@ Idle is 0.11 of the TDP (80 W of an H200, 62 W of an A100 SXM, 17 to 29 W of an 
 nvidia-smi tells), awake 0.32. The three coefficients of work were fitted on 53 public measurements of dense language
 models under vLLM on H100 and B200 (ML.ENERGY Benchmark v3: mean power in steady state, 8 to 2048 sequences; prompts,
 whose lengths are not told, taken as 300 tokens). Fitted on H100 alone they give B200 with a median error of 3.6 % (80 %
-of runs within 7.5 %), on B200 alone H100 with 9 %; no other chip was checked. Half-widths of intervals are judgement, and
-their coverage is not checked on devices left out. What differs between chips:
+of runs within 7.5 %), on B200 alone H100 with 9 %; no other chip was checked. Half-widths of intervals are judgement,
+and their coverage is not checked on devices left out. What differs between chips:
 
 - e_FLOP: half as much with half the bits; by process node as `kernels.sustained.NODE_ENERGY`; FLOPs of vector units as
   `power.energy_per_flop_joules` there (NeuSight).
