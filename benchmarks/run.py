@@ -65,7 +65,8 @@ def warm_prediction() -> list[tuple[str, str, str]]:
 def array_path() -> list[tuple[str, str, str]]:
     import numpy as np
 
-    from perfmodel.predict import predict_arrays, prepare
+    from perfmodel.predict import predict_arrays
+    from perfmodel.preparing import prepare
 
     random = np.random.default_rng(0)
     prepared = prepare("llama-3.1-8b", "h100-sxm")

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from perfmodel.planning.compression import compress
     from perfmodel.planning.scaling import scale
     from perfmodel.planning.tradeoff import Budget, tradeoff
-    from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
+    from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays
+    from perfmodel.preparing import prepare
     from perfmodel.prices import read_prices, with_price
     from perfmodel.serving.deployments import deploy
     from perfmodel.serving.prediction import predict_serving, serving_economics
@@ -57,7 +58,7 @@ _PUBLIC = {
     "predict_arrays": "perfmodel.predict",
     "predict_serving": "perfmodel.serving.prediction",
     "prediction_economics": "perfmodel.economics",
-    "prepare": "perfmodel.predict",
+    "prepare": "perfmodel.preparing",
     "read_prices": "perfmodel.prices",
     "scale": "perfmodel.planning.scaling",
     "serving_economics": "perfmodel.serving.prediction",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from perfmodel import predict
-from perfmodel.predict import LAUNCHING, prepare
+from perfmodel.predict import LAUNCHING
+from perfmodel.preparing import prepare
 
 VIT = "google-vit-base-patch16-224"
 

@@ -28,7 +28,7 @@ ROWS = (
     {"program", "power"},
     {"uncertainty", "economics", "prices"},
     {"phases", "energy", "provenance", "spreading"},
-    {"anchoring"},
+    {"anchoring", "preparing"},
     {"serving"},
     {"measuring"},
     {"calibration"},

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.errors import InputError, PerfmodelError, UnknownNameError, UnmodelledError
-from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays, prepare
+from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays
+from perfmodel.preparing import prepare
 from perfmodel.types import Graph, Model, Op, Tensor
 
 MODELS = ("llama-3.1-8b", "mixtral-8x7b", "deepseek-v3", "gpt-oss-20b", "gemma-2-9b", "bert-base", "vit-b-16")

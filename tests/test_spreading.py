@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from perfmodel.catalog import load_hardware
 from perfmodel.errors import UnsupportedError
 from perfmodel.layouts import Layout
-from perfmodel.predict import explain, max_batch, predict, predict_arrays, prepare
+from perfmodel.predict import explain, max_batch, predict, predict_arrays
+from perfmodel.preparing import prepare
 from perfmodel.spreading import neighbours, own_batch
 
 LAYOUTS = (Layout(tensor=4), Layout(tensor=2, pipeline=2), Layout(attention_data=4, expert=4),

@@ -13,7 +13,8 @@ from perfmodel.coefficients import Coefficient
 from perfmodel.fitted_scopes import REGIMES, Widths
 from perfmodel.kernels.host import HOST_SECONDS
 from perfmodel.kernels.networks import calibrated_scope
-from perfmodel.predict import predict_arrays, prepare
+from perfmodel.predict import predict_arrays
+from perfmodel.preparing import prepare
 from perfmodel.program import compile_graph, time_program
 from perfmodel.uncertainty import composed, op_half_widths, phase_half_width, prior_spread, regimes, scope_shares
 

@@ -13,7 +13,7 @@ from perfmodel.errors import UnsupportedError
 if TYPE_CHECKING:
     from perfmodel.cli.cost_options import Costs
     from perfmodel.cli.grid import Combination, Grid
-    from perfmodel.predict import Prepared
+    from perfmodel.preparing import Prepared
     from perfmodel.report.answers import Answer, Explanation
     from perfmodel.types import Request
 
@@ -108,7 +108,7 @@ def _limits(prepared: Prepared, cell: Combination, *, max_batch: bool, max_conte
 
 
 def _prepared(grid: Grid, cell: Combination) -> Prepared:
-    from perfmodel.predict import prepare
+    from perfmodel.preparing import prepare
 
     return prepare(
         cell.model,
@@ -125,7 +125,8 @@ def _prepared(grid: Grid, cell: Combination) -> Prepared:
 
 def _refused_request(grid: Grid, cell: Combination) -> Request:
     """What was asked of a chip that refuses, with the same defaults as a prediction."""
-    from perfmodel.predict import DEFAULT_OUTPUT_TOKENS, default_input_tokens
+    from perfmodel.predict import DEFAULT_OUTPUT_TOKENS
+    from perfmodel.preparing import default_input_tokens
     from perfmodel.types import Request
 
     generates = "decode" in cell.model.phases

@@ -18,7 +18,7 @@ from perfmodel.graphs.sparsify import sparsify_2_4
 from perfmodel.kernels import contraction_rate
 from perfmodel.planning.families import FAMILIES
 from perfmodel.precisions import SCHEMES, find_format, find_scheme, own_scheme
-from perfmodel.predict import in_precision
+from perfmodel.preparing import in_precision
 from perfmodel.types import Graph, Hardware, Model, Tensor
 
 KINDS = ("precision", "cache", "heads", "channels", "layers", "rank", "2:4", "sparsity", "sibling")

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from perfmodel.fitted_scopes import LEVELS
-from perfmodel.predict import DEFAULT_OUTPUT_TOKENS, Prepared, default_input_tokens, predict_arrays, prepare
+from perfmodel.predict import DEFAULT_OUTPUT_TOKENS, predict_arrays
+from perfmodel.preparing import Prepared, default_input_tokens, prepare
 from perfmodel.sweeping.points import Run, Sweep
 from perfmodel.sweeping.serving_rows import layout_of
 

@@ -17,7 +17,8 @@ from perfmodel.errors import ModelError
 from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS
 from perfmodel.graphs.huggingface import load_config
 from perfmodel.memory import memory_need
-from perfmodel.predict import predict, prepare
+from perfmodel.predict import predict
+from perfmodel.preparing import prepare
 from perfmodel.types import Model
 
 SMALL_T5 = {"d_model": 64, "d_kv": 16, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 4,

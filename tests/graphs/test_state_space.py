@@ -15,7 +15,8 @@ from perfmodel.costs import cost_graph
 from perfmodel.errors import ModelError
 from perfmodel.graphs.huggingface import load_config
 from perfmodel.graphs.state_space_configs import STATE_SPACE_DECODERS
-from perfmodel.predict import predict, prepare
+from perfmodel.predict import predict
+from perfmodel.preparing import prepare
 from perfmodel.types import Model
 
 SMALL = {"hidden_size": 64, "num_hidden_layers": 4, "vocab_size": 500, "pad_token_id": 0}

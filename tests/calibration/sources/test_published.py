@@ -18,7 +18,7 @@ from perfmodel.calibration.sources.published import read_engine_name
 from perfmodel.catalog import load_hardware
 from perfmodel.layouts import Layout
 from perfmodel.precisions import storage_bytes
-from perfmodel.predict import prepare
+from perfmodel.preparing import prepare
 from tests.calibration.files import shared, write_csv
 
 
