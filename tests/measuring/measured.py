@@ -56,11 +56,15 @@ def one_core_shared(neighbours: int = 1) -> Iterator[None]:
     """This thread, and processes started from it, share one core with programs that never pause."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
-    spinning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(neighbours)]
+    spin = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    spinning = [subprocess.Popen(spin, stdout=subprocess.PIPE) for _ in range(neighbours)]
     try:
+        for process in spinning:
+            assert process.stdout is not None
+            process.stdout.readline()  # on a busy machine they would else begin when all is measured
         yield
     finally:
         for process in spinning:
             process.kill()
-            process.wait()
+            process.communicate()
         os.sched_setaffinity(0, cores)
