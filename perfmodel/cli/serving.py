@@ -103,7 +103,7 @@ def served_answers(
     """
     from perfmodel.cli.grid import read_grid
     from perfmodel.economics import USUAL_SITE
-    from perfmodel.serving.prediction import UNSTATED
+    from perfmodel.serving.known_effects import UNSTATED
 
     mistakes = list(mistakes or ())
     mistakes += [(name, InputError(text)) for name, (usual, text) in _UNUSED.items() if options[name] != usual]
@@ -142,12 +142,8 @@ def _answer(
 ) -> ServedAnswer:
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.largest_load import LargestLoad, predict_largest_load
-    from perfmodel.serving.prediction import (
-        DEFAULT_INPUT_TOKENS,
-        DEFAULT_OUTPUT_TOKENS,
-        predict_serving,
-        serving_economics,
-    )
+    from perfmodel.serving.prediction import predict_serving, serving_economics
+    from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS
 
     sizes = {
         "input_tokens": cell.input_tokens or DEFAULT_INPUT_TOKENS,

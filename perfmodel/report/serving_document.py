@@ -21,7 +21,8 @@ from perfmodel.report.formats import format_share
 if TYPE_CHECKING:
     from perfmodel.economics import Economics
     from perfmodel.serving.largest_load import LargestLoad
-    from perfmodel.serving.prediction import Latency, ServingPrediction
+    from perfmodel.serving.latency_intervals import Latency
+    from perfmodel.serving.prediction import ServingPrediction
 
 
 def served_schema() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from perfmodel.serving.steady_state import (
 )
 from perfmodel.serving.step_table import Array, StepTable
 
+Over: TypeAlias = Literal["concurrency", "rate"]  # what a load is: requests in flight, or requests per second
 LITTLE_ROUNDS = 25  # halvings of the bracket around the users that a rate keeps in flight: 1e-7 of it is left
 WHOLE_PROMPT = 1 << 20
 
@@ -82,6 +83,13 @@ class SteadyState:
     fits: np.ndarray[Any, np.dtype[np.bool_]]
     capacity: Array
     place_seconds: Array
+
+
+def state_at(server: Server, over: Over, load: Any, *, input_tokens: Any, output_tokens: Any) -> SteadyState:
+    """`fixed_concurrency` or `at_rate`, by what the load is. Errors as theirs."""
+    if over == "rate":
+        return at_rate(server, rate=load, input_tokens=input_tokens, output_tokens=output_tokens)
+    return fixed_concurrency(server, concurrency=load, input_tokens=input_tokens, output_tokens=output_tokens)
 
 
 def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, output_tokens: Any) -> SteadyState:

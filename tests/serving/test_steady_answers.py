@@ -15,7 +15,7 @@ from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import deploy
 from perfmodel.serving.engine_coefficients import EngineCoefficients
-from perfmodel.serving.prediction import server_of
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
 
 CASES = (("llama-3.1-8b", "h100-sxm", "vllm", 1), ("llama-3.1-70b", "h200-sxm", "sglang", 4),
