@@ -167,20 +167,15 @@ def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelErr
 
 def _layouts(reader: _Reader, sequence: bool) -> tuple[tuple[Layout, ...], tuple[str, ...]]:
     """The layouts that go together, and what is wrong with the others; if none does, that is a mistake."""
-    from perfmodel.layouts import MOST_DEVICES, Layout
+    from perfmodel.layouts import MOST_DEVICES, layouts_of
 
     lists = [reader.read(name, lambda text: read_counts(text, MOST_DEVICES)) or (1,) for name in _LAYOUT_OPTIONS]
-    layouts: list[Layout] = []
-    wrong: list[str] = []
-    for tensor, pipeline, expert, data in product(*lists):
-        try:
-            layouts.append(Layout(tensor=tensor, pipeline=pipeline, expert=expert, attention_data=data,
-                                  sequence=sequence and tensor > 1))  # fmt: skip
-        except InputError as error:
-            wrong.append(str(error))
-    if not layouts:
-        reader.mistakes.append(("ep", InputError("; ".join(wrong))))
-    return tuple(dict.fromkeys(layouts)), tuple(f"left out: {reason}" for reason in wrong)
+    try:
+        layouts, wrong = layouts_of(*lists, sequence=sequence)
+    except InputError as error:
+        reader.mistakes.append(("ep", error))
+        return (), ()
+    return layouts, tuple(f"left out: {reason}" for reason in wrong)
 
 
 def _anchors(path: str, specs: str | None) -> tuple[Anchor, ...]:
