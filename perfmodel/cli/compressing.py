@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, request_options, split_list
+from perfmodel.cli.options import echo_json, json_option, request_options, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -167,9 +167,8 @@ def _print(grid: Grid, results: Sequence[Compression], *, as_json: bool, as_csv:
     notes = _notes(results)
     if as_json:
         from perfmodel.report.compression_document import compress_document
-        from perfmodel.report.documents import dump_json
 
-        click.echo(dump_json(compress_document(results, notes)))
+        echo_json(compress_document(results, notes))
         return
     if as_csv:
         from perfmodel.report.compression_table import compressions_csv

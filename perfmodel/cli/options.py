@@ -1,7 +1,7 @@
-"""Options that commands share, and how comma-separated lists and counts are read.
+"""Options that commands share, how comma-separated lists and counts are read, and how `--json` is answered.
 
-May import: click, errors. To add an option to predict and explain: a line in `_REQUEST_OPTIONS` and a field in
-`cli.grid.Grid`.
+May import: click, errors; report inside `echo_json`. To add an option to predict and explain: a line in
+`_REQUEST_OPTIONS` and a field in `cli.grid.Grid`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
 
 specs_option = click.option("--specs", metavar="DIR", help="A folder of your own chips and models, searched first.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def echo_json(document: Any) -> None:
+    """Print what `--json` asks for."""
+    from perfmodel.report.documents import dump_json
+
+    click.echo(dump_json(document))
 
 
 def request_options(command: Command) -> Command:

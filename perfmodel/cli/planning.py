@@ -13,7 +13,7 @@ import click
 
 from perfmodel.cli.cost_options import cost_options, read_costs
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, read_counts, specs_option, split_list, split_models
+from perfmodel.cli.options import echo_json, json_option, read_counts, specs_option, split_list, split_models
 from perfmodel.cli.progress import progress_line
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
@@ -77,10 +77,9 @@ def plan_command(as_json: bool, rejected: bool, html: str | None, **options: Any
             told=told,
         )  # fmt: skip
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.plan_document import plan_document
 
-        click.echo(dump_json(plan_document(answer, specs)))
+        echo_json(plan_document(answer, specs))
     else:
         from perfmodel.report.console import open_console
         from perfmodel.report.plan_table import print_plans

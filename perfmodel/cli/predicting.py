@@ -12,7 +12,7 @@ import click
 
 from perfmodel.cli.cost_options import COST_OPTIONS, cost_options, read_costs
 from perfmodel.cli.html_reports import check_html, html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, request_options, side_options
+from perfmodel.cli.options import echo_json, json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
 from perfmodel.errors import InputError, UnsupportedError
 
@@ -76,9 +76,9 @@ def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
     from perfmodel.report.prediction_table import notes_of, print_answers
 
     if as_json:  # with the notes inside
-        from perfmodel.report.documents import answer_document, dump_json
+        from perfmodel.report.documents import answer_document
 
-        click.echo(dump_json([answer_document(each) for each in answers]))
+        echo_json([answer_document(each) for each in answers])
         return
     if as_csv:
         from perfmodel.report.documents import csv_text
@@ -220,9 +220,9 @@ def _explain(
 
         save_roofline(plot, explained, cell.hardware)
     if as_json:
-        from perfmodel.report.documents import dump_json, explanation_document
+        from perfmodel.report.documents import explanation_document
 
-        click.echo(dump_json(explanation_document(explained, why)))
+        echo_json(explanation_document(explained, why))
     else:
         from perfmodel.report.console import open_console
         from perfmodel.report.op_table import print_explanation

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, request_options
+from perfmodel.cli.options import echo_json, json_option, request_options
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -133,10 +133,9 @@ def _print(
     as_json: bool, as_csv: bool,
 ) -> None:  # fmt: skip
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.scaling_document import scale_document
 
-        click.echo(dump_json(scale_document(lines, refused, notes)))
+        echo_json(scale_document(lines, refused, notes))
         return
     if as_csv:
         from perfmodel.report.scaling_table import lines_csv, refusal_lines

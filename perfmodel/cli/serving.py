@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from perfmodel.cli.html_reports import save_html
-from perfmodel.cli.options import read_counts, split_list
+from perfmodel.cli.options import echo_json, read_counts, split_list
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -62,9 +62,7 @@ def print_served(
 
     answers = served_answers(options, served, costs, mistakes)
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json([served_document(each) for each in answers]))
+        echo_json([served_document(each) for each in answers])
     elif as_csv:
         click.echo(served_csv(answers), nl=False)
         for note in served_notes(answers):

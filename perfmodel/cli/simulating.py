@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import check_html, html_option, save_html
-from perfmodel.cli.options import json_option, specs_option
+from perfmodel.cli.options import echo_json, json_option, specs_option
 from perfmodel.cli.simulation_options import (
     DIMENSIONS,
     INPUT_TOKENS,
@@ -66,9 +66,7 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
 
         save_simulation(plot, result, subject)
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(simulation_document(result, subject, widths)))
+        echo_json(simulation_document(result, subject, widths))
     else:
         from perfmodel.report.console import open_console
         from perfmodel.report.simulation_table import print_simulation

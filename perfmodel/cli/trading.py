@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, request_options
+from perfmodel.cli.options import echo_json, json_option, request_options
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -145,10 +145,9 @@ def _print(
     answer: Tradeoff, told: Sequence[str], notes: Sequence[str], *, every: bool, as_json: bool, as_csv: bool
 ) -> None:
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.tradeoff_document import tradeoff_document
 
-        click.echo(dump_json(tradeoff_document(answer, notes)))
+        echo_json(tradeoff_document(answer, notes))
         return
     if as_csv:
         from perfmodel.report.tradeoff_table import tradeoff_csv

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from perfmodel.cli.options import json_option, read_counts, split_list
+from perfmodel.cli.options import echo_json, json_option, read_counts, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -220,10 +220,9 @@ def _answer_rows(table: TableFile, view: View, *, as_json: bool, as_csv: bool) -
         write_csv(sys.stdout, list(view.columns), stream_rows(table, view))
         return
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.results_document import rows_document
 
-        click.echo(dump_json(rows_document(table, select_rows(table, view))))
+        echo_json(rows_document(table, select_rows(table, view)))
         return
     from perfmodel.report.console import open_console
     from perfmodel.report.results_table import print_rows
@@ -248,10 +247,9 @@ def _answer_pivot(table: TableFile, asked: _Asked, plot: str | None, *, as_json:
 
 def _print_pivot(table: TableFile, found: Pivot, *, as_json: bool, as_csv: bool) -> None:
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.results_document import pivot_document
 
-        click.echo(dump_json(pivot_document(table, found)))
+        echo_json(pivot_document(table, found))
     elif as_csv:
         from perfmodel.report.results_table import pivot_csv
 
