@@ -85,6 +85,11 @@ class ServingRows:
         """Requests in flight on one attention rank; NaN in an open loop."""
         return np.asarray(self.concurrency / self.layout.attention_data)
 
+    def sizes_at(self, places: Any) -> dict[str, Array]:
+        """What was asked in some of the runs, by index or mask: lengths and requests in flight."""
+        names = ("input_tokens", "output_tokens", "concurrency")
+        return {name: np.asarray(getattr(self, name)[places], dtype=float) for name in names}
+
     def take(self, chosen: Array) -> ServingRows:
         """Some of the runs, by index or mask."""
         return replace(

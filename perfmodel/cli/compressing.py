@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import echo_json, json_option, request_options, split_list
+from perfmodel.cli.options import echo_json, json_option, request_options, split_list, with_options
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ def _own_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Of the list: precision, cache, heads, channels, layers, rank, 2:4, sparsity, sibling."),
         click.option("--plot", metavar="FILE", help="Draw speed-ups as bars: .png, .svg or .pdf."),
     )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @click.command("compress")

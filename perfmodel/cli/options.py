@@ -7,7 +7,7 @@ May import: click, errors; report inside `echo_json`. To add an option to predic
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -82,22 +82,27 @@ def echo_json(document: Any) -> None:
 
 def request_options(command: Command) -> Command:
     """The options that say how a model is to be predicted, in the order of --help."""
-    return _with_options(command, hardware_required=True)
+    return _with_request(command, hardware_required=True)
 
 
 def side_options(command: Command) -> Command:
     """As `request_options`; without --hardware it is for the command to tell whether a side of its own names chips."""
-    return _with_options(command, hardware_required=False)
+    return _with_request(command, hardware_required=False)
 
 
-def _with_options(command: Command, *, hardware_required: bool) -> Command:
+def _with_request(command: Command, *, hardware_required: bool) -> Command:
     hardware = click.option(
         "--hardware",
         required=hardware_required,
         metavar="H[,H]",
         help="Chips: ids of `perfmodel hardware list`, or files.",
     )
-    for option in reversed((hardware, *_REQUEST_OPTIONS, specs_option)):
+    return with_options(command, (hardware, *_REQUEST_OPTIONS, specs_option))
+
+
+def with_options(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+    """A command with options, in the order of --help."""
+    for option in reversed(options):
         command = option(command)
     return command
 
