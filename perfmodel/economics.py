@@ -27,6 +27,7 @@ class Site:
     """Where the devices stand, and how busy they are; none of this can be predicted.
 
     Args:
+        electricity_usd_per_kwh: at the meter. pue: power of the site over that of its servers.
         utilisation: share of the hours that they serve the load; in the others they idle, and are paid for.
         host_share: what the rest of the server draws, over the TDP of its devices, busy or not.
 
@@ -143,7 +144,8 @@ def prediction_economics(prediction: Prediction, hardware: Hardware, site: Site 
     """Money and energy of a static batch that is run again and again.
 
     Args:
-        hardware: the chip that it was predicted for, which has the price.
+        prediction: of all devices of its layout. hardware: the chip that it was predicted for, which has the price.
+        site: where the devices stand, and how busy they are.
     """
     request = prediction.request
     rate = next((prediction.throughput[name] for name in ("requests", "images", "samples")

@@ -88,7 +88,11 @@ class ServingPrediction:
 
 
 def serving_economics(found: ServingPrediction, site: Site = USUAL_SITE) -> Economics:
-    """Money and energy of a server under its load."""
+    """Money and energy of a server under its load.
+
+    Args:
+        found: whose chip has the price. site: where the devices stand, and how busy they are.
+    """
     return economics(
         found.deployment.hardware, found.devices, found.power, requests_per_second=found.throughput["requests"],
         input_tokens=found.input_tokens, output_tokens=found.output_tokens, site=site,
