@@ -222,7 +222,7 @@ def _conditions(
             if name not in axes:
                 document.report(unknown_key(name, axes), *at)
             elif isinstance(value, dict):
-                bounds[name] = _bounds(document, axes[name], value, at, specs)
+                bounds[name] = _bounds(document, axes[name], value, at)
             else:
                 values[name] = _values(document, axes[name], value, at, specs)
         found = Condition(values=values, bounds=bounds)
@@ -238,9 +238,7 @@ def _check_meant(document: Document, condition: Condition, spaces: Sequence[Spac
             document.report("no point has such a value", *where, name)
 
 
-def _bounds(
-    document: Document, axis: Axis, value: Mapping[str, Any], where: Where, specs: str | None
-) -> dict[str, float]:
+def _bounds(document: Document, axis: Axis, value: Mapping[str, Any], where: Where) -> dict[str, float]:
     if axis.what in (TEXT, FLAG):
         document.report("has no bounds: write the values that are meant", *where)
         return {}

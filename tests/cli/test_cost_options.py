@@ -94,7 +94,7 @@ def test_plans_by_energy(prices):
     assert owned["cost_usd_per_hour"] > owned["gpus"]  # 1 USD/h each, and electricity
 
 
-def test_all_mistakes_at_once(prices, tmp_path):
+def test_all_mistakes_at_once(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("prices: {h100-sxm: {usd_per_hour: free}}\n", encoding="utf-8")
     for command in (BATCH, SERVER, PLAN):
