@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
+from perfmodel.cli.mistakes import Mistakes, output_mistakes
 from perfmodel.cli.options import echo_json, json_option, request_options, split_list, with_options
 from perfmodel.errors import InputError, PerfmodelError
 
@@ -86,14 +87,13 @@ def compress_command(as_json: bool, as_csv: bool, plot: str | None, html: str | 
 
 def _read_own(
     options: dict[str, Any], plot: str | None, *, as_json: bool, as_csv: bool
-) -> tuple[dict[str, Any], list[tuple[str, PerfmodelError]]]:
+) -> tuple[dict[str, Any], Mistakes]:
     """What is to be done to the model, as arguments of `compress`, and what is wrong with it, as (option, mistake)."""
     from perfmodel.cli.options import read_counts
     from perfmodel.planning.changes import KINDS
     from perfmodel.precisions import find_format, find_scheme
-    from perfmodel.report.plots import SUFFIXES
 
-    mistakes: list[tuple[str, PerfmodelError]] = []
+    mistakes: Mistakes = []
 
     def read(option: str, text: str | None, parse: Callable[[str], Any]) -> Any:
         try:
@@ -116,10 +116,7 @@ def _read_own(
     chosen |= {name: options.pop(name) for name in ("sparse_2_4", "sibling")}
     if options["anchors"]:
         mistakes.append(("anchors", InputError("measured runs of the original say nothing of its variants: leave it")))
-    if plot is not None and not plot.lower().endswith(SUFFIXES):
-        mistakes.append(("plot", InputError(f"'{plot}' must end in {', '.join(SUFFIXES)}")))
-    if as_json and as_csv:
-        mistakes.append(("json", InputError("--json and --csv exclude each other: give one")))
+    mistakes += output_mistakes(plot, as_json=as_json, as_csv=as_csv)
     return chosen, mistakes
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.mistakes import Mistakes
 from perfmodel.cli.options import Command, with_options
 from perfmodel.errors import InputError, PerfmodelError
 
@@ -55,7 +56,7 @@ def cost_options(command: Command) -> Command:
     return with_options(command, _OPTIONS)
 
 
-def read_costs(options: Mapping[str, Any], specs: str | None, mistakes: list[tuple[str, PerfmodelError]]) -> Costs:
+def read_costs(options: Mapping[str, Any], specs: str | None, mistakes: Mistakes) -> Costs:
     """Read the options; what they say goes before what the price file says of the site.
 
     Args:

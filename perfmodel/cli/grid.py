@@ -12,6 +12,7 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from perfmodel.cli.mistakes import Mistakes, refuse_all
 from perfmodel.cli.options import read_counts, read_level, split_list, split_models
 from perfmodel.errors import InputError, PerfmodelError
 
@@ -195,7 +196,7 @@ class _Reader:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
-        self.mistakes: list[tuple[str, PerfmodelError]] = []
+        self.mistakes: Mistakes = []
 
     def read(self, option: str, parse: Callable[[str], Value]) -> Value | None:
         """The value of an option; None if it was not given or has a mistake."""
@@ -220,11 +221,7 @@ class _Reader:
 
     def refuse(self) -> None:
         """Raise what was collected, if anything."""
-        texts = [_mistake(option, error) for option, error in self.mistakes]
-        if len(texts) == 1:
-            raise InputError(texts[0])
-        if texts:
-            raise InputError(f"{len(texts)} mistakes\n" + "\n".join(f"- {text}" for text in texts))
+        refuse_all([_mistake(option, error) for option, error in self.mistakes])
 
 
 def _mistake(option: str, error: PerfmodelError) -> str:

@@ -13,6 +13,7 @@ import click
 
 from perfmodel.cli.cost_options import cost_options, read_costs
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
+from perfmodel.cli.mistakes import Mistakes, refuse_all
 from perfmodel.cli.options import echo_json, json_option, read_counts, specs_option, split_list, split_models
 from perfmodel.cli.progress import progress_line
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
@@ -142,7 +143,7 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
     spread = read("length_spread", _spread, SPREAD, SPREAD)
     trace = read("trace", read_trace, None, None)
     models = each("models", lambda name: (name, model_entry(name, specs)))
-    wrong: list[tuple[str, PerfmodelError]] = []
+    wrong: Mistakes = []
     costs = read_costs(options, specs, wrong)
     mistakes += [f"--{option}: {error}" for option, error in wrong]
     listed = [chip for found in each("hardware", lambda name: chips_of(name, specs)) for chip in found]
@@ -164,9 +165,8 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
     candidates = tuple(candidates_of(models, list(chips.values()), engines, precisions, degrees))
     if not candidates and not mistakes:
         mistakes.append(f"--tp: no candidate: no layout of {options['tp']} devices lies within a node of these chips")
-    if mistakes or demand is None:
-        several = f"{len(mistakes)} mistakes\n" + "\n".join(f"- {text}" for text in mistakes)
-        raise InputError(mistakes[0] if len(mistakes) == 1 else several)
+    refuse_all(mistakes)
+    assert demand is not None  # else there was a mistake
     return demand, candidates, most, costs.site
 
 

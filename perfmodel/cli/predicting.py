@@ -12,6 +12,7 @@ import click
 
 from perfmodel.cli.cost_options import COST_OPTIONS, cost_options, read_costs
 from perfmodel.cli.html_reports import check_html, html_mistakes, html_option, save_html
+from perfmodel.cli.mistakes import BOTH_FORMS
 from perfmodel.cli.options import echo_json, json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
 from perfmodel.errors import InputError, UnsupportedError
@@ -47,7 +48,7 @@ def predict_command(
     from perfmodel.cli.grid import read_grid
 
     if as_json and as_csv:
-        raise InputError("--json and --csv exclude each other: give one")
+        raise InputError(BOTH_FORMS)
     served = {name: options.pop(name) for name in SERVING_OPTIONS}
     mistakes = html_mistakes(html)
     costs = read_costs({name: options.pop(name) for name in COST_OPTIONS}, options["specs"], mistakes)
@@ -198,7 +199,7 @@ def _need_hardware(options: dict[str, Any]) -> None:
 
 def _check_outputs(*, compare: bool, as_json: bool, as_csv: bool, symbolic: bool) -> None:
     if as_json and as_csv:
-        raise InputError("--json and --csv exclude each other: give one")
+        raise InputError(BOTH_FORMS)
     if as_csv and not compare:
         raise InputError("--csv is for the terms of --compare; the ops of one combination are in --json")
     if symbolic and compare:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from perfmodel.cli.html_reports import save_html
+from perfmodel.cli.mistakes import Mistakes
 from perfmodel.cli.options import echo_json, read_counts, split_list
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from perfmodel.serving.server_anchors import ServerAnchor
     from perfmodel.serving.simulation_settings import Objective
 
-Mistakes: TypeAlias = list[tuple[str, PerfmodelError]]  # with the option of each
 _UNUSED = {  # option of static batches -> (its default, why a server has none)
     "batch": ("1", "is of static batches: a server's users are --concurrency or --rate"),
     "runtime": (None, "is the engine's own under --engine"),

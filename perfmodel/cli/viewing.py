@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from perfmodel.cli.mistakes import BOTH_FORMS, check_plot, refuse_all
 from perfmodel.cli.options import echo_json, json_option, read_counts, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
@@ -96,13 +97,6 @@ class _Mistakes:
             self.texts.append(f"--{option}: {error}")
             return None
 
-    def refuse(self) -> None:
-        """Raise what was collected, if anything."""
-        if len(self.texts) > 1:
-            raise InputError(f"{len(self.texts)} mistakes\n" + "\n".join(f"- {text}" for text in self.texts))
-        if self.texts:
-            raise InputError(self.texts[0])
-
 
 def _read(table: TableFile, options: dict[str, Any], *, as_json: bool, as_csv: bool) -> _Asked:
     """
@@ -127,10 +121,10 @@ def _read(table: TableFile, options: dict[str, Any], *, as_json: bool, as_csv: b
         top=(mistakes.read("top", _one_count) or (None,))[0],
     )
     asked = _Asked(view=view, pivot=mistakes.read("pivot", lambda text: _pivot_parts(text, table)) or ())
-    mistakes.read("plot", _check_plot)
+    mistakes.read("plot", check_plot)
     mistakes.read("out", lambda path: _check_out(path, table))
     mistakes.texts += _contradictions(options, as_json=as_json, as_csv=as_csv)
-    mistakes.refuse()
+    refuse_all(mistakes.texts)
     return asked
 
 
@@ -180,13 +174,6 @@ def _pivot_parts(text: str, table: TableFile) -> tuple[str, ...]:
     return rows, columns, value, summary
 
 
-def _check_plot(path: str) -> None:
-    from perfmodel.report.plots import SUFFIXES
-
-    if not path.lower().endswith(SUFFIXES):
-        raise InputError(f"'{path}' must end in {', '.join(SUFFIXES)}")
-
-
 def _check_out(path: str, table: TableFile) -> None:
     from perfmodel.planning.table_writing import check_table_path
 
@@ -198,7 +185,7 @@ def _check_out(path: str, table: TableFile) -> None:
 def _contradictions(options: dict[str, Any], *, as_json: bool, as_csv: bool) -> list[str]:
     found = []
     if as_json and as_csv:
-        found.append("--json: --json and --csv exclude each other: give one")
+        found.append(f"--json: {BOTH_FORMS}")
     if options["plot"] and not options["pivot"]:
         found.append("--plot: draws what --pivot sums up, which is not given")
     if options["pivot"]:
