@@ -19,7 +19,6 @@ from perfmodel.types import Hardware, Prediction
 PUE = 1.3  # between large clouds (1.1 to 1.2) and the usual colocation (1.4 to 1.6), as Uptime Institute's surveys say
 ELECTRICITY_USD_PER_KWH = 0.10  # an order of magnitude for industry in the US; from 0.06 to 0.25 elsewhere
 HOST_SHARE = 0.3  # of the devices' TDP: CPUs, memory, fans, network. A DGX H100 may draw 10.2 kW with 5.6 kW of GPUs
-_JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
