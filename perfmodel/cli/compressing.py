@@ -89,7 +89,7 @@ def _read_own(
     options: dict[str, Any], plot: str | None, *, as_json: bool, as_csv: bool
 ) -> tuple[dict[str, Any], Mistakes]:
     """What is to be done to the model, as arguments of `compress`, and what is wrong with it, as (option, mistake)."""
-    from perfmodel.cli.options import read_counts
+    from perfmodel.cli.options import read_count
     from perfmodel.planning.changes import KINDS
     from perfmodel.precisions import find_format, find_scheme
 
@@ -109,10 +109,7 @@ def _read_own(
     chosen["precisions"] = read("to", options.pop("precisions"), names(find_scheme))
     chosen["cache_formats"] = read("kv_cache", options.pop("cache_formats"), names(find_format))
     chosen["only"] = read("only", options.pop("only"), lambda text: _kinds(text, KINDS))
-    multiple = read("multiple", options.pop("multiple"), lambda text: read_counts(text, _MOST_ALIGNED))
-    chosen["multiple"] = multiple[0] if multiple else 1
-    if len(multiple) > 1:
-        mistakes.append(("multiple", InputError("takes one number, not a list")))
+    chosen["multiple"] = read("multiple", options.pop("multiple"), lambda text: read_count(text, _MOST_ALIGNED)) or 1
     chosen |= {name: options.pop(name) for name in ("sparse_2_4", "sibling")}
     if options["anchors"]:
         mistakes.append(("anchors", InputError("measured runs of the original say nothing of its variants: leave it")))

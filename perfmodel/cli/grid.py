@@ -13,7 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from perfmodel.cli.mistakes import Mistakes, refuse_all
-from perfmodel.cli.options import read_counts, read_level, split_list, split_models
+from perfmodel.cli.options import read_count, read_counts, read_level, split_list, split_models
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelErr
         return reader.read(name, lambda text: read_counts(text, LARGEST)) or (None,)
 
     layouts, left_out = _layouts(reader, options["sequence_parallel"])
-    (image_size,) = reader.read("image_size", lambda text: _one(read_counts(text, MAX_IMAGE_SIZE))) or (0,)
+    image_size = reader.read("image_size", lambda text: read_count(text, MAX_IMAGE_SIZE)) or 0
     grid = {
         "model": reader.read_each("model", lambda name: load_model(name, specs=specs, image_size=image_size)),
         "hardware": reader.read_each("hardware", lambda name: load_hardware(name, specs=specs)),
@@ -154,7 +154,7 @@ def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelErr
         "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, ASKED_RUNTIMES)),
         "cache_precision": reader.read("cache_precision", lambda name: find_format(name).name),
         "channels_last": options["channels_last"],
-        "threads": (reader.read("threads", lambda text: _one(read_counts(text, LARGEST))) or (0,))[0],
+        "threads": reader.read("threads", lambda text: read_count(text, LARGEST)) or 0,
         "level": reader.read("level", read_level),
         "strict": options["strict"],
         "specs": specs,
@@ -183,12 +183,6 @@ def _anchors(path: str, specs: str | None) -> tuple[Anchor, ...]:
     from perfmodel.calibration.anchor_files import read_anchors  # importers are for those who have anchors
 
     return read_anchors(path, specs=specs)
-
-
-def _one(counts: tuple[int, ...]) -> tuple[int, ...]:
-    if len(counts) > 1:
-        raise InputError("takes one size, not a list")
-    return counts
 
 
 class _Reader:

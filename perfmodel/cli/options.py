@@ -16,6 +16,7 @@ from perfmodel.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+LARGEST_RATE = 1e6  # requests per second; more is a typing error
 _COUNT = re.compile(r"[0-9][0-9_]{0,40}")
 
 _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
@@ -155,16 +156,49 @@ def read_counts(text: str, largest: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(counts))
 
 
+def read_count(text: str, largest: int) -> int:
+    """One whole number between 1 and `largest`.
+
+    Raises:
+        InputError: it is none, or a list.
+    """
+    counts = read_counts(text, largest)
+    if len(counts) > 1:
+        raise InputError("takes one number, not a list")
+    return counts[0]
+
+
+def read_number(text: str) -> float:
+    """A number; NaN for what is none, which lies in no range.
+
+    >>> read_number("2.5"), 0 < read_number("many") < 1
+    (2.5, False)
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def read_rate(text: str) -> float:
+    """Requests per second.
+
+    Raises:
+        InputError: it is no number above 0, or more than any server gets.
+    """
+    rate = read_number(text)
+    if not 0 < rate <= LARGEST_RATE:
+        raise InputError(f"'{text}' is no number of requests per second above 0, like 2.5")
+    return rate
+
+
 def read_level(text: str) -> float:
     """The share of cases that an interval is meant to hold.
 
     Raises:
         InputError: it does not lie between 0 and 1.
     """
-    try:
-        level = float(text)
-    except ValueError:
-        level = float("nan")
+    level = read_number(text)
     if not 0 < level < 1:
         raise InputError(f"'{text}' does not lie between 0 and 1; write 0.8 for an interval that holds 80 % of cases")
     return level

@@ -69,8 +69,9 @@ def predict_command(
 
         save_html(html, predict_report(answers, grid.hardware), quiet=as_json or as_csv)
     if not any(each.prediction for each in answers):
-        reasons = dict.fromkeys(each.error for each in answers)
-        raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
+        from perfmodel.report.answers import nothing_answered
+
+        raise nothing_answered(answers)
 
 
 def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:

@@ -13,7 +13,7 @@ import click
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.mistakes import Mistakes, output_mistakes
 from perfmodel.cli.options import echo_json, json_option, request_options
-from perfmodel.errors import InputError, UnsupportedError
+from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
     from perfmodel.cli.grid import Grid
@@ -54,8 +54,9 @@ def scale_command(
     families = asked_families(name.strip() for name in models.split(","))
     lines = size_lines([each.prediction for each in answered if each.prediction], phases, families)
     if not lines:
-        reasons = dict.fromkeys(each.error for each in answers)
-        raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
+        from perfmodel.report.answers import nothing_answered
+
+        raise nothing_answered(answers)
     if plot:
         from perfmodel.report.scaling_plot import save_scaling
 

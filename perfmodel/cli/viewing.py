@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from perfmodel.cli.mistakes import BOTH_FORMS, check_plot, refuse_all
-from perfmodel.cli.options import echo_json, json_option, read_counts, split_list
+from perfmodel.cli.options import echo_json, json_option, read_count, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def _read(table: TableFile, options: dict[str, Any], *, as_json: bool, as_csv: b
         condition=mistakes.read("where", lambda text: read_condition(text, table.kinds)),
         sort=mistakes.read("sort", lambda text: _axes(text, table, numbers=False)) or (),
         pareto=mistakes.read("pareto", lambda text: _axes(text, table, numbers=True)) or (),
-        top=(mistakes.read("top", _one_count) or (None,))[0],
+        top=mistakes.read("top", lambda text: read_count(text, _MOST)),
     )
     asked = _Asked(view=view, pivot=mistakes.read("pivot", lambda text: _pivot_parts(text, table)) or ())
     mistakes.read("plot", check_plot)
@@ -126,13 +126,6 @@ def _read(table: TableFile, options: dict[str, Any], *, as_json: bool, as_csv: b
     mistakes.texts += _contradictions(options, as_json=as_json, as_csv=as_csv)
     refuse_all(mistakes.texts)
     return asked
-
-
-def _one_count(text: str) -> tuple[int, ...]:
-    counts = read_counts(text, _MOST)
-    if len(counts) > 1:
-        raise InputError("takes one number, not a list")
-    return counts
 
 
 def _axes(text: str, table: TableFile, *, numbers: bool) -> tuple[Axis, ...]:
