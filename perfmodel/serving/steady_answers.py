@@ -76,7 +76,6 @@ class SteadyState:
     tpot_seconds: Array
     e2e_seconds: Array
     requests_per_second: Array
-    output_tokens_per_second: Array
     running: Array
     waiting: Array
     stable: np.ndarray[Any, np.dtype[np.bool_]]
@@ -114,7 +113,6 @@ def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, ou
         tpot_seconds=np.where(fits, tpot, np.inf),
         e2e_seconds=np.where(fits, e2e, np.inf),
         requests_per_second=rate,
-        output_tokens_per_second=rate * o,
         running=running,
         waiting=n - running,
         stable=np.asarray(fits),
@@ -182,7 +180,6 @@ def _open_state(
         tpot_seconds=tpot + np.where(fits, 0.0, np.inf),
         e2e_seconds=e2e + endless,
         requests_per_second=served * groups,
-        output_tokens_per_second=served * groups * o,
         running=served * (e2e - ttft) * groups,
         waiting=own * ttft * groups + endless,
         stable=stable,
