@@ -79,9 +79,10 @@ def _print_pair(
     assert answers[1].prediction is not None
     comparison = compare(answers[0].prediction, answers[1].prediction)
     if plot:
-        from perfmodel.report.comparison_plot import save_comparison
+        from perfmodel.report.comparison_plot import draw_comparison
+        from perfmodel.report.plots import save_figure
 
-        save_comparison(plot, answers, comparison)
+        save_figure(plot, draw_comparison(answers, comparison))
     if as_json:
         from perfmodel.report.comparison_document import comparison_document
 

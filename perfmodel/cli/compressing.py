@@ -72,9 +72,10 @@ def compress_command(as_json: bool, as_csv: bool, plot: str | None, html: str | 
             show(f"{cell.model.name} on {cell.hardware.id}, batch {cell.batch}")
             results.append(compress(cell.model, cell.hardware, **chosen, **_request(grid, cell)))
     if plot:
-        from perfmodel.report.compression_plot import save_compressions
+        from perfmodel.report.compression_plot import draw_compressions
+        from perfmodel.report.plots import save_figure
 
-        save_compressions(plot, results)
+        save_figure(plot, draw_compressions(results))
     _print(grid, results, as_json=as_json, as_csv=as_csv)
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")

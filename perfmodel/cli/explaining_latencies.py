@@ -131,9 +131,10 @@ def _print_compared(pair: tuple[Explained, Explained], output: Output) -> None:
     latencies: Sequence[Mapping[str, Made]] = [each.latencies for each in pair]
     found = compare_latencies(*latencies)
     if output.plot:
-        from perfmodel.report.latency_plot import save_steps
+        from perfmodel.report.latency_plot import draw_steps
+        from perfmodel.report.plots import save_figure
 
-        save_steps(output.plot, pair, found)
+        save_figure(output.plot, draw_steps(pair, found))
     if output.as_json:
         from perfmodel.report.latency_document import compared_document
 

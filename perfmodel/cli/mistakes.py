@@ -6,7 +6,6 @@ May import: click, errors; report inside the functions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 from perfmodel.errors import InputError, PerfmodelError
@@ -31,15 +30,12 @@ def check_plot(path: str) -> None:
     Raises:
         InputError: no picture can be drawn there; told before long work starts.
     """
-    from perfmodel.report.plots import SUFFIXES
+    from perfmodel.report.plots import check_plot_path
 
-    if not path.lower().endswith(SUFFIXES):
-        raise InputError(f"'{path}' must end in {', '.join(SUFFIXES)}")
-    if not Path(path).parent.is_dir():
-        raise InputError(f"{path} cannot be written: there is no folder {Path(path).parent}")
+    check_plot_path(path)
 
 
-def output_mistakes(plot: str | None, *, as_json: bool, as_csv: bool) -> Mistakes:
+def output_mistakes(plot: str | None, *, as_json: bool = False, as_csv: bool = False) -> Mistakes:
     """What is wrong with --plot, --json and --csv together."""
     found: Mistakes = []
     if plot is not None:

@@ -12,7 +12,7 @@ import click
 
 from perfmodel.cli.cost_options import COST_OPTIONS, cost_options, read_costs
 from perfmodel.cli.html_reports import check_html, html_mistakes, html_option, save_html
-from perfmodel.cli.mistakes import BOTH_FORMS
+from perfmodel.cli.mistakes import BOTH_FORMS, output_mistakes, refuse_all
 from perfmodel.cli.options import echo_json, json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
 from perfmodel.errors import InputError, UnsupportedError
@@ -142,10 +142,7 @@ def explain_command(
     from perfmodel.cli.sides import are_requests
 
     _check_outputs(compare=compare, as_json=as_json, as_csv=as_csv, symbolic=symbolic)
-    if plot:
-        from perfmodel.report.plots import check_plot_path
-
-        check_plot_path(plot)
+    refuse_all([f"--{option}: {error}" for option, error in output_mistakes(plot)])
     by_time = options.pop("sort") == "time"
     served = {name: options.pop(name) for name in SERVING_OPTIONS}
     check_html(html)
@@ -218,9 +215,9 @@ def _explain(
         raise UnsupportedError(explained.error)
     why = explanation(grid, cell, explained, symbolic=symbolic)
     if plot:
-        from perfmodel.report.plots import save_roofline
+        from perfmodel.report.plots import draw_roofline, save_figure
 
-        save_roofline(plot, explained, cell.hardware)
+        save_figure(plot, draw_roofline(explained, cell.hardware))
     if as_json:
         from perfmodel.report.documents import explanation_document
 

@@ -58,9 +58,10 @@ def scale_command(
 
         raise nothing_answered(answers)
     if plot:
-        from perfmodel.report.scaling_plot import save_scaling
+        from perfmodel.report.plots import save_figure
+        from perfmodel.report.scaling_plot import draw_scaling
 
-        save_scaling(plot, lines)
+        save_figure(plot, draw_scaling(lines))
     refused = [each for each in answers if not each.prediction]
     notes = _notes(grid, answered)
     _print(lines, answered, refused, notes, as_json=as_json, as_csv=as_csv)

@@ -73,9 +73,10 @@ def tradeoff_command(
     with progress_bar() as show:
         answer = tradeoff_of_settings(read, settings, options["latency"], budget, lower_is_better, show)
     if plot:
-        from perfmodel.report.tradeoff_plot import save_tradeoff
+        from perfmodel.report.plots import save_figure
+        from perfmodel.report.tradeoff_plot import draw_tradeoff
 
-        save_tradeoff(plot, answer)
+        save_figure(plot, draw_tradeoff(answer))
     notes = _notes(answer, grid)
     told = [*left_out_lines(answer.left_out, answer.table.path), *(f"Note: {note}" for note in notes)]
     _print(answer, told, notes, every=every, as_json=as_json, as_csv=as_csv)

@@ -217,9 +217,10 @@ def _answer_pivot(table: TableFile, asked: _Asked, plot: str | None, *, as_json:
     rows, columns, value, summary = asked.pivot
     found = pivot(table, rows, columns, value, summary, asked.view.condition)  # type: ignore[arg-type]
     if plot:
-        from perfmodel.report.results_plot import save_pivot
+        from perfmodel.report.plots import save_figure
+        from perfmodel.report.results_plot import draw_pivot
 
-        save_pivot(plot, found)
+        save_figure(plot, draw_pivot(found))
     _print_pivot(table, found, as_json=as_json, as_csv=as_csv)
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")

@@ -11,17 +11,7 @@ from typing import Any
 from perfmodel.planning.compression import Compression
 from perfmodel.report.columns import PHASE_TITLES
 from perfmodel.report.compression_table import compression_title
-from perfmodel.report.plots import COLOURS, check_plot_path, save_figure
-
-
-def save_compressions(path: str, results: Sequence[Compression]) -> None:
-    """Draw results into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_compressions(results))
+from perfmodel.report.plots import COLOURS
 
 
 def draw_compressions(results: Sequence[Compression]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from perfmodel.planning.scaling import SizeLine
 from perfmodel.report.columns import PHASE_TITLES
 from perfmodel.report.formats import format_count, without_zeros
-from perfmodel.report.plots import MARKERS, check_plot_path, save_figure
+from perfmodel.report.plots import MARKERS
 from perfmodel.report.scaling_table import asked_words, line_titles
 from perfmodel.report.scaling_words import REGIMES
 from perfmodel.units import format_quantity
@@ -20,16 +20,6 @@ COLOURS = (  # told apart by the colour-blind, too
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#222222",
 )  # fmt: skip
 CHANGE_SIZE = 22  # points
-
-
-def save_scaling(path: str, lines: Sequence[SizeLine]) -> None:
-    """Draw lines into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_scaling(lines))
 
 
 def draw_scaling(lines: Sequence[SizeLine]) -> Any:

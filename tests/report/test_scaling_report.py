@@ -10,8 +10,9 @@ import pytest
 
 from perfmodel import scale
 from perfmodel.errors import InputError
+from perfmodel.report.plots import save_figure
 from perfmodel.report.scaling_document import scale_document
-from perfmodel.report.scaling_plot import draw_scaling, save_scaling
+from perfmodel.report.scaling_plot import draw_scaling
 from perfmodel.report.scaling_table import line_titles, lines_csv
 from perfmodel.report.scaling_words import SAME_SIZE, line_sentences
 from perfmodel.report.schema_files import read_schema
@@ -78,7 +79,7 @@ def test_picture_has_a_panel_for_each_phase_and_a_curve_for_each_chip(gpt3: tupl
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"h100-sxm", "l4", "launch-bound", "compute-bound", "does not fit", "the regime changes"} <= set(legend)
-    save_scaling(str(tmp_path / "sizes.svg"), gpt3)
+    save_figure(str(tmp_path / "sizes.svg"), draw_scaling(gpt3))
     assert (tmp_path / "sizes.svg").stat().st_size > 10_000
     with pytest.raises(InputError, match=r"must end in \.png"):
-        save_scaling("sizes.txt", gpt3)
+        save_figure("sizes.txt", draw_scaling(gpt3))
