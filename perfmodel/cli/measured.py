@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import check_html, html_option, save_html
+from perfmodel.cli.mistakes import refuse_plot
 from perfmodel.cli.options import echo_json, json_option, read_level, specs_option, split_list
 from perfmodel.cli.progress import progress_line
 from perfmodel.cli.told import read_told, told_options
@@ -89,14 +90,12 @@ def validate_command(
     """
     from perfmodel.calibration.scoring import check_keys
     from perfmodel.calibration.validation import validate
-    from perfmodel.report.plots import check_plot_path
     from perfmodel.report.validation_table import print_validation, rows_csv, validation_document
     from perfmodel.whole_files import write_whole
 
     keys = split_list(by) if by else ()
     check_keys(keys)
-    if plot:
-        check_plot_path(plot)
+    refuse_plot(plot)
     check_html(html)
     with progress_line() as progress:
         found = validate(

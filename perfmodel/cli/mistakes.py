@@ -35,6 +35,14 @@ def check_plot(path: str) -> None:
     check_plot_path(path)
 
 
+def refuse_plot(plot: str | None) -> None:
+    """
+    Raises:
+        InputError: no picture can be drawn there; nothing is said where none is asked for.
+    """
+    refuse_all([f"--{option}: {error}" for option, error in output_mistakes(plot)])
+
+
 def output_mistakes(plot: str | None, *, as_json: bool = False, as_csv: bool = False) -> Mistakes:
     """What is wrong with --plot, --json and --csv together."""
     found: Mistakes = []

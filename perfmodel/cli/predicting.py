@@ -12,7 +12,7 @@ import click
 
 from perfmodel.cli.cost_options import COST_OPTIONS, cost_options, read_costs
 from perfmodel.cli.html_reports import check_html, html_mistakes, html_option, save_html
-from perfmodel.cli.mistakes import BOTH_FORMS, output_mistakes, refuse_all
+from perfmodel.cli.mistakes import BOTH_FORMS, refuse_plot
 from perfmodel.cli.options import echo_json, json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
 from perfmodel.errors import InputError, UnsupportedError
@@ -142,7 +142,7 @@ def explain_command(
     from perfmodel.cli.sides import are_requests
 
     _check_outputs(compare=compare, as_json=as_json, as_csv=as_csv, symbolic=symbolic)
-    refuse_all([f"--{option}: {error}" for option, error in output_mistakes(plot)])
+    refuse_plot(plot)
     by_time = options.pop("sort") == "time"
     served = {name: options.pop(name) for name in SERVING_OPTIONS}
     check_html(html)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import check_html, html_option, save_html
-from perfmodel.cli.mistakes import output_mistakes, refuse_all
+from perfmodel.cli.mistakes import refuse_plot
 from perfmodel.cli.options import echo_json, json_option, specs_option
 from perfmodel.cli.simulation_options import (
     DIMENSIONS,
@@ -52,7 +52,7 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
     from perfmodel.report.simulation_document import simulation_document
     from perfmodel.serving.standing import simulated_widths
 
-    refuse_all([f"--{option}: {error}" for option, error in output_mistakes(plot)])
+    refuse_plot(plot)
     check_html(html)
     quantities = _read_quantities(options)
     workload = read_workload(options, quantities)

@@ -33,3 +33,12 @@ def test_a_folder_that_is_not_there_is_told_before_the_work(command: tuple[str, 
     text = refuse(*command, "--hardware", "h100", "--plot", str(tmp_path / "none" / "a.png"))
     assert "there is no folder" in text
     assert "--hardware" in text, "with the other mistakes"
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["explain llama-3.1-8b --hardware h100-sxm", "simulate llama-3.1-8b --hardware h100-sxm", "validate x.csv"],
+)
+def test_pictures_that_cannot_be_drawn(command: str, tmp_path: Path) -> None:
+    assert refuse(*command.split(), "--plot", "a.txt").startswith("Error: --plot: 'a.txt' must end in .png, .svg, .pdf")
+    assert "there is no folder" in refuse(*command.split(), "--plot", str(tmp_path / "none" / "a.png"))
