@@ -86,7 +86,7 @@ def steady_states() -> list[tuple[str, str, str]]:
 
     from perfmodel.layouts import Layout
     from perfmodel.serving.deployments import deploy
-    from perfmodel.serving.prediction import server_of
+    from perfmodel.serving.servers import server_of
     from perfmodel.serving.steady_answers import fixed_concurrency
 
     random = np.random.default_rng(0)

@@ -21,7 +21,7 @@ import numpy as np
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployment_simulation import simulate_deployment
 from perfmodel.serving.deployments import Deployment, deploy
-from perfmodel.serving.prediction import server_of
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.simulation_result import percentiles
 from perfmodel.serving.steady_answers import Server, fixed_concurrency
 from perfmodel.serving.workload import Arrival, drawn_lengths, make_workload

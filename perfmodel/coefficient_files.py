@@ -3,7 +3,8 @@
 Files are JSON, which is read ten times faster than YAML and is YAML too: what is wrong with one is told by the strict
 YAML reader, with its line. A file is one fit: what it was fitted on, and for each scope of kernels the shifts of the
 priors (as factors), the effects of engines, kernels, families and devices on them, and the half-widths of intervals.
-Several files may hold the same scope: a chip goes by the one that knows most of it (`fitted_scopes.choose_scopes`).
+Several files may hold the same scope: a chip goes by the one that knows most of it, else by that of the chip most like
+it (`fitted_scopes.choose_scopes`).
 What was calibrated on this machine (`home.py`) lies apart, by chip, and is read for that chip alone. Fits of serving
 engines (`SERVING`) lie in the same folder and are read by `serving.engine_files`.
 
@@ -16,7 +17,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -24,8 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from perfmodel.catalog import Specs, data_dirs
-from perfmodel.errors import Problem, SpecError
+from perfmodel.catalog import Specs, data_dirs, load_hardware
+from perfmodel.errors import Problem, SpecError, UnknownNameError
 from perfmodel.fitted_scopes import LEVELS, REGIMES, SHARES, Array, Effect, FittedScope, Widths, choose_scopes
 from perfmodel.home import coefficient_paths
 from perfmodel.threads import split_threads
@@ -93,11 +94,25 @@ def scopes_for(hardware: Hardware, *, specs: Specs = None) -> dict[str, FittedSc
         if own:
             found.append(_load_all(tuple((str(path), path.stat().st_mtime_ns) for path in own)))
             _check_device(own, chip)
-    chosen = choose_scopes(found[0], whole)
+    chosen = closest_scopes(found[0], whole, specs=specs)
     for scopes in found:
         for chip in chips:
             chosen |= _fits_of_device(scopes, chip)
     return chosen
+
+
+def closest_scopes(
+    found: Mapping[str, Sequence[FittedScope]], hardware: Hardware, *, specs: Specs = None
+) -> dict[str, FittedScope]:
+    """`choose_scopes` with the chips of the catalog."""
+
+    def find(device: str) -> Hardware | None:
+        try:
+            return load_hardware(device, specs=specs)
+        except UnknownNameError:  # of a catalog that is not at hand
+            return None
+
+    return choose_scopes(found, hardware, find)
 
 
 def _fits_of_device(found: Mapping[str, tuple[FittedScope, ...]], hardware: Hardware) -> dict[str, FittedScope]:

@@ -19,7 +19,6 @@ from perfmodel.types import Hardware, Prediction
 PUE = 1.3  # between large clouds (1.1 to 1.2) and the usual colocation (1.4 to 1.6), as Uptime Institute's surveys say
 ELECTRICITY_USD_PER_KWH = 0.10  # an order of magnitude for industry in the US; from 0.06 to 0.25 elsewhere
 HOST_SHARE = 0.3  # of the devices' TDP: CPUs, memory, fans, network. A DGX H100 may draw 10.2 kW with 5.6 kW of GPUs
-_JOULES_PER_KWH = 3.6e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +26,7 @@ class Site:
     """Where the devices stand, and how busy they are; none of this can be predicted.
 
     Args:
+        electricity_usd_per_kwh: at the meter. pue: power of the site over that of its servers.
         utilisation: share of the hours that they serve the load; in the others they idle, and are paid for.
         host_share: what the rest of the server draws, over the TDP of its devices, busy or not.
 
@@ -143,7 +143,8 @@ def prediction_economics(prediction: Prediction, hardware: Hardware, site: Site 
     """Money and energy of a static batch that is run again and again.
 
     Args:
-        hardware: the chip that it was predicted for, which has the price.
+        prediction: of all devices of its layout. hardware: the chip that it was predicted for, which has the price.
+        site: where the devices stand, and how busy they are.
     """
     request = prediction.request
     rate = next((prediction.throughput[name] for name in ("requests", "images", "samples")

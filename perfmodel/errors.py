@@ -107,3 +107,22 @@ def nearest_names(name: str, known: Iterable[str], count: int = 4) -> tuple[str,
     containing = [candidate for candidate in names if folded and folded in candidate.lower()]
     spelled = difflib.get_close_matches(folded, names, n=count, cutoff=0.5)
     return tuple(dict.fromkeys([*containing, *spelled]))[:count]
+
+
+def some_names(names: Sequence[str], most: int) -> str:
+    """Names for a message, the first few of many.
+
+    >>> some_names(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of other software says, without what it adds; its kind if it says nothing.
+
+    >>> first_line(ValueError("bad size\\n  in layer 3")), first_line(MemoryError())
+    ('bad size', 'MemoryError')
+    """
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -6,12 +6,13 @@
 kernels, an architecture family, a device or a series (a kernel on a device) adds. A chip stands on the effects that are
 known of it. An interval is a conformal quantile of |log(predicted/measured)| among rows that stood on the same level.
 
-May import: coefficients, identity_cache, types. `calibration.fit` makes these values, `coefficient_files` reads them.
+May import: coefficients, identity_cache, likeness, types. `calibration.fit` makes these values, `coefficient_files`
+reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from statistics import NormalDist
@@ -21,6 +22,7 @@ import numpy as np
 
 from perfmodel.coefficients import Coefficient, Prior
 from perfmodel.identity_cache import identity_cache
+from perfmodel.likeness import STRANGER, Unlikeness, unlikeness
 from perfmodel.types import Hardware
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -179,11 +181,30 @@ class FittedScope:
         return self.widths.get((self.level(hardware), known))
 
 
-def choose_scopes(found: Mapping[str, Sequence[FittedScope]], hardware: Hardware) -> dict[str, FittedScope]:
-    """For each scope the fit that knows most of a chip; of several that know as much, the first."""
+def choose_scopes(
+    found: Mapping[str, Sequence[FittedScope]],
+    hardware: Hardware,
+    find: Callable[[str], Hardware | None] = lambda _: None,
+) -> dict[str, FittedScope]:
+    """For each scope the fit that knows most of a chip.
+
+    Of several that know as much, the one with the device that is most like the chip (`likeness`); of several that are
+    as like it, the first.
+
+    Args:
+        find: id of a device that was fitted -> the chip, None if it is not known.
+    """
     chosen = {}
     for name, fits in found.items():
         own = [fitted for fitted in fits if fitted.covers(hardware)]
         if own:
-            chosen[name] = max(own, key=lambda fitted: LEVELS.index(fitted.level(hardware)))
+            most = max(LEVELS.index(fitted.level(hardware)) for fitted in own)
+            best = [fitted for fitted in own if LEVELS.index(fitted.level(hardware)) == most]
+            chosen[name] = best[0] if len(best) == 1 else min(best, key=lambda fitted: _unlike(fitted, hardware, find))
     return chosen
+
+
+def _unlike(fitted: FittedScope, hardware: Hardware, find: Callable[[str], Hardware | None]) -> Unlikeness:
+    """Of the device of a fit that is most like a chip."""
+    devices = (find(effect[1]) for effect in fitted.effects if effect[0] == "device")
+    return min((unlikeness(hardware, device) for device in devices if device), default=STRANGER)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 
 from perfmodel.errors import InputError
 
@@ -73,3 +75,34 @@ class Layout:
 
 
 ONE_DEVICE = Layout()
+
+
+def layouts_of(
+    tensor: Iterable[int], pipeline: Iterable[int], expert: Iterable[int], attention_data: Iterable[int],
+    *, sequence: bool = False,
+) -> tuple[tuple[Layout, ...], tuple[str, ...]]:  # fmt: skip
+    """(every combination that comes out even, each once; what is wrong with the others).
+
+    Args:
+        sequence: sequence parallel, where there are devices to share it.
+
+    Raises:
+        InputError: none comes out even.
+
+    >>> layouts, wrong = layouts_of([2, 4], [1], [1, 4], [1])
+    >>> [str(each) for each in layouts], len(wrong)
+    (['tp2', 'tp4', 'tp4-ep4'], 1)
+    """
+    layouts: list[Layout] = []
+    wrong: list[str] = []
+    for shared, stages, experts, groups in product(tensor, pipeline, expert, attention_data):
+        split = sequence and shared > 1
+        try:
+            layouts.append(
+                Layout(tensor=shared, pipeline=stages, expert=experts, attention_data=groups, sequence=split)
+            )
+        except InputError as error:
+            wrong.append(str(error))
+    if not layouts:
+        raise InputError("; ".join(wrong))
+    return tuple(dict.fromkeys(layouts)), tuple(wrong)

@@ -71,6 +71,9 @@ class PriceList:
 def read_prices(path: str, *, specs: str | None = None) -> PriceList:
     """Read a price file.
 
+    Args:
+        path: of a YAML or CSV file, as docs/cost-and-energy.md has it. specs: a folder of own chips, searched first.
+
     Raises:
         SpecError: all mistakes at once, each with its line and key.
     """
@@ -93,7 +96,11 @@ def read_prices(path: str, *, specs: str | None = None) -> PriceList:
 
 
 def with_price(hardware: Hardware, prices: Mapping[str, Price]) -> Hardware:
-    """The chip at its price of the list, which goes before that of its profile; as it is, if there is none."""
+    """The chip at its price of the list, which goes before that of its profile; as it is, if there is none.
+
+    Args:
+        prices: by id of chip, as `read_prices` gives them.
+    """
     price = prices.get(hardware.id)
     if price is None:
         return hardware

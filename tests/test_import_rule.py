@@ -16,7 +16,7 @@ ROWS = (
     {"units", "sizes", "yaml_strict", "whole_files", "layouts"},
     {"precisions"},
     {"types"},
-    {"figures", "threads", "latency_parts"},
+    {"figures", "threads", "latency_parts", "likeness"},
     {"hardware_profile"},
     {"catalog"},
     {"machine"},

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.errors import InputError
-from perfmodel.layouts import ONE_DEVICE, Layout
+from perfmodel.layouts import ONE_DEVICE, Layout, layouts_of
 
 degrees = st.integers(1, 64)
 
@@ -35,3 +35,15 @@ def test_names(layout: Layout, name: str) -> None:
 def test_what_does_not_go_together_is_refused(degrees: dict[str, int], message: str) -> None:
     with pytest.raises(InputError, match=message):
         Layout(**degrees)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.sampled_from([1, 2, 3, 4, 8]), min_size=1, max_size=3), st.sampled_from([1, 2, 3]), st.booleans())
+def test_every_combination_is_a_layout_or_told(tensor: list[int], expert: int, sequence: bool) -> None:
+    if all(own % expert for own in tensor):
+        with pytest.raises(InputError, match="do not come out even"):
+            layouts_of(tensor, [1], [expert], [1], sequence=sequence)
+        return
+    layouts, wrong = layouts_of(tensor, [1], [expert], [1], sequence=sequence)
+    assert [own.tensor for own in layouts] == [own for own in dict.fromkeys(tensor) if own % expert == 0]
+    assert all(own.sequence == (sequence and own.tensor > 1) for own in layouts)
+    assert len(wrong) == sum(own % expert > 0 for own in tensor)

@@ -166,14 +166,6 @@ def fit(
     return found
 
 
-def fit_scope(
-    scope: str, groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]
-) -> FittedScope:
-    """Fit the coefficients of one scope to measured ops; as `fit`, with the rows thinned."""
-    parameters = [Parameter(prior=prior, scope=scope) for prior in priors]
-    return fit([observed_rows(thin(rows)) for rows in groups], chips, parameters)[scope]
-
-
 def _weights(observed: Sequence[Observed]) -> list[float]:
     """What a residual of each set of rows counts: all rows of one series are so many facts at most."""
     counts: dict[tuple[str, str, str, float], int] = {}

@@ -79,6 +79,8 @@ def fit_files(
     """Fit every scope that the files hold measurements of.
 
     Args:
+        paths: of files in any format of `calibration.sources`. specs: own folders of chips and coefficients.
+        progress: called with what is being done.
         source: format of the files; None to recognise each by its columns.
         leave_out: hardware, family or model: what is left out in turn for errors and intervals. Kernels belong to no
             model: with model, theirs are those with the device left out. Image models in a framework leave out

@@ -161,7 +161,7 @@ def score_rows(
         regime = np.array(regimes_of(stacked, device)).argmax(axis=0)
         level = scopes[scope].level(chip) if scopes else LEVELS[0]
         for place, row in enumerate(own):
-            labels = {**_labels(row, chip), "scope": scope, "kernel": kernel, "level": level}
+            labels = {**_labels(row), "scope": scope, "kernel": kernel, "level": level}
             at = slice(place, place + 1)
             found.append(
                 Scored(
@@ -178,7 +178,7 @@ def score_rows(
     return found
 
 
-def _labels(row: ModelRow, chip: Hardware) -> dict[str, str]:
+def _labels(row: ModelRow) -> dict[str, str]:
     fact = row.fact
     return dict.fromkeys(KEYS, "") | {
         "hardware": fact.hardware, "family": model_family(fact.subject), "engine": fact.engine,

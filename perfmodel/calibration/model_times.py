@@ -26,7 +26,7 @@ from perfmodel.graphs.rewrite import in_scheme
 from perfmodel.graphs.training import training_step
 from perfmodel.kernels import Device
 from perfmodel.precisions import find_scheme, own_scheme
-from perfmodel.program import PhaseTimes, Program, compile_graph, time_program
+from perfmodel.program import Program, compile_graph
 from perfmodel.types import Graph, Model
 
 RUNTIMES = ("eager", "compiled", "graphs")
@@ -95,16 +95,6 @@ def measured_sizes(measurement: Measurement) -> dict[str, int]:
     if measurement.phase == "decode":
         return {"batch": batch, "tokens": 1, "context": tokens + answer, "source": tokens, "answer": answer + 1}
     return {"batch": batch, "tokens": tokens, "context": tokens}
-
-
-def time_measurement(measurement: Measurement, device: Device) -> PhaseTimes:
-    """Predict a measured model; arrays of one configuration.
-
-    Raises:
-        as `model_program`.
-    """
-    program, sizes = model_program(measurement, device)
-    return time_program(program, sizes)
 
 
 @lru_cache(_KEPT)

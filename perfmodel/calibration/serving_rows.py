@@ -34,7 +34,7 @@ class ServingRows:
         hardware: id in the catalog. engine, version: "vllm", "0.12.0".
         subject: the model as the file names it. model: what `load_model` takes for it; where the catalog has the
             quantised checkpoint by itself ("qwen3-235b-a22b-fp8"), that one.
-        precision: of the weights, as `predict.prepare` takes it; the model's own leaves its mixture of formats alone.
+        precision: of the weights, as `preparing.prepare` takes it; the model's own leaves its mixture of formats alone.
         gemm_precision, moe_precision: the kernels' labels in the file ("fp8_block", "int4_wo").
         cache_precision: storage format of the KV cache, "" for what `precision` has.
         layout: devices of one replica. speculative: draft tokens are guessed and checked.
@@ -84,6 +84,11 @@ class ServingRows:
     def sequences(self) -> Array:
         """Requests in flight on one attention rank; NaN in an open loop."""
         return np.asarray(self.concurrency / self.layout.attention_data)
+
+    def sizes_at(self, places: Any) -> dict[str, Array]:
+        """What was asked in some of the runs, by index or mask: lengths and requests in flight."""
+        names = ("input_tokens", "output_tokens", "concurrency")
+        return {name: np.asarray(getattr(self, name)[places], dtype=float) for name in names}
 
     def take(self, chosen: Array) -> ServingRows:
         """Some of the runs, by index or mask."""

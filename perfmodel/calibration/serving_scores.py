@@ -18,7 +18,6 @@ from perfmodel.calibration.serving_shipped import predict_shipped
 from perfmodel.calibration.serving_splits import METRICS, LeftOut, predict_left_out
 from perfmodel.catalog import Specs
 from perfmodel.fitted_scopes import REGIMES
-from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import COMPUTE, MEMORY, NETWORK, OVERHEAD
 
 
@@ -74,7 +73,7 @@ def _scored(data: ServingSet, found: LeftOut, stands: Sequence[str]) -> list[Sco
                         regime=regime[rows],
                         rows=own.rows[data.place[rows]],
                         metric=metric,
-                        sizes=_sizes(own, data.place[rows]),
+                        sizes=own.sizes_at(data.place[rows]),
                     )
                 )
     return sets
@@ -87,11 +86,6 @@ def _labels(data: ServingSet, own: ServingRows, place: int) -> dict[str, str]:
         "precision": deployment.precision, "runtime": deployment.engine.runtime, "model": own.subject,
         "phase": SERVING, "layout": str(own.layout), "source": own.source, "file": own.file,
     }  # fmt: skip
-
-
-def _sizes(own: ServingRows, places: Any) -> dict[str, Array]:
-    names = ("input_tokens", "output_tokens", "concurrency")
-    return {name: np.asarray(getattr(own, name)[places], dtype=float) for name in names}
 
 
 def _regimes(runs: Runs) -> np.ndarray[Any, Any]:

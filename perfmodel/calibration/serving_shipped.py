@@ -13,7 +13,7 @@ from perfmodel.calibration.serving_splits import METRICS, LeftOut, choose_anchor
 from perfmodel.catalog import Specs
 from perfmodel.serving.effects import expected_where, model_family
 from perfmodel.serving.engine_files import load_engine_coefficients
-from perfmodel.serving.prediction import standing_of
+from perfmodel.serving.known_effects import standing_of
 from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
 from perfmodel.serving.step_table import Array
 

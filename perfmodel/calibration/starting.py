@@ -20,9 +20,9 @@ import numpy as np
 from perfmodel.calibration.model_times import model_program
 from perfmodel.calibration.run_rows import RunRow
 from perfmodel.calibration.scoring import KEYS, Scored
-from perfmodel.coefficient_files import load_scopes
+from perfmodel.coefficient_files import closest_scopes, load_scopes
 from perfmodel.coefficients import Coefficient
-from perfmodel.fitted_scopes import FittedScope, choose_scopes
+from perfmodel.fitted_scopes import FittedScope
 from perfmodel.kernels import Device, fitted_device
 from perfmodel.kernels.cpu_network import INNER_CACHE, LAST_CACHE, MEMORY, SLOWDOWN
 from perfmodel.kernels.framework_classes import COMPUTING
@@ -53,7 +53,7 @@ def shipped_fits(chip: Hardware) -> dict[str, FittedScope]:
         return any(effect[0] == "device" and split_threads(effect[1])[0] == whole for effect in fit.effects)
 
     others = {scope: [fit for fit in fits if not is_of_chip(fit)] for scope, fits in load_scopes().items()}
-    return choose_scopes(others, chip)
+    return closest_scopes(others, chip)
 
 
 def starting_device(chip: Hardware, runtime: str, dtype: str) -> Device:

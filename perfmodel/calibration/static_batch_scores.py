@@ -147,7 +147,7 @@ def _scored(data: StaticSet, predicted: Array, widths: Array, stands: np.ndarray
                         regime=regime[rows],
                         rows=own.rows[data.place[rows]],
                         metric=metric,
-                        sizes=_sizes(own, data.place[rows]),
+                        sizes=own.sizes_at(data.place[rows]),
                     )
                 )
     return sets
@@ -160,11 +160,6 @@ def _labels(data: StaticSet, own: ServingRows, place: int, level: str) -> Mappin
         "precision": own.precision, "runtime": deployment.engine.runtime, "model": own.subject, "phase": PHASE,
         "layout": str(own.layout), "level": level, "source": own.source, "file": own.file,
     }  # fmt: skip
-
-
-def _sizes(own: ServingRows, places: Any) -> dict[str, Array]:
-    names = ("input_tokens", "output_tokens", "concurrency")
-    return {name: np.asarray(getattr(own, name)[places], dtype=float) for name in names}
 
 
 def _bounds(data: StaticSet) -> Array:

@@ -152,7 +152,7 @@ def suggest_runs(
     if whole:
         anchors, reasons = _of_anchors(case, asked, device, scope)
         candidates, skipped = [*candidates, *anchors], skipped | reasons
-    candidates += _of_programs(case, asked, device, scope, suite, pattern, progress)
+    candidates += _of_programs(case, device, scope, suite, pattern, progress)
     progress("choosing")
     steps = choose(asked.covariance, asked.question, [own.run for own in candidates], count)
     return Suggestions(
@@ -295,8 +295,8 @@ def _of_anchors(case: Case, asked: Asked, device: Device, scope: str) -> tuple[l
 
 
 def _of_programs(
-    case: Case, asked: Asked, device: Device, scope: str, suite: str, pattern: str, progress: Progress
-) -> list[Candidate]:  # fmt: skip
+    case: Case, device: Device, scope: str, suite: str, pattern: str, progress: Progress
+) -> list[Candidate]:
     chip = device.hardware
     last_cache = int(chip.l2_bytes)
     tasks = suite_tasks(suite, [case.precision], [case.threads], last_cache, pattern)

@@ -97,6 +97,7 @@ def validate(
     """Predict every row of measured files and compare.
 
     Args:
+        paths: of files in any format of `calibration.sources`.
         source: format of the files; None to recognise each by its columns.
         leave_out: None to predict with the coefficients at hand; "hardware", "family" or "model" to fit the files
             without each device, family or model in turn and to predict it from the others; of server runs also

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from perfmodel.cli.html_reports import check_html, html_option, save_html
-from perfmodel.cli.options import json_option, read_counts, split_list
+from perfmodel.cli.options import echo_json, json_option, read_counts, split_list
 from perfmodel.cli.progress import progress_line
 
 if TYPE_CHECKING:
@@ -145,13 +145,12 @@ def _tell(
     conditions = conditions_of(programs, models)
     if as_json:
         from perfmodel.report.calibration_document import calibration_document
-        from perfmodel.report.documents import dump_json
 
         profile, report = files["Profile"][0], files["Report"][0]
         document = calibration_document(
             found, conditions, profile=profile, coefficients=files["Coefficients"], report=report
         )
-        click.echo(dump_json(document))
+        echo_json(document)
         return
     from perfmodel.report.calibration_table import print_calibration
     from perfmodel.report.console import open_console

@@ -12,6 +12,7 @@ import click
 
 from perfmodel.cli.answering import answer
 from perfmodel.cli.html_reports import save_html
+from perfmodel.cli.options import echo_json
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -78,14 +79,14 @@ def _print_pair(
     assert answers[1].prediction is not None
     comparison = compare(answers[0].prediction, answers[1].prediction)
     if plot:
-        from perfmodel.report.comparison_plot import save_comparison
+        from perfmodel.report.comparison_plot import draw_comparison
+        from perfmodel.report.plots import save_figure
 
-        save_comparison(plot, answers, comparison)
+        save_figure(plot, draw_comparison(answers, comparison))
     if as_json:
         from perfmodel.report.comparison_document import comparison_document
-        from perfmodel.report.documents import dump_json
 
-        click.echo(dump_json(comparison_document(answers, comparison)))
+        echo_json(comparison_document(answers, comparison))
     elif as_csv:
         _print_csv(answers, comparison)
     else:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, request_options, split_list
+from perfmodel.cli.mistakes import Mistakes, output_mistakes
+from perfmodel.cli.options import echo_json, json_option, request_options, split_list, with_options
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def _own_options(command: Callable[..., Any]) -> Callable[..., Any]:
                      help="Of the list: precision, cache, heads, channels, layers, rank, 2:4, sparsity, sibling."),
         click.option("--plot", metavar="FILE", help="Draw speed-ups as bars: .png, .svg or .pdf."),
     )  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 @click.command("compress")
@@ -73,9 +72,10 @@ def compress_command(as_json: bool, as_csv: bool, plot: str | None, html: str | 
             show(f"{cell.model.name} on {cell.hardware.id}, batch {cell.batch}")
             results.append(compress(cell.model, cell.hardware, **chosen, **_request(grid, cell)))
     if plot:
-        from perfmodel.report.compression_plot import save_compressions
+        from perfmodel.report.compression_plot import draw_compressions
+        from perfmodel.report.plots import save_figure
 
-        save_compressions(plot, results)
+        save_figure(plot, draw_compressions(results))
     _print(grid, results, as_json=as_json, as_csv=as_csv)
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")
@@ -88,14 +88,13 @@ def compress_command(as_json: bool, as_csv: bool, plot: str | None, html: str | 
 
 def _read_own(
     options: dict[str, Any], plot: str | None, *, as_json: bool, as_csv: bool
-) -> tuple[dict[str, Any], list[tuple[str, PerfmodelError]]]:
+) -> tuple[dict[str, Any], Mistakes]:
     """What is to be done to the model, as arguments of `compress`, and what is wrong with it, as (option, mistake)."""
-    from perfmodel.cli.options import read_counts
+    from perfmodel.cli.options import read_count
     from perfmodel.planning.changes import KINDS
     from perfmodel.precisions import find_format, find_scheme
-    from perfmodel.report.plots import SUFFIXES
 
-    mistakes: list[tuple[str, PerfmodelError]] = []
+    mistakes: Mistakes = []
 
     def read(option: str, text: str | None, parse: Callable[[str], Any]) -> Any:
         try:
@@ -111,17 +110,11 @@ def _read_own(
     chosen["precisions"] = read("to", options.pop("precisions"), names(find_scheme))
     chosen["cache_formats"] = read("kv_cache", options.pop("cache_formats"), names(find_format))
     chosen["only"] = read("only", options.pop("only"), lambda text: _kinds(text, KINDS))
-    multiple = read("multiple", options.pop("multiple"), lambda text: read_counts(text, _MOST_ALIGNED))
-    chosen["multiple"] = multiple[0] if multiple else 1
-    if len(multiple) > 1:
-        mistakes.append(("multiple", InputError("takes one number, not a list")))
+    chosen["multiple"] = read("multiple", options.pop("multiple"), lambda text: read_count(text, _MOST_ALIGNED)) or 1
     chosen |= {name: options.pop(name) for name in ("sparse_2_4", "sibling")}
     if options["anchors"]:
         mistakes.append(("anchors", InputError("measured runs of the original say nothing of its variants: leave it")))
-    if plot is not None and not plot.lower().endswith(SUFFIXES):
-        mistakes.append(("plot", InputError(f"'{plot}' must end in {', '.join(SUFFIXES)}")))
-    if as_json and as_csv:
-        mistakes.append(("json", InputError("--json and --csv exclude each other: give one")))
+    mistakes += output_mistakes(plot, as_json=as_json, as_csv=as_csv)
     return chosen, mistakes
 
 
@@ -167,9 +160,8 @@ def _print(grid: Grid, results: Sequence[Compression], *, as_json: bool, as_csv:
     notes = _notes(results)
     if as_json:
         from perfmodel.report.compression_document import compress_document
-        from perfmodel.report.documents import dump_json
 
-        click.echo(dump_json(compress_document(results, notes)))
+        echo_json(compress_document(results, notes))
         return
     if as_csv:
         from perfmodel.report.compression_table import compressions_csv

@@ -1,16 +1,18 @@
 """Options about money and energy that predict and plan share, and how they are read.
 
-May import: click, errors, and everything below inside the functions.
+May import: cli.options, errors, and everything below inside the functions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.mistakes import Mistakes
+from perfmodel.cli.options import Command, with_options
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from perfmodel.prices import Price
     from perfmodel.types import Hardware
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 COST_OPTIONS = ("prices", "electricity", "pue", "utilisation")
 _FIELDS = {"electricity": "electricity_usd_per_kwh", "pue": "pue", "utilisation": "utilisation"}
 _OPTIONS: tuple[Callable[[Command], Command], ...] = (
@@ -52,12 +53,10 @@ class Costs:
 
 def cost_options(command: Command) -> Command:
     """Add them, in the order of --help."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
-def read_costs(options: Mapping[str, Any], specs: str | None, mistakes: list[tuple[str, PerfmodelError]]) -> Costs:
+def read_costs(options: Mapping[str, Any], specs: str | None, mistakes: Mistakes) -> Costs:
     """Read the options; what they say goes before what the price file says of the site.
 
     Args:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import click
 
-from perfmodel.cli.options import json_option, specs_option
+from perfmodel.cli.options import echo_json, json_option, specs_option
 
 
 @click.group("engines")
@@ -25,9 +25,7 @@ def list_command(specs: str | None, as_json: bool) -> None:
 
     documents = [engine_document(engine, specs) for engine in list_engines(specs=specs)]
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(documents))
+        echo_json(documents)
         return
     from perfmodel.report.console import open_console
 
@@ -48,9 +46,7 @@ def show_command(name: str, specs: str | None, as_json: bool) -> None:
 
     document = engine_details(load_engine(name, specs=specs), specs)
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(document))
+        echo_json(document)
         return
     from perfmodel.report.console import open_console
 

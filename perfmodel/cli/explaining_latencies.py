@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import save_html
+from perfmodel.cli.options import echo_json
 from perfmodel.cli.sides import Side
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
@@ -48,10 +49,9 @@ def explain_server(options: Mapping[str, Any], served: Mapping[str, Any], output
     if output.plot:
         raise InputError("--plot: a server has no roofline; with --compare it draws the steps from A to B")
     if output.as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.latency_document import explained_document
 
-        click.echo(dump_json(explained_document(explained[0])))
+        echo_json(explained_document(explained[0]))
     else:
         from perfmodel.report.console import open_console
         from perfmodel.report.latency_table import print_explained
@@ -131,14 +131,14 @@ def _print_compared(pair: tuple[Explained, Explained], output: Output) -> None:
     latencies: Sequence[Mapping[str, Made]] = [each.latencies for each in pair]
     found = compare_latencies(*latencies)
     if output.plot:
-        from perfmodel.report.latency_plot import save_steps
+        from perfmodel.report.latency_plot import draw_steps
+        from perfmodel.report.plots import save_figure
 
-        save_steps(output.plot, pair, found)
+        save_figure(output.plot, draw_steps(pair, found))
     if output.as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.latency_document import compared_document
 
-        click.echo(dump_json(compared_document(pair, found)))
+        echo_json(compared_document(pair, found))
     elif output.as_csv:
         from perfmodel.report.latency_table import parts_csv
 

@@ -12,7 +12,8 @@ from itertools import product
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from perfmodel.cli.options import read_counts, read_level, split_list, split_models
+from perfmodel.cli.mistakes import Mistakes, refuse_all
+from perfmodel.cli.options import read_count, read_counts, read_level, split_list, split_models
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelErr
         return reader.read(name, lambda text: read_counts(text, LARGEST)) or (None,)
 
     layouts, left_out = _layouts(reader, options["sequence_parallel"])
-    (image_size,) = reader.read("image_size", lambda text: _one(read_counts(text, MAX_IMAGE_SIZE))) or (0,)
+    image_size = reader.read("image_size", lambda text: read_count(text, MAX_IMAGE_SIZE)) or 0
     grid = {
         "model": reader.read_each("model", lambda name: load_model(name, specs=specs, image_size=image_size)),
         "hardware": reader.read_each("hardware", lambda name: load_hardware(name, specs=specs)),
@@ -153,7 +154,7 @@ def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelErr
         "runtime": reader.read_each("runtime", lambda name: _known("runtime", name, ASKED_RUNTIMES)),
         "cache_precision": reader.read("cache_precision", lambda name: find_format(name).name),
         "channels_last": options["channels_last"],
-        "threads": (reader.read("threads", lambda text: _one(read_counts(text, LARGEST))) or (0,))[0],
+        "threads": reader.read("threads", lambda text: read_count(text, LARGEST)) or 0,
         "level": reader.read("level", read_level),
         "strict": options["strict"],
         "specs": specs,
@@ -167,20 +168,15 @@ def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelErr
 
 def _layouts(reader: _Reader, sequence: bool) -> tuple[tuple[Layout, ...], tuple[str, ...]]:
     """The layouts that go together, and what is wrong with the others; if none does, that is a mistake."""
-    from perfmodel.layouts import MOST_DEVICES, Layout
+    from perfmodel.layouts import MOST_DEVICES, layouts_of
 
     lists = [reader.read(name, lambda text: read_counts(text, MOST_DEVICES)) or (1,) for name in _LAYOUT_OPTIONS]
-    layouts: list[Layout] = []
-    wrong: list[str] = []
-    for tensor, pipeline, expert, data in product(*lists):
-        try:
-            layouts.append(Layout(tensor=tensor, pipeline=pipeline, expert=expert, attention_data=data,
-                                  sequence=sequence and tensor > 1))  # fmt: skip
-        except InputError as error:
-            wrong.append(str(error))
-    if not layouts:
-        reader.mistakes.append(("ep", InputError("; ".join(wrong))))
-    return tuple(dict.fromkeys(layouts)), tuple(f"left out: {reason}" for reason in wrong)
+    try:
+        layouts, wrong = layouts_of(*lists, sequence=sequence)
+    except InputError as error:
+        reader.mistakes.append(("ep", error))
+        return (), ()
+    return layouts, tuple(f"left out: {reason}" for reason in wrong)
 
 
 def _anchors(path: str, specs: str | None) -> tuple[Anchor, ...]:
@@ -189,18 +185,12 @@ def _anchors(path: str, specs: str | None) -> tuple[Anchor, ...]:
     return read_anchors(path, specs=specs)
 
 
-def _one(counts: tuple[int, ...]) -> tuple[int, ...]:
-    if len(counts) > 1:
-        raise InputError("takes one size, not a list")
-    return counts
-
-
 class _Reader:
     """Collects the mistakes of all options, to raise them together."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.options = options
-        self.mistakes: list[tuple[str, PerfmodelError]] = []
+        self.mistakes: Mistakes = []
 
     def read(self, option: str, parse: Callable[[str], Value]) -> Value | None:
         """The value of an option; None if it was not given or has a mistake."""
@@ -225,11 +215,7 @@ class _Reader:
 
     def refuse(self) -> None:
         """Raise what was collected, if anything."""
-        texts = [_mistake(option, error) for option, error in self.mistakes]
-        if len(texts) == 1:
-            raise InputError(texts[0])
-        if texts:
-            raise InputError(f"{len(texts)} mistakes\n" + "\n".join(f"- {text}" for text in texts))
+        refuse_all([_mistake(option, error) for option, error in self.mistakes])
 
 
 def _mistake(option: str, error: PerfmodelError) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perfmodel.cli.options import json_option, specs_option
+from perfmodel.cli.options import echo_json, json_option, specs_option
 from perfmodel.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def list_command(kind: str | None, family: str | None, specs: str | None, as_jso
     chips = [chip for chip in known if kind in (None, chip.kind) and family in (None, chip.family)]
     fabrics = list_fabrics(specs=specs) if kind in (None, FABRIC) and not family else ()
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json([*map(hardware_to_dict, chips), *map(fabric_to_dict, fabrics)]))
+        echo_json([*map(hardware_to_dict, chips), *map(fabric_to_dict, fabrics)])
         return
     from perfmodel.home import is_local
     from perfmodel.report.catalog_tables import print_chips, print_fabrics
@@ -68,9 +66,7 @@ def show_command(name: str, specs: str | None, as_json: bool) -> None:
 
     found = _find(name, specs)
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(hardware_to_dict(found) if isinstance(found, Hardware) else fabric_to_dict(found)))
+        echo_json(hardware_to_dict(found) if isinstance(found, Hardware) else fabric_to_dict(found))
         return
     from perfmodel.report.catalog_tables import print_chip, print_fabric
     from perfmodel.report.console import open_console
@@ -136,9 +132,7 @@ def prices_command(prices: str | None, specs: str | None, as_json: bool) -> None
     own = list(read_prices(prices, specs=specs).prices.values()) if prices else []
     rows = price_documents(chips, own, date.today())
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(rows))
+        echo_json(rows)
         return
     from perfmodel.report.console import open_console
 
@@ -187,10 +181,9 @@ def detect_command(device: str, name: str | None, out: str | None, save: bool, f
     file = write_profile(profile, out, force=force) if out else save_profile(profile, force=force) if save else None
     accelerators = detect_accelerators()
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.machine_table import machine_document
 
-        click.echo(dump_json(machine_document(machine, accelerators, matched, profile, str(file or ""))))
+        echo_json(machine_document(machine, accelerators, matched, profile, str(file or "")))
         return
     from perfmodel.report.console import open_console
     from perfmodel.report.machine_table import print_machine

@@ -1,6 +1,6 @@
 """The option `--html` of many commands: a page to hand on, told to be impossible before long work starts.
 
-May import: click, errors, and everything below inside the functions.
+May import: click, errors, cli.mistakes, and everything below inside the functions.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from perfmodel.errors import InputError, PerfmodelError
+from perfmodel.cli.mistakes import Mistakes
+from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
     from perfmodel.report.html_page import Report
@@ -40,7 +41,7 @@ def check_html(path: str | None) -> None:
         raise InputError(f"--html: {error}")
 
 
-def html_mistakes(path: str | None) -> list[tuple[str, PerfmodelError]]:
+def html_mistakes(path: str | None) -> Mistakes:
     """What is wrong with the option, as (option, mistake)."""
     if path is None:
         return []

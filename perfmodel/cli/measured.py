@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import check_html, html_option, save_html
-from perfmodel.cli.options import json_option, read_level, specs_option, split_list
+from perfmodel.cli.mistakes import refuse_plot
+from perfmodel.cli.options import echo_json, json_option, read_level, specs_option, split_list
 from perfmodel.cli.progress import progress_line
 from perfmodel.cli.told import read_told, told_options
 from perfmodel.errors import InputError
@@ -89,14 +90,12 @@ def validate_command(
     """
     from perfmodel.calibration.scoring import check_keys
     from perfmodel.calibration.validation import validate
-    from perfmodel.report.plots import check_plot_path
     from perfmodel.report.validation_table import print_validation, rows_csv, validation_document
     from perfmodel.whole_files import write_whole
 
     keys = split_list(by) if by else ()
     check_keys(keys)
-    if plot:
-        check_plot_path(plot)
+    refuse_plot(plot)
     check_html(html)
     with progress_line() as progress:
         found = validate(
@@ -116,9 +115,7 @@ def validate_command(
     if plot:
         _save_plot(plot, found)
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(validation_document(found, keys, worst)))
+        echo_json(validation_document(found, keys, worst))
     else:
         from perfmodel.report.console import open_console
 
@@ -214,9 +211,7 @@ def _fit_engines(imported: Imported, *, specs: str | None, as_json: bool, out: s
 
 def _show(outcome: Any, document: Callable[[Any], Any], show: Callable[[Any, Any], None], as_json: bool) -> None:
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(document(outcome)))
+        echo_json(document(outcome))
         return
     from perfmodel.report.console import open_console
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from perfmodel.cli.measuring_collectives import DEVICES, check_collectives, run_collectives
-from perfmodel.cli.options import json_option, read_counts, split_list
+from perfmodel.cli.options import echo_json, json_option, read_counts, split_list
 from perfmodel.cli.progress import progress_bar, resumable
 from perfmodel.errors import InputError
 
@@ -217,9 +217,7 @@ def _cases(
 
 def _tell(path: str, measured: int, total: int, as_json: bool) -> None:
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json({"file": path, "measured": measured, "points": total}))
+        echo_json({"file": path, "measured": measured, "points": total})
         return
     before = f", {total - measured} were there already" if measured < total else ""
     click.echo(f"Measured {measured} of {total} points{before}: {path}")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import click
 
-from perfmodel.cli.options import read_counts, split_list
+from perfmodel.cli.options import echo_json, read_counts, split_list
 from perfmodel.cli.progress import progress_bar, resumable
 from perfmodel.errors import InputError, UnitError
 from perfmodel.units import parse_quantity
@@ -83,10 +83,8 @@ def _read_sizes(text: str) -> tuple[int, ...]:
 
 def _tell(path: str, measured: int, total: int, skipped: Mapping[str, str], as_json: bool) -> None:
     if as_json:
-        from perfmodel.report.documents import dump_json
-
         reasons = [{"operation": name, "reason": reason} for name, reason in skipped.items()]
-        click.echo(dump_json({"file": path, "measured": measured, "points": total, "skipped": reasons}))
+        echo_json({"file": path, "measured": measured, "points": total, "skipped": reasons})
         return
     click.echo(f"Measured {measured} of {total} points: {path}")
     for name, reason in skipped.items():

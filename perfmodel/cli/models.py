@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from perfmodel.cli.options import json_option, specs_option
+from perfmodel.cli.options import echo_json, json_option, specs_option
 from perfmodel.errors import PerfmodelError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ def list_command(family: str | None, specs: str | None, as_json: bool) -> None:
         families = {str(model_spec(name, specs=specs).get("family")) for name in list_models(specs=specs)}
         raise UnknownNameError("family", family, families, "`perfmodel models list` shows all")
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(documents))
+        echo_json(documents)
         return
     from perfmodel.report.catalog_tables import print_models
     from perfmodel.report.console import open_console
@@ -66,9 +64,7 @@ def show_command(name: str, specs: str | None, as_json: bool) -> None:
         spec = {}
     document = details(model, spec)
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(document))
+        echo_json(document)
         return
     from perfmodel.report.catalog_tables import print_model
     from perfmodel.report.console import open_console

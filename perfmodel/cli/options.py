@@ -1,13 +1,13 @@
-"""Options that commands share, and how comma-separated lists and counts are read.
+"""Options that commands share, how comma-separated lists and counts are read, and how `--json` is answered.
 
-May import: click, errors. To add an option to predict and explain: a line in `_REQUEST_OPTIONS` and a field in
-`cli.grid.Grid`.
+May import: click, errors; report inside `echo_json`. To add an option to predict and explain: a line in
+`_REQUEST_OPTIONS` and a field in `cli.grid.Grid`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +16,7 @@ from perfmodel.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+LARGEST_RATE = 1e6  # requests per second; more is a typing error
 _COUNT = re.compile(r"[0-9][0-9_]{0,40}")
 
 _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
@@ -73,24 +74,36 @@ specs_option = click.option("--specs", metavar="DIR", help="A folder of your own
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def echo_json(document: Any) -> None:
+    """Print what `--json` asks for."""
+    from perfmodel.report.documents import dump_json
+
+    click.echo(dump_json(document))
+
+
 def request_options(command: Command) -> Command:
     """The options that say how a model is to be predicted, in the order of --help."""
-    return _with_options(command, hardware_required=True)
+    return _with_request(command, hardware_required=True)
 
 
 def side_options(command: Command) -> Command:
     """As `request_options`; without --hardware it is for the command to tell whether a side of its own names chips."""
-    return _with_options(command, hardware_required=False)
+    return _with_request(command, hardware_required=False)
 
 
-def _with_options(command: Command, *, hardware_required: bool) -> Command:
+def _with_request(command: Command, *, hardware_required: bool) -> Command:
     hardware = click.option(
         "--hardware",
         required=hardware_required,
         metavar="H[,H]",
         help="Chips: ids of `perfmodel hardware list`, or files.",
     )
-    for option in reversed((hardware, *_REQUEST_OPTIONS, specs_option)):
+    return with_options(command, (hardware, *_REQUEST_OPTIONS, specs_option))
+
+
+def with_options(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+    """A command with options, in the order of --help."""
+    for option in reversed(options):
         command = option(command)
     return command
 
@@ -143,16 +156,49 @@ def read_counts(text: str, largest: int) -> tuple[int, ...]:
     return tuple(dict.fromkeys(counts))
 
 
+def read_count(text: str, largest: int) -> int:
+    """One whole number between 1 and `largest`.
+
+    Raises:
+        InputError: it is none, or a list.
+    """
+    counts = read_counts(text, largest)
+    if len(counts) > 1:
+        raise InputError("takes one number, not a list")
+    return counts[0]
+
+
+def read_number(text: str) -> float:
+    """A number; NaN for what is none, which lies in no range.
+
+    >>> read_number("2.5"), 0 < read_number("many") < 1
+    (2.5, False)
+    """
+    try:
+        return float(text)
+    except ValueError:
+        return float("nan")
+
+
+def read_rate(text: str) -> float:
+    """Requests per second.
+
+    Raises:
+        InputError: it is no number above 0, or more than any server gets.
+    """
+    rate = read_number(text)
+    if not 0 < rate <= LARGEST_RATE:
+        raise InputError(f"'{text}' is no number of requests per second above 0, like 2.5")
+    return rate
+
+
 def read_level(text: str) -> float:
     """The share of cases that an interval is meant to hold.
 
     Raises:
         InputError: it does not lie between 0 and 1.
     """
-    try:
-        level = float(text)
-    except ValueError:
-        level = float("nan")
+    level = read_number(text)
     if not 0 < level < 1:
         raise InputError(f"'{text}' does not lie between 0 and 1; write 0.8 for an interval that holds 80 % of cases")
     return level

@@ -13,7 +13,18 @@ import click
 
 from perfmodel.cli.cost_options import cost_options, read_costs
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, read_counts, specs_option, split_list, split_models
+from perfmodel.cli.mistakes import Mistakes, refuse_all
+from perfmodel.cli.options import (
+    echo_json,
+    json_option,
+    read_count,
+    read_counts,
+    read_number,
+    read_rate,
+    specs_option,
+    split_list,
+    split_models,
+)
 from perfmodel.cli.progress import progress_line
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
@@ -77,10 +88,9 @@ def plan_command(as_json: bool, rejected: bool, html: str | None, **options: Any
             told=told,
         )  # fmt: skip
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.plan_document import plan_document
 
-        click.echo(dump_json(plan_document(answer, specs)))
+        echo_json(plan_document(answer, specs))
     else:
         from perfmodel.report.console import open_console
         from perfmodel.report.plan_table import print_plans
@@ -133,7 +143,7 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
         return found
 
     wanted: dict[str, Any] = {
-        "rate": read("rate", _positive, 0.0, 1.0),
+        "rate": read("rate", read_rate, 0.0, 1.0),
         "concurrency": read("concurrency", lambda text: float(_count(text)), 0.0, 1.0),
         **{f"{metric}_seconds": read(metric, _limit, 0.0, 1.0) for metric in ("ttft", "tpot", "itl")},
         "e2e_seconds": read("e2e", _limit, 0.0, 1e6),
@@ -143,7 +153,7 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
     spread = read("length_spread", _spread, SPREAD, SPREAD)
     trace = read("trace", read_trace, None, None)
     models = each("models", lambda name: (name, model_entry(name, specs)))
-    wrong: list[tuple[str, PerfmodelError]] = []
+    wrong: Mistakes = []
     costs = read_costs(options, specs, wrong)
     mistakes += [f"--{option}: {error}" for option, error in wrong]
     listed = [chip for found in each("hardware", lambda name: chips_of(name, specs)) for chip in found]
@@ -165,9 +175,8 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
     candidates = tuple(candidates_of(models, list(chips.values()), engines, precisions, degrees))
     if not candidates and not mistakes:
         mistakes.append(f"--tp: no candidate: no layout of {options['tp']} devices lies within a node of these chips")
-    if mistakes or demand is None:
-        several = f"{len(mistakes)} mistakes\n" + "\n".join(f"- {text}" for text in mistakes)
-        raise InputError(mistakes[0] if len(mistakes) == 1 else several)
+    refuse_all(mistakes)
+    assert demand is not None  # else there was a mistake
     return demand, candidates, most, costs.site
 
 
@@ -182,20 +191,7 @@ def _length_mistakes(options: Mapping[str, Any]) -> list[str]:
 
 
 def _count(text: str) -> int:
-    counts = read_counts(text, LARGEST)
-    if len(counts) > 1:
-        raise InputError("takes one number, not a list")
-    return counts[0]
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not 0 < value <= 1e6:
-        raise InputError(f"'{text}' is no number of requests per second above 0, like 2.5")
-    return value
+    return read_count(text, LARGEST)
 
 
 def _spread(text: str) -> float:
@@ -217,10 +213,7 @@ def _limit(text: str) -> float:
 def _percentile(text: str) -> float:
     if text == "mean":
         return 0.0
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
+    value = read_number(text)
     if not 0 < value < 100:
         raise InputError(f"'{text}' does not lie between 0 and 100; write 95, or mean")
     return value

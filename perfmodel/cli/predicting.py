@@ -12,7 +12,8 @@ import click
 
 from perfmodel.cli.cost_options import COST_OPTIONS, cost_options, read_costs
 from perfmodel.cli.html_reports import check_html, html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, request_options, side_options
+from perfmodel.cli.mistakes import BOTH_FORMS, refuse_plot
+from perfmodel.cli.options import echo_json, json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
 from perfmodel.errors import InputError, UnsupportedError
 
@@ -47,7 +48,7 @@ def predict_command(
     from perfmodel.cli.grid import read_grid
 
     if as_json and as_csv:
-        raise InputError("--json and --csv exclude each other: give one")
+        raise InputError(BOTH_FORMS)
     served = {name: options.pop(name) for name in SERVING_OPTIONS}
     mistakes = html_mistakes(html)
     costs = read_costs({name: options.pop(name) for name in COST_OPTIONS}, options["specs"], mistakes)
@@ -68,17 +69,18 @@ def predict_command(
 
         save_html(html, predict_report(answers, grid.hardware), quiet=as_json or as_csv)
     if not any(each.prediction for each in answers):
-        reasons = dict.fromkeys(each.error for each in answers)
-        raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
+        from perfmodel.report.answers import nothing_answered
+
+        raise nothing_answered(answers)
 
 
 def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
     from perfmodel.report.prediction_table import notes_of, print_answers
 
     if as_json:  # with the notes inside
-        from perfmodel.report.documents import answer_document, dump_json
+        from perfmodel.report.documents import answer_document
 
-        click.echo(dump_json([answer_document(each) for each in answers]))
+        echo_json([answer_document(each) for each in answers])
         return
     if as_csv:
         from perfmodel.report.documents import csv_text
@@ -140,10 +142,7 @@ def explain_command(
     from perfmodel.cli.sides import are_requests
 
     _check_outputs(compare=compare, as_json=as_json, as_csv=as_csv, symbolic=symbolic)
-    if plot:
-        from perfmodel.report.plots import check_plot_path
-
-        check_plot_path(plot)
+    refuse_plot(plot)
     by_time = options.pop("sort") == "time"
     served = {name: options.pop(name) for name in SERVING_OPTIONS}
     check_html(html)
@@ -198,7 +197,7 @@ def _need_hardware(options: dict[str, Any]) -> None:
 
 def _check_outputs(*, compare: bool, as_json: bool, as_csv: bool, symbolic: bool) -> None:
     if as_json and as_csv:
-        raise InputError("--json and --csv exclude each other: give one")
+        raise InputError(BOTH_FORMS)
     if as_csv and not compare:
         raise InputError("--csv is for the terms of --compare; the ops of one combination are in --json")
     if symbolic and compare:
@@ -216,13 +215,13 @@ def _explain(
         raise UnsupportedError(explained.error)
     why = explanation(grid, cell, explained, symbolic=symbolic)
     if plot:
-        from perfmodel.report.plots import save_roofline
+        from perfmodel.report.plots import draw_roofline, save_figure
 
-        save_roofline(plot, explained, cell.hardware)
+        save_figure(plot, draw_roofline(explained, cell.hardware))
     if as_json:
-        from perfmodel.report.documents import dump_json, explanation_document
+        from perfmodel.report.documents import explanation_document
 
-        click.echo(dump_json(explanation_document(explained, why)))
+        echo_json(explanation_document(explained, why))
     else:
         from perfmodel.report.console import open_console
         from perfmodel.report.op_table import print_explanation

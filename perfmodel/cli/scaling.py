@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, request_options
-from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
+from perfmodel.cli.mistakes import Mistakes, output_mistakes
+from perfmodel.cli.options import echo_json, json_option, request_options
+from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
     from perfmodel.cli.grid import Grid
@@ -53,12 +54,14 @@ def scale_command(
     families = asked_families(name.strip() for name in models.split(","))
     lines = size_lines([each.prediction for each in answered if each.prediction], phases, families)
     if not lines:
-        reasons = dict.fromkeys(each.error for each in answers)
-        raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
-    if plot:
-        from perfmodel.report.scaling_plot import save_scaling
+        from perfmodel.report.answers import nothing_answered
 
-        save_scaling(plot, lines)
+        raise nothing_answered(answers)
+    if plot:
+        from perfmodel.report.plots import save_figure
+        from perfmodel.report.scaling_plot import draw_scaling
+
+        save_figure(plot, draw_scaling(lines))
     refused = [each for each in answers if not each.prediction]
     notes = _notes(grid, answered)
     _print(lines, answered, refused, notes, as_json=as_json, as_csv=as_csv)
@@ -72,15 +75,14 @@ def scale_command(
 
 def _read_own(
     models: str, phase: str | None, plot: str | None, *, as_json: bool, as_csv: bool
-) -> tuple[str, tuple[str, ...], list[tuple[str, PerfmodelError]]]:
+) -> tuple[str, tuple[str, ...], Mistakes]:
     """(models, families expanded; phases; what is wrong with this command's own options, as (option, mistake))."""
     from perfmodel.cli.options import split_list
     from perfmodel.errors import UnknownNameError
     from perfmodel.planning.families import expand_families
     from perfmodel.report.columns import PHASE_TITLES
-    from perfmodel.report.plots import SUFFIXES
 
-    mistakes: list[tuple[str, PerfmodelError]] = []
+    mistakes: Mistakes = []
     names = models
     try:
         expanded = expand_families(split_list(models))
@@ -98,10 +100,7 @@ def _read_own(
         mistakes.append(("phase", error))
     hint = f"Known: {', '.join(PHASE_TITLES)}"
     mistakes += [("phase", UnknownNameError("phase", x, PHASE_TITLES, hint)) for x in phases if x not in PHASE_TITLES]
-    if plot is not None and not plot.lower().endswith(SUFFIXES):
-        mistakes.append(("plot", InputError(f"'{plot}' must end in {', '.join(SUFFIXES)}")))
-    if as_json and as_csv:
-        mistakes.append(("json", InputError("--json and --csv exclude each other: give one")))
+    mistakes += output_mistakes(plot, as_json=as_json, as_csv=as_csv)
     return names, phases, mistakes
 
 
@@ -133,10 +132,9 @@ def _print(
     as_json: bool, as_csv: bool,
 ) -> None:  # fmt: skip
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.scaling_document import scale_document
 
-        click.echo(dump_json(scale_document(lines, refused, notes)))
+        echo_json(scale_document(lines, refused, notes))
         return
     if as_csv:
         from perfmodel.report.scaling_table import lines_csv, refusal_lines

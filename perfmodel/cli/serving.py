@@ -5,15 +5,16 @@ May import: everything below, inside the functions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from perfmodel.cli.html_reports import save_html
-from perfmodel.cli.options import read_counts, split_list
-from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
+from perfmodel.cli.mistakes import Mistakes
+from perfmodel.cli.options import echo_json, read_counts, read_rate, split_list
+from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
     from perfmodel.cli.cost_options import Costs
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from perfmodel.serving.server_anchors import ServerAnchor
     from perfmodel.serving.simulation_settings import Objective
 
-Mistakes: TypeAlias = list[tuple[str, PerfmodelError]]  # with the option of each
 _UNUSED = {  # option of static batches -> (its default, why a server has none)
     "batch": ("1", "is of static batches: a server's users are --concurrency or --rate"),
     "runtime": (None, "is the engine's own under --engine"),
@@ -35,7 +35,7 @@ _UNUSED = {  # option of static batches -> (its default, why a server has none)
     "max_batch": (False, "is of static batches: a server's answer tells how many requests run at once"),
     "max_context": (False, "is of static batches: a server's answer tells how many requests run at once"),
 }
-LARGEST_RATE, LARGEST_COUNT = 1e6, 1 << 20
+LARGEST_COUNT = 1 << 20
 MOST = {"draft_tokens": 64, "replicas": LARGEST_COUNT}
 
 
@@ -57,14 +57,13 @@ def print_served(
     Raises:
         InputError: all mistakes at once. UnsupportedError: no combination can be answered.
     """
+    from perfmodel.report.answers import nothing_answered
     from perfmodel.report.serving_document import served_csv, served_document, served_notes
     from perfmodel.report.serving_table import print_served_answers
 
     answers = served_answers(options, served, costs, mistakes)
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json([served_document(each) for each in answers]))
+        echo_json([served_document(each) for each in answers])
     elif as_csv:
         click.echo(served_csv(answers), nl=False)
         for note in served_notes(answers):
@@ -78,9 +77,7 @@ def print_served(
 
         save_html(html, served_report(answers), quiet=as_json or as_csv)
     if not any(each.prediction for each in answers):
-        raise UnsupportedError(
-            "no combination can be answered:\n" + "\n".join(dict.fromkeys(each.error for each in answers))
-        )
+        raise nothing_answered(answers)
 
 
 def served_answers(
@@ -103,7 +100,7 @@ def served_answers(
     """
     from perfmodel.cli.grid import read_grid
     from perfmodel.economics import USUAL_SITE
-    from perfmodel.serving.prediction import UNSTATED
+    from perfmodel.serving.known_effects import UNSTATED
 
     mistakes = list(mistakes or ())
     mistakes += [(name, InputError(text)) for name, (usual, text) in _UNUSED.items() if options[name] != usual]
@@ -142,12 +139,8 @@ def _answer(
 ) -> ServedAnswer:
     from perfmodel.report.serving_document import ServedAnswer
     from perfmodel.serving.largest_load import LargestLoad, predict_largest_load
-    from perfmodel.serving.prediction import (
-        DEFAULT_INPUT_TOKENS,
-        DEFAULT_OUTPUT_TOKENS,
-        predict_serving,
-        serving_economics,
-    )
+    from perfmodel.serving.prediction import predict_serving, serving_economics
+    from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS
 
     sizes = {
         "input_tokens": cell.input_tokens or DEFAULT_INPUT_TOKENS,
@@ -249,22 +242,15 @@ def _read_loads(served: Mapping[str, str | None], mistakes: Mistakes) -> list[di
     found: list[dict[str, float]] = []
     for name, text in given.items():
         try:
-            values = read_counts(text or "", LARGEST_COUNT) if name == "concurrency" else _rates(text or "")
+            values = (
+                read_counts(text or "", LARGEST_COUNT)
+                if name == "concurrency"
+                else map(read_rate, split_list(text or ""))
+            )
             found += [{name: float(value)} for value in dict.fromkeys(values)]
         except InputError as error:
             mistakes.append((name, error))
     return found
-
-
-def _rates(text: str) -> Iterator[float]:
-    for item in split_list(text):
-        try:
-            value = float(item)
-        except ValueError:
-            value = float("nan")
-        if not 0 < value <= LARGEST_RATE:
-            raise InputError(f"'{item}' is no number of requests per second above 0, like 2.5")
-        yield value
 
 
 def _read_engines(names: str, specs: str | None, mistakes: Mistakes) -> list[EnginePolicy]:

@@ -1,13 +1,14 @@
-"""Options of `predict` that ask for a server with many users. May import: click."""
+"""Options of `predict` that ask for a server with many users. May import: cli.options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+from perfmodel.cli.options import Command, with_options
+
 SERVING_OPTIONS = (
     "engine",
     "concurrency",
@@ -34,9 +35,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
 
 def serving_options(command: Command) -> Command:
     """Add them, in the order of --help."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def asks_server(served: Mapping[str, Any]) -> bool:

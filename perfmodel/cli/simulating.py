@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.html_reports import check_html, html_option, save_html
-from perfmodel.cli.options import json_option, specs_option
+from perfmodel.cli.mistakes import refuse_plot
+from perfmodel.cli.options import echo_json, json_option, specs_option
 from perfmodel.cli.simulation_options import (
     DIMENSIONS,
     INPUT_TOKENS,
@@ -48,12 +49,10 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
     """
     # numpy's BLAS starts a thread per core as it is imported, and nothing here multiplies large matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from perfmodel.report.plots import check_plot_path
     from perfmodel.report.simulation_document import simulation_document
     from perfmodel.serving.standing import simulated_widths
 
-    if plot:
-        check_plot_path(plot)
+    refuse_plot(plot)
     check_html(html)
     quantities = _read_quantities(options)
     workload = read_workload(options, quantities)
@@ -62,13 +61,12 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
     subject = subject_of(deployed, options)
     widths = simulated_widths(deployed.engine.id, specs=options["specs"])
     if plot:
-        from perfmodel.report.simulation_plot import save_simulation
+        from perfmodel.report.plots import save_figure
+        from perfmodel.report.simulation_plot import draw_simulation
 
-        save_simulation(plot, result, subject)
+        save_figure(plot, draw_simulation(result, subject))
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(simulation_document(result, subject, widths)))
+        echo_json(simulation_document(result, subject, widths))
     else:
         from perfmodel.report.console import open_console
         from perfmodel.report.simulation_table import print_simulation

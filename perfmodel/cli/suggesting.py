@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import click
-
+from perfmodel.cli.options import echo_json
 from perfmodel.cli.progress import progress_line
 from perfmodel.errors import InputError, UnsupportedError
 
@@ -88,9 +87,7 @@ def tell_suggestions(
             case, chip, count, suite=suite, pattern=pattern or "", whole=not pattern, progress=progress
         )
     if as_json:
-        from perfmodel.report.documents import dump_json
-
-        click.echo(dump_json(suggestions_document(found, source)))
+        echo_json(suggestions_document(found, source))
         return
     from perfmodel.report.console import open_console
 

@@ -10,7 +10,7 @@ import os
 import click
 
 from perfmodel.cli.html_reports import check_html, html_option, save_html
-from perfmodel.cli.options import json_option, specs_option
+from perfmodel.cli.options import echo_json, json_option, specs_option
 from perfmodel.cli.progress import progress_bar
 
 
@@ -69,10 +69,9 @@ def sweep_command(
         )
         raise
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.sweep_document import sweep_document
 
-        click.echo(dump_json(sweep_document(result)))
+        echo_json(sweep_document(result))
     else:
         again = f", {result.resumed} of {result.parts} parts found done" if result.resumed else ""
         click.echo(f"{result.out}: {result.rows:,} rows of {result.points:,} points in {result.seconds:.1f} s{again}")

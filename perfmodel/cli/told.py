@@ -1,6 +1,6 @@
 """What a user tells of a load test beside its report: the options of `validate` that become a `Told`.
 
-May import: click, errors, and the rest inside the functions.
+May import: cli.options, errors, and the rest inside the functions.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from perfmodel.cli.options import with_options
 
 if TYPE_CHECKING:
     from perfmodel.calibration.sources.load_tests import Told
@@ -32,9 +34,7 @@ _OPTIONS = (
 
 def told_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options, for a command that takes `**told`."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+    return with_options(command, _OPTIONS)
 
 
 def read_told(given: dict[str, Any]) -> Told:

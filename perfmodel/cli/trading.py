@@ -6,14 +6,14 @@ May import: everything below, inside the functions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
-from perfmodel.cli.options import json_option, request_options
-from perfmodel.errors import InputError, PerfmodelError
+from perfmodel.cli.mistakes import Mistakes, output_mistakes
+from perfmodel.cli.options import echo_json, json_option, request_options
+from perfmodel.errors import PerfmodelError
 
 if TYPE_CHECKING:
     from perfmodel.cli.grid import Grid
@@ -73,9 +73,10 @@ def tradeoff_command(
     with progress_bar() as show:
         answer = tradeoff_of_settings(read, settings, options["latency"], budget, lower_is_better, show)
     if plot:
-        from perfmodel.report.tradeoff_plot import save_tradeoff
+        from perfmodel.report.plots import save_figure
+        from perfmodel.report.tradeoff_plot import draw_tradeoff
 
-        save_tradeoff(plot, answer)
+        save_figure(plot, draw_tradeoff(answer))
     notes = _notes(answer, grid)
     told = [*left_out_lines(answer.left_out, answer.table.path), *(f"Note: {note}" for note in notes)]
     _print(answer, told, notes, every=every, as_json=as_json, as_csv=as_csv)
@@ -89,14 +90,13 @@ def tradeoff_command(
 
 def _read_own(
     options: dict[str, Any], plot: str | None, *, as_json: bool, as_csv: bool
-) -> tuple[Budget | None, list[tuple[str, PerfmodelError]]]:
+) -> tuple[Budget | None, Mistakes]:
     """The budget, and what is wrong with this command's own options, as (option, mistake)."""
     from perfmodel.errors import UnknownNameError
     from perfmodel.planning.tradeoff import LATENCIES, Budget
-    from perfmodel.report.plots import SUFFIXES
     from perfmodel.units import parse_quantity
 
-    mistakes: list[tuple[str, PerfmodelError]] = []
+    mistakes: Mistakes = []
     limits = {}
     for option, field, dimension in (
         ("budget_latency", "seconds", "seconds"), ("budget_memory", "memory_bytes", "bytes"),
@@ -112,12 +112,7 @@ def _read_own(
     latency = options["latency"]
     if latency is not None and latency not in LATENCIES:
         mistakes.append(("latency", UnknownNameError("latency", latency, LATENCIES, f"Known: {', '.join(LATENCIES)}")))
-    if plot is not None and not plot.lower().endswith(SUFFIXES):
-        mistakes.append(("plot", InputError(f"'{plot}' must end in {', '.join(SUFFIXES)}")))
-    elif plot is not None and not Path(plot).parent.is_dir():  # told before all models are read
-        mistakes.append(("plot", InputError(f"{plot} cannot be written: there is no folder {Path(plot).parent}")))
-    if as_json and as_csv:
-        mistakes.append(("json", InputError("--json and --csv exclude each other: give one")))
+    mistakes += output_mistakes(plot, as_json=as_json, as_csv=as_csv)
     return (None if mistakes else Budget(**limits)), mistakes
 
 
@@ -145,10 +140,9 @@ def _print(
     answer: Tradeoff, told: Sequence[str], notes: Sequence[str], *, every: bool, as_json: bool, as_csv: bool
 ) -> None:
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.tradeoff_document import tradeoff_document
 
-        click.echo(dump_json(tradeoff_document(answer, notes)))
+        echo_json(tradeoff_document(answer, notes))
         return
     if as_csv:
         from perfmodel.report.tradeoff_table import tradeoff_csv

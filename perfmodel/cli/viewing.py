@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from perfmodel.cli.options import json_option, read_counts, split_list
+from perfmodel.cli.mistakes import BOTH_FORMS, check_plot, refuse_all
+from perfmodel.cli.options import echo_json, json_option, read_count, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -96,13 +97,6 @@ class _Mistakes:
             self.texts.append(f"--{option}: {error}")
             return None
 
-    def refuse(self) -> None:
-        """Raise what was collected, if anything."""
-        if len(self.texts) > 1:
-            raise InputError(f"{len(self.texts)} mistakes\n" + "\n".join(f"- {text}" for text in self.texts))
-        if self.texts:
-            raise InputError(self.texts[0])
-
 
 def _read(table: TableFile, options: dict[str, Any], *, as_json: bool, as_csv: bool) -> _Asked:
     """
@@ -124,21 +118,14 @@ def _read(table: TableFile, options: dict[str, Any], *, as_json: bool, as_csv: b
         condition=mistakes.read("where", lambda text: read_condition(text, table.kinds)),
         sort=mistakes.read("sort", lambda text: _axes(text, table, numbers=False)) or (),
         pareto=mistakes.read("pareto", lambda text: _axes(text, table, numbers=True)) or (),
-        top=(mistakes.read("top", _one_count) or (None,))[0],
+        top=mistakes.read("top", lambda text: read_count(text, _MOST)),
     )
     asked = _Asked(view=view, pivot=mistakes.read("pivot", lambda text: _pivot_parts(text, table)) or ())
-    mistakes.read("plot", _check_plot)
+    mistakes.read("plot", check_plot)
     mistakes.read("out", lambda path: _check_out(path, table))
     mistakes.texts += _contradictions(options, as_json=as_json, as_csv=as_csv)
-    mistakes.refuse()
+    refuse_all(mistakes.texts)
     return asked
-
-
-def _one_count(text: str) -> tuple[int, ...]:
-    counts = read_counts(text, _MOST)
-    if len(counts) > 1:
-        raise InputError("takes one number, not a list")
-    return counts
 
 
 def _axes(text: str, table: TableFile, *, numbers: bool) -> tuple[Axis, ...]:
@@ -180,13 +167,6 @@ def _pivot_parts(text: str, table: TableFile) -> tuple[str, ...]:
     return rows, columns, value, summary
 
 
-def _check_plot(path: str) -> None:
-    from perfmodel.report.plots import SUFFIXES
-
-    if not path.lower().endswith(SUFFIXES):
-        raise InputError(f"'{path}' must end in {', '.join(SUFFIXES)}")
-
-
 def _check_out(path: str, table: TableFile) -> None:
     from perfmodel.planning.table_writing import check_table_path
 
@@ -198,7 +178,7 @@ def _check_out(path: str, table: TableFile) -> None:
 def _contradictions(options: dict[str, Any], *, as_json: bool, as_csv: bool) -> list[str]:
     found = []
     if as_json and as_csv:
-        found.append("--json: --json and --csv exclude each other: give one")
+        found.append(f"--json: {BOTH_FORMS}")
     if options["plot"] and not options["pivot"]:
         found.append("--plot: draws what --pivot sums up, which is not given")
     if options["pivot"]:
@@ -220,10 +200,9 @@ def _answer_rows(table: TableFile, view: View, *, as_json: bool, as_csv: bool) -
         write_csv(sys.stdout, list(view.columns), stream_rows(table, view))
         return
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.results_document import rows_document
 
-        click.echo(dump_json(rows_document(table, select_rows(table, view))))
+        echo_json(rows_document(table, select_rows(table, view)))
         return
     from perfmodel.report.console import open_console
     from perfmodel.report.results_table import print_rows
@@ -238,9 +217,10 @@ def _answer_pivot(table: TableFile, asked: _Asked, plot: str | None, *, as_json:
     rows, columns, value, summary = asked.pivot
     found = pivot(table, rows, columns, value, summary, asked.view.condition)  # type: ignore[arg-type]
     if plot:
-        from perfmodel.report.results_plot import save_pivot
+        from perfmodel.report.plots import save_figure
+        from perfmodel.report.results_plot import draw_pivot
 
-        save_pivot(plot, found)
+        save_figure(plot, draw_pivot(found))
     _print_pivot(table, found, as_json=as_json, as_csv=as_csv)
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")
@@ -248,10 +228,9 @@ def _answer_pivot(table: TableFile, asked: _Asked, plot: str | None, *, as_json:
 
 def _print_pivot(table: TableFile, found: Pivot, *, as_json: bool, as_csv: bool) -> None:
     if as_json:
-        from perfmodel.report.documents import dump_json
         from perfmodel.report.results_document import pivot_document
 
-        click.echo(dump_json(pivot_document(table, found)))
+        echo_json(pivot_document(table, found))
     elif as_csv:
         from perfmodel.report.results_table import pivot_csv
 

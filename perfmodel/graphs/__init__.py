@@ -2,7 +2,7 @@
 
 `load_model` recognises the source by its form and content; each front-end is one file here. May import: errors, sizes,
 precisions, types, catalog. To add a front-end: a file with a function that returns a `Model`, a line in `load_model`,
-and a case in tests/graphs/test_load_model.py.
+and a case in tests/graphs/test_front_ends.py.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def unfuse_attention(graph: Graph, style: AttentionStyle, *, dropout: bool = Fal
     def rule(op: Op, place: Place) -> bool:
         if op.kind == "cache_append":
             return _concatenate(op, place, joined)
-        if op.kind == "attention" and _is_plain(op, graph):
+        if op.kind == "attention" and _is_plain(op):
             inputs = tuple(joined.get(name, name) for name in op.inputs[:3])
             _attend(op, place, style, inputs, permuted=set(inputs) & by_writer.keys(), dropout=dropout)
             unmerged.add(op.outputs[0])
@@ -80,7 +80,7 @@ def unfuse_attention(graph: Graph, style: AttentionStyle, *, dropout: bool = Fal
     return expand(graph, rule)
 
 
-def _is_plain(op: Op, graph: Graph) -> bool:
+def _is_plain(op: Op) -> bool:
     """Whether query, key and value are all there is: no sinks, no values inside the keys."""
     return len(op.inputs) == 3 and not op.attributes.get("value_size", 0)
 

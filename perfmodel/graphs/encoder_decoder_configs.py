@@ -56,7 +56,7 @@ class EncoderDecoder:
         bias: linear layers have a bias; key_bias: those of keys, too.
         embedding_norm, final_norm: a norm after the embedding, and after the last layer.
         buckets: rows of the table of relative position biases, 0 without one. bucket_tables: each layer has its own.
-        tied: the logits use the token embedding's matrix. shared_embedding: encoder and decoder have one table.
+        tied: the logits use the token embedding's matrix.
         audio: what the encoder hears; None for tokens.
         max_context: tokens the decoder was made for, 0 if nothing says so.
     """
@@ -74,7 +74,6 @@ class EncoderDecoder:
     buckets: int = 0
     bucket_tables: bool = False
     tied: bool = True
-    shared_embedding: bool = True
     audio: Audio | None = None
     max_context: int = 0
 

@@ -39,15 +39,6 @@ def factorize(graph: Graph, rank: float) -> Graph:
     return expand(graph, rule)
 
 
-def break_even_rank(n: int, k: int) -> float:
-    """The rank from which two factors have as many FLOPs and weights as the whole: N·K/(N + K).
-
-    >>> break_even_rank(4096, 4096)
-    2048.0
-    """
-    return n * k / (n + k)
-
-
 def _can_split(op: Op, graph: Graph, uses: Counter[str]) -> bool:
     if op.kind != "linear" or any(op.attributes.get(key) for key in ("keep", "stacked", "experts")):
         return False

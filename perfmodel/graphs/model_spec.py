@@ -20,7 +20,14 @@ _KEYS = (*_REQUIRED, "name", "aliases", "family", "task", "confidence", "paramet
 
 
 def list_models(*, specs: Specs = None) -> tuple[str, ...]:
-    """Names of all catalog models."""
+    """Names of all catalog models.
+
+    Args:
+        specs: own folders, whose models are listed, too.
+
+    Raises:
+        InputError: a folder that cannot be read.
+    """
     return tuple(sorted(data_files(FOLDER, specs=specs)))
 
 

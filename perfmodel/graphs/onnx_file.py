@@ -14,12 +14,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import ModelError
+from perfmodel.errors import ModelError, some_names
 from perfmodel.graphs.checks import check_graph
 from perfmodel.graphs.folding import fold_repeats
 from perfmodel.graphs.graph_file import dominant_precision
 from perfmodel.graphs.onnx_inputs import choose_sizes
-from perfmodel.graphs.onnx_program import FLOATING, Program, listed, read_program
+from perfmodel.graphs.onnx_program import FLOATING, Program, read_program
 from perfmodel.graphs.onnx_trace import trace_program
 from perfmodel.graphs.symbolic import trace_symbolic
 from perfmodel.types import Graph, Model
@@ -96,4 +96,5 @@ def _unused(program: Program) -> Iterator[str]:
     ]
     if unused:
         elements = sum(prod(constant.shape) for constant in unused)
-        yield f"{elements} parameters take no part in the forward pass ({listed([each.name for each in unused], 1)})"
+        named = some_names([each.name for each in unused], 1)
+        yield f"{elements} parameters take no part in the forward pass ({named})"

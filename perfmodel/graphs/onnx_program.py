@@ -9,7 +9,7 @@ May import: errors. onnx is imported when a function is called.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -312,8 +312,3 @@ def _declared(value: Any) -> Declared:
     tensor = value.type.tensor_type
     shape = tuple(dim.dim_value if dim.dim_value > 0 else dim.dim_param for dim in tensor.shape.dim)
     return Declared(name=value.name, shape=shape if tensor.HasField("shape") else None, element=tensor.elem_type)
-
-
-def listed(names: Sequence[str], most: int = _SHOWN) -> str:
-    """Names for a message, the first few of many."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

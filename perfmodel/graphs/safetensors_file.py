@@ -65,7 +65,7 @@ def read_safetensors(path: str | Path, *, image_size: int = 0, logits: Logits = 
         image_size=image_size,
     )
     facts = {**model.facts, "stored_dtypes": _shares(tensors)}
-    return replace(model, facts=facts, notes=(*model.notes, *notes, *_differences(model, config, tensors)))
+    return replace(model, facts=facts, notes=(*model.notes, *notes, *_differences(model, tensors)))
 
 
 def _config(folder: Path, file: Path, tensors: Mapping[str, FileTensor]) -> tuple[dict[str, Any], list[str]]:
@@ -141,7 +141,7 @@ def _shares(tensors: Mapping[str, FileTensor]) -> str:
 # -------------------------------------------------------------------------------------------- what is not the same
 
 
-def _differences(model: Model, config: Mapping[str, Any], tensors: Mapping[str, FileTensor]) -> list[str]:
+def _differences(model: Model, tensors: Mapping[str, FileTensor]) -> list[str]:
     """Notes on parameters (of quantised models: bytes) that only the files or only the graph have."""
     own = {name: tensor for name, tensor in tensors.items() if not _is_buffer(name)}
     notes = []

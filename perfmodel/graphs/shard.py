@@ -150,7 +150,7 @@ def _own_op(op: Op, base: str, placement: Placement, graph: Graph) -> Op:
         experts = graph.tensors[op.inputs[1]].shape[0]
         return replace(op, attributes={**op.attributes, "experts": experts, "load_skew": LOAD_SKEW})
     if op.kind == "normalization" and _norm_is_split(op, base, placement, graph):
-        return _with_sums(op, base, placement, graph)
+        return _with_sums(op, base, placement)
     return op
 
 
@@ -170,7 +170,7 @@ def _norm_is_split(op: Op, base: str, placement: Placement, graph: Graph) -> boo
     )
 
 
-def _with_sums(op: Op, base: str, placement: Placement, graph: Graph) -> Op:
+def _with_sums(op: Op, base: str, placement: Placement) -> Op:
     """The norm with the sums of squares of all devices: a small all-reduce, one for queries and keys together."""
     together = base in ("attention.query_norm", "attention.key_norm")
     name = f"{op.block}.attention.norm_sums" if together else f"{op.name}_sums"

@@ -15,6 +15,7 @@ from math import prod
 
 from perfmodel.graphs.shard_counts import Block, Findings, Shares, base_name
 from perfmodel.graphs.shard_roles import EXPERTS, SPLITS, VOCABULARY
+from perfmodel.graphs.stored_weights import unnumbered
 from perfmodel.layouts import Layout
 from perfmodel.precisions import find_format
 from perfmodel.sizes import Dim
@@ -56,14 +57,8 @@ def _place(name: str, blocks: Sequence[Block]) -> tuple[str, tuple[int, str] | N
     """The block of a tensor, and how it is split."""
     for block in blocks:
         if block.name and name.startswith(f"{block.name}."):
-            return block.name, SPLITS.get(_unnumbered(base_name(name, block.name)))
-    return "", SPLITS.get(_unnumbered(name))
-
-
-def _unnumbered(name: str) -> str:
-    """The weight that a piece of it belongs to."""
-    head, _, tail = name.rpartition(".")
-    return head if tail.isdigit() else name
+            return block.name, SPLITS.get(unnumbered(base_name(name, block.name)))
+    return "", SPLITS.get(unnumbered(name))
 
 
 def _split(shape: tuple[Dim, ...], split: tuple[int, str], shares: Shares, layout: Layout) -> tuple[Dim, ...]:

@@ -114,8 +114,10 @@ def with_unread(graph: Graph, parts: Mapping[str, tuple[StoredPart, int]]) -> tu
     missing, added = [], dict[str, Tensor]()
     for block, (part, repeat) in parts.items():
         stored, names = dict(part.weights), own_names[block]
-        missing += [graph.tensors[_full(block, name)] for name in names if _base(name) not in stored]
-        read = {tensor.name for name in names if _base(name) in stored for tensor in stored[_base(name)].tensors}
+        missing += [graph.tensors[_full(block, name)] for name in names if unnumbered(name) not in stored]
+        read = {
+            tensor.name for name in names if unnumbered(name) in stored for tensor in stored[unnumbered(name)].tensors
+        }
         for tensor in part.tensors:
             if tensor.name not in read:
                 full = _full(block, f"unread.{tensor.name}")
@@ -150,7 +152,7 @@ def _full(block: str, name: str) -> str:
     return f"{block}.{name}" if block else name
 
 
-def _base(name: str) -> str:
-    """The weight that a piece belongs to."""
+def unnumbered(name: str) -> str:
+    """The weight that a piece of it belongs to: `experts.3` is of `experts`."""
     head, _, tail = name.rpartition(".")
     return head if tail.isdigit() else name

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from perfmodel.errors import first_line
 from perfmodel.measuring.collective_calls import collective_call
 from perfmodel.measuring.collective_timing import time_collective
 from perfmodel.measuring.timing import Protocol, Timing
@@ -70,7 +71,7 @@ def work(peer: Peer, pipe: Connection) -> None:
         pass  # nobody listens any more
     except Exception as error:
         with suppress(OSError):
-            pipe.send(("failed", _first_line(error)))
+            pipe.send(("failed", first_line(error)))
     finally:
         os._exit(0)  # the libraries' own threads may wait for processes that are gone
 
@@ -114,7 +115,7 @@ def _answer(task: Task, peer: Peer, group: Any) -> tuple[str, Timing | str | Non
             timing = time_collective(call, task.protocol, _exchange, dist.barrier, cuda=cuda)
     except (RuntimeError, NotImplementedError, ValueError) as error:
         if any(said in str(error).lower() for said in _UNSUPPORTED):
-            return "unsupported", _first_line(error)
+            return "unsupported", first_line(error)
         raise
     return "done", timing if peer.rank == 0 else None
 
@@ -128,8 +129,3 @@ def _exchange(numbers: Sequence[float]) -> list[list[float]]:
     found = [torch.empty_like(own) for _ in range(dist.get_world_size())]
     dist.all_gather(found, own)
     return [row.tolist() for row in found]
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

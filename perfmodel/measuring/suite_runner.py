@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from perfmodel.errors import InputError, MachineBusyError, ModelError, UnsupportedError
+from perfmodel.errors import InputError, MachineBusyError, ModelError, UnsupportedError, first_line
 from perfmodel.measuring.conditions import available_cores, gpu, machine, versions
 from perfmodel.measuring.cuda_timing import (
     clock_megahertz,
@@ -188,7 +188,7 @@ def measure_suite(
                 try:
                     point = _measure(task, protocol, device, clock)
                 except (RuntimeError, NotImplementedError, MemoryError) as error:
-                    failed.append(f"{task.dtype} {task.program.name} ({_first_line(error)})")
+                    failed.append(f"{task.dtype} {task.program.name} ({first_line(error)})")
                     continue
                 kept = force or not point["contaminated"]
                 if kept:
@@ -340,15 +340,9 @@ def quantized(module: Any) -> Any:
 
         return quantize_dynamic(module, {torch.nn.Linear}, dtype=torch.qint8)
     except (ImportError, AttributeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
         raise UnsupportedError(
-            f"int8: torch {torch.__version__} cannot quantise linear layers here: {reason}"
+            f"int8: torch {torch.__version__} cannot quantise linear layers here: {first_line(error)}"
         ) from None
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
 
 
 def busy(what: str, runs: RunFile, fewer: str = ", or use fewer --threads,") -> MachineBusyError:

@@ -61,7 +61,7 @@ def plan(
         model, hardware, engine, precision: one or several; hardware may be `all-datacenter`.
         rate: requests per second; or concurrency: users. input_tokens, output_tokens: of a request, on the mean, with
             their spread; or trace: a file of recorded requests, whose times are the load if no other is given.
-        ttft, tpot, itl, e2e: limits in seconds; 0: none.
+        ttft, tpot, itl, e2e: limits in seconds; 0: none. percentile: of the users who are to keep them.
         max_gpus: of a plan; 0: any number. order: gpus (then cost), cost (then gpus) or energy
             (joules per token, then gpus). site: electricity, PUE and utilisation. jobs: processes.
 

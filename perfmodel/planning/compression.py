@@ -47,6 +47,11 @@ class Compression:
     original: Prediction
     variants: tuple[Variant, ...]
 
+    @property
+    def answered(self) -> tuple[Variant, ...]:
+        """The variants that the chip does not refuse."""
+        return tuple(each for each in self.variants if each.prediction)
+
     def _repr_html_(self) -> str:
         """For notebooks."""
         return notebook_html(self)

@@ -18,15 +18,8 @@ import numpy as np
 
 from perfmodel.planning.demand import Demand
 from perfmodel.serving.deployments import Deployment
-from perfmodel.serving.physical_bounds import bound_latencies
-from perfmodel.serving.prediction import (
-    UNSTATED,
-    effective_users,
-    effects_of,
-    moved_seconds,
-    server_of,
-    slowdown,
-)
+from perfmodel.serving.known_effects import UNSTATED, effective_users, effects_of, moved_latencies, slowdown
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.standing import Knowledge
 from perfmodel.serving.steady_answers import Server, SteadyState, fixed_concurrency, open_curve
 from perfmodel.serving.step_table import Array
@@ -109,9 +102,7 @@ def _seconds(
     deployment: Deployment, server: Server, demand: Demand, state: SteadyState, factors: Mapping[str, Array]
 ) -> tuple[dict[str, Array], dict[str, float]]:
     """(means by metric, none below what the chip can do; those bounds of a request alone)."""
-    floors = bound_latencies(deployment, server, state, demand.sizes)
-    moved = zip(("ttft", "tpot"), moved_seconds(state, factors, demand.output_tokens), strict=True)
-    found = {metric: np.maximum(own, floors[metric]) for metric, own in moved}
+    found, floors = moved_latencies(deployment, server, state, demand.sizes, factors)
     whole = ({metric: own[0] for metric, own in floors.items()}, found)
     bounds, seconds = (of_answers(own["ttft"], own["tpot"], demand.output_tokens) for own in whole)
     return seconds, {metric: float(own) for metric, own in bounds.items()}

@@ -14,7 +14,7 @@ from perfmodel.planning.confirming import Confirmation
 from perfmodel.planning.demand import Demand
 from perfmodel.planning.load_curve import LoadCurve
 from perfmodel.power import Power
-from perfmodel.serving.prediction import Latency
+from perfmodel.serving.latency_intervals import Latency
 
 ORDERS = ("gpus", "cost", "energy")
 # what a candidate fails by, beside the metrics

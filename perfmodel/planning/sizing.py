@@ -20,8 +20,9 @@ from perfmodel.planning.demand import Demand
 from perfmodel.planning.load_curve import LoadCurve, largest_share, load_curve
 from perfmodel.planning.plans import CONTEXT, MAX_GPUS, MEMORY, REFUSED, Plan, Rejected
 from perfmodel.serving.deployments import Deployment, deploy, room_of
+from perfmodel.serving.latency_intervals import Latency
 from perfmodel.serving.power_use import serving_power
-from perfmodel.serving.prediction import Latency, check_context
+from perfmodel.serving.servers import check_context
 
 MOST_REPLICAS = 4096
 Weights: TypeAlias = dict[tuple[object, ...], float]

@@ -1,15 +1,17 @@
 """An answer to one combination: a prediction, or why there is none; and why it is what it is.
 
-May import: types, closed_form, economics.
+May import: errors, types, closed_form, economics.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from perfmodel.closed_form import BoundChange, PhaseForm
 from perfmodel.economics import Economics
+from perfmodel.errors import UnsupportedError
 from perfmodel.types import Hardware, Prediction, Request
 
 
@@ -53,3 +55,18 @@ class Explanation:
     sentences: Mapping[str, tuple[str, ...]]
     changes: Mapping[str, tuple[BoundChange, ...]]
     forms: Mapping[str, PhaseForm]
+
+
+class Refusable(Protocol):
+    """An answer of any kind, that has the reason where there is none."""
+
+    @property
+    def error(self) -> str:
+        """Why there is no prediction; "" if there is one."""
+
+
+def nothing_answered(answers: Iterable[Refusable]) -> UnsupportedError:
+    """What a command ends with where every combination was refused: the reasons, each once."""
+    return UnsupportedError(
+        "no combination can be answered:\n" + "\n".join(dict.fromkeys(each.error for each in answers))
+    )

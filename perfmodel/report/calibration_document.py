@@ -6,21 +6,12 @@ here and one in the schema, which refuses keys it does not know.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from importlib.resources import files
 from os import PathLike, fspath
 from typing import Any
 
 from perfmodel.calibration.local import ModelScore, ScopeCalibration
 from perfmodel.report.calibration_words import Conditions, is_held
-
-
-def calibration_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel calibrate --json`."""
-    text = files("perfmodel.report").joinpath("schemas/calibrate.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def calibration_document(

@@ -21,7 +21,7 @@ from perfmodel.calibration.local import SHARE, ModelScore, ProgramPoint, ScopeCa
 from perfmodel.kernels import contraction_rate
 from perfmodel.report.calibration_cells import GROUPS
 from perfmodel.report.calibration_words import is_held, scope_words
-from perfmodel.report.formats import format_seconds
+from perfmodel.report.formats import format_seconds, without_zeros
 from perfmodel.units import format_quantity
 from perfmodel.whole_files import write_whole
 
@@ -166,7 +166,7 @@ def draw_programs(own: ScopeCalibration) -> Any:
     right.set_yscale("log")
     _set_ratio_axis(right.yaxis, right.set_ylim, 1 / reach / 1.1, reach * 1.1)
     right.set_xlim(left.get_xlim())
-    right.xaxis.set_major_formatter(lambda value, _: _short_seconds(value))
+    right.xaxis.set_major_formatter(lambda value, _: without_zeros(format_seconds(value)))
     right.axhline(1, color="#444444", linewidth=1, zorder=1)
     right.set(xlabel="measured", ylabel="predicted / measured")
     right.grid(True, color="#e4e4e4", linewidth=0.6)
@@ -259,7 +259,7 @@ def draw_roofline(own: ScopeCalibration) -> Any:
             text, (x, min(peak, x * bandwidth)), xytext=(0, 5), textcoords="offset points", ha=side, fontsize=9
         )
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    beside.xaxis.set_major_formatter(lambda value, _: _short_seconds(value))
+    beside.xaxis.set_major_formatter(lambda value, _: without_zeros(format_seconds(value)))
     axes.yaxis.set_major_formatter(lambda value, _: format_quantity(value, "flops_per_second", 1))
     axes.set(xlabel="FLOP per byte from memory", ylabel="FLOP/s reached")
     beside.set(xlabel="measured")
@@ -313,7 +313,7 @@ def _draw_diagonal(axes: Any, low: float, high: float) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         if high / low < FEW_DECADES:
             _label_more(axis)
-        axis.set_major_formatter(lambda value, _: _short_seconds(value))
+        axis.set_major_formatter(lambda value, _: without_zeros(format_seconds(value)))
     axes.grid(True, color="#e4e4e4", linewidth=0.6)
     axes.set_aspect("equal")
     axes.spines[["top", "right"]].set_visible(False)
@@ -339,12 +339,3 @@ def _label_more(axis: Any) -> None:
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_minor_locator(_no_ticks())
-
-
-def _short_seconds(seconds: float) -> str:
-    """
-    >>> _short_seconds(0.01), _short_seconds(1e-5)
-    ('10 ms', '10 µs')
-    """
-    number, unit = format_seconds(seconds).split()
-    return f"{float(number.replace(',', '')):g} {unit}"

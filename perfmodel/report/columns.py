@@ -12,6 +12,7 @@ from typing import Literal
 from perfmodel.layouts import ONE_DEVICE
 from perfmodel.report.answers import Answer
 from perfmodel.report.formats import format_bytes, format_interval, format_number, format_seconds
+from perfmodel.types import Request
 
 NOTHING = "–"
 PHASE_TITLES = {
@@ -128,6 +129,26 @@ def layout_words(layout: str) -> str:
     ('tp4-ep4', '')
     """
     return "" if layout == str(ONE_DEVICE) else layout
+
+
+def setting_words(request: Request) -> tuple[str, ...]:
+    """What was asked apart from model and chip, for a heading; "" for what was not."""
+    return (
+        request.precision,
+        f"batch {request.batch}",
+        *length_words(request),
+        f"runtime {request.runtime}",
+        layout_words(str(request.layout)),
+        f"{100 * request.level:g} % intervals",
+    )
+
+
+def length_words(request: Request) -> tuple[str, str]:
+    """Tokens in and out, for a heading; "" where there are none."""
+    return (
+        f"{request.input_tokens} tokens in" if request.input_tokens else "",
+        f"{request.output_tokens} out" if request.output_tokens else "",
+    )
 
 
 def limit_text(limit: int | None) -> str:

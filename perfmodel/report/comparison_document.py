@@ -6,8 +6,6 @@ refuses keys it does not know.
 
 from __future__ import annotations
 
-import json
-from importlib.resources import files
 from typing import Any
 
 from perfmodel.comparison import Comparison, PhaseComparison, Spent, ratio
@@ -15,13 +13,6 @@ from perfmodel.report.answers import Answer
 from perfmodel.report.comparison_words import phase_sentences, whole_sentence
 from perfmodel.report.documents import answer_document
 from perfmodel.types import OpTime
-
-
-def comparison_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel explain --compare --json`."""
-    text = files("perfmodel.report").joinpath("schemas/comparison.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def comparison_document(answers: tuple[Answer, Answer], comparison: Comparison) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from perfmodel.comparison import Comparison, PhaseComparison, Term
 from perfmodel.report.answers import Answer
 from perfmodel.report.columns import PHASE_TITLES
 from perfmodel.report.formats import format_seconds, format_share
-from perfmodel.report.plots import check_plot_path, save_figure
 from perfmodel.report.prediction_table import heading_of
 from perfmodel.units import parse_quantity
 
@@ -23,16 +22,6 @@ LIGHT = ("#e69f00", "#56b4e9", "#f0e442", "#bbbbbb")  # black is read better on 
 OTHERS, OTHERS_COLOUR = "others", "#bbbbbb"
 DRAWN_SHARE = 0.01  # of the longer bar, below which a term is one of the others
 LABELLED_SHARE = 0.06  # of the longer bar, from which its share is written into it
-
-
-def save_comparison(path: str, answers: tuple[Answer, Answer], comparison: Comparison) -> None:
-    """Draw both sides of a comparison into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_comparison(answers, comparison))
 
 
 def draw_comparison(answers: tuple[Answer, Answer], comparison: Comparison) -> Any:

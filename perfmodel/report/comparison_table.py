@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,14 +25,14 @@ from perfmodel.report.formats import (
     format_share,
 )
 from perfmodel.report.prediction_table import heading_of, make_table, print_footer
+from perfmodel.report.term_cells import cells_for
 from perfmodel.types import OpTime
-from perfmodel.units import format_quantity, parse_quantity
+from perfmodel.units import format_quantity
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 PARTS = ("compute", "memory", "network", "overhead")
-_DIGITS = 4  # of a phase's time; its terms have as many decimals
 _WIDTH = 12  # of a column of times, at most
 
 
@@ -145,22 +144,17 @@ def _model_rows(comparison: Comparison) -> list[Row]:
 
 def _print_terms(console: Console, phase: PhaseComparison, top: int) -> None:
     """The terms that differ most, the others in one row, the sum; parts of the times where there is room for them."""
-    longest = max(phase.a.time.seconds, phase.b.time.seconds)
-    unit = format_seconds(longest).split()[1]
-    scale = parse_quantity(f"1 {unit}", "seconds")
-    decimals = max(0, _DIGITS - 1 - math.floor(math.log10(longest / scale)))
-    rows = _shown(phase, top, scale * 10.0**-decimals)
+    written = cells_for(max(phase.a.time.seconds, phase.b.time.seconds))
+    rows = _shown(phase, top, written.smallest)
     titles = ["time\nA", "\nB", "\nA-B"]
     parts = [part for part in PARTS if any(_part(spent, part) for spent in (phase.a, phase.b))]
     if max(len(row.name) for row in rows) + _WIDTH * (len(titles) + 2 * len(parts)) > console.width:
         parts = []
     titles += [title for part in parts for title in (f"{part}\nA", "\nB")]
-    table = make_table((f"\nterm, {unit}", "left"), *((title, "right") for title in titles))
+    table = make_table((f"\nterm, {written.unit}", "left"), *((title, "right") for title in titles))
     for row in rows:
-        values = [row.a.time.seconds, row.b.time.seconds]
-        cells = [_cell(value, scale, decimals) for value in values]
-        cells.append(_signed_cell(row.difference_seconds, scale, decimals))
-        cells += [_cell(_part(spent, part), scale, decimals) for part in parts for spent in (row.a, row.b)]
+        cells = [*map(written.cell, (row.a.time.seconds, row.b.time.seconds)), written.signed(row.difference_seconds)]
+        cells += [written.cell(_part(spent, part)) for part in parts for spent in (row.a, row.b)]
         table.add_row(row.name, *cells, style="bold" if row is rows[-1] else None)
     console.print(table)
 
@@ -181,16 +175,6 @@ def _shown(phase: PhaseComparison, top: int, smallest: float) -> list[Term]:
 def _part(spent: Spent, part: str) -> float:
     seconds: float = getattr(spent.time, f"{part}_seconds")
     return seconds
-
-
-def _cell(seconds: float, scale: float, decimals: int) -> str:
-    return f"{seconds / scale:.{decimals}f}" if seconds else NOTHING
-
-
-def _signed_cell(seconds: float, scale: float, decimals: int) -> str:
-    """With its sign, unless nothing is left of it."""
-    text = f"{seconds / scale:+.{decimals}f}"
-    return text if float(text) else f"{0:.{decimals}f}"
 
 
 def terms_csv(comparison: Comparison) -> str:

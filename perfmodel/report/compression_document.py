@@ -6,22 +6,13 @@ it does not know.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from perfmodel.planning.compression import Compression, Variant, cost_per_million_usd
 from perfmodel.report.compression_words import compression_sentences
-from perfmodel.report.documents import layout_document
+from perfmodel.report.documents import setting_document
 from perfmodel.types import OpTime, Prediction
-
-
-def compress_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel compress --json`."""
-    text = files("perfmodel.report").joinpath("schemas/compress.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def compress_document(results: Sequence[Compression], notes: Sequence[str]) -> dict[str, Any]:
@@ -34,14 +25,7 @@ def _result_document(result: Compression) -> dict[str, Any]:
     own = {name: phase.time for name, phase in result.original.phases.items()}
     return {
         "model": request.model,
-        "hardware": request.hardware,
-        "precision": request.precision,
-        "batch": request.batch,
-        "input_tokens": request.input_tokens,
-        "output_tokens": request.output_tokens,
-        "runtime": request.runtime,
-        "layout": layout_document(request.layout),
-        "level": request.level,
+        **setting_document(request),
         "original": _figures(result.original, own, dict.fromkeys(own, 1.0)),
         "variants": [_variant_document(each) for each in result.variants],
         "sentences": list(compression_sentences(result)),

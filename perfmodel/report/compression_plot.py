@@ -8,27 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from perfmodel.planning.compression import Compression, Variant
+from perfmodel.planning.compression import Compression
 from perfmodel.report.columns import PHASE_TITLES
 from perfmodel.report.compression_table import compression_title
-from perfmodel.report.plots import COLOURS, check_plot_path, save_figure
-
-
-def save_compressions(path: str, results: Sequence[Compression]) -> None:
-    """Draw results into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_compressions(results))
+from perfmodel.report.plots import COLOURS
 
 
 def draw_compressions(results: Sequence[Compression]) -> Any:
     """The figure: a bar for each variant and phase; left of the line at 1 it hurts; pale where it does not fit."""
     from matplotlib.figure import Figure
 
-    tallest = max(len(_drawn(each)) for each in results)
+    tallest = max(len(each.answered) for each in results)
     size = (2.2 + 5.2 * len(results), 1.6 + 0.42 * max(tallest, 4))
     figure = Figure(figsize=size, dpi=140, layout="constrained")
     for axes, result in zip(figure.subplots(1, len(results), squeeze=False)[0], results, strict=True):
@@ -36,12 +26,8 @@ def draw_compressions(results: Sequence[Compression]) -> Any:
     return figure
 
 
-def _drawn(result: Compression) -> list[Variant]:
-    return [each for each in result.variants if each.prediction]
-
-
 def _draw(axes: Any, result: Compression) -> None:
-    phases, variants = list(result.original.phases), _drawn(result)
+    phases, variants = list(result.original.phases), result.answered
     height = 0.8 / len(phases)
     for row, phase in enumerate(phases):
         for place, each in enumerate(variants):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from perfmodel.planning.compression import Compression, Variant, cost_per_million_usd
-from perfmodel.report.columns import NOTHING, PHASE_TITLES, layout_words
+from perfmodel.report.columns import NOTHING, PHASE_TITLES, setting_words
 from perfmodel.report.compression_words import compression_sentences
 from perfmodel.report.formats import format_bytes, format_count, format_interval, format_number, format_seconds
 from perfmodel.report.prediction_table import make_table
@@ -50,16 +50,7 @@ def print_whole_compressions(console: Console, results: Sequence[Compression], n
 def compression_title(result: Compression) -> str:
     """What was asked."""
     request = result.original.request
-    words = (
-        f"{request.model} on {request.hardware}",
-        request.precision,
-        f"batch {request.batch}",
-        f"{request.input_tokens} tokens in" if request.input_tokens else "",
-        f"{request.output_tokens} out" if request.output_tokens else "",
-        f"runtime {request.runtime}",
-        layout_words(str(request.layout)),
-        f"{100 * request.level:g} % intervals",
-    )
+    words = (f"{request.model} on {request.hardware}", *setting_words(request))
     return ", ".join(filter(None, words))
 
 

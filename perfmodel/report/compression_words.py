@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perfmodel.planning.compression import LEAST_CHANGE, TWO_TO_FOUR_BASIS, Compression, Variant
+from perfmodel.planning.compression import LEAST_CHANGE, TWO_TO_FOUR_BASIS, Compression
 from perfmodel.report.formats import format_number
 
 ACCURACY = "Accuracy is not predicted: what a compression costs of it must be measured on the task."
@@ -14,12 +14,8 @@ def compression_sentences(result: Compression) -> tuple[str, ...]:
     return (*filter(None, (*told, _fitting(result), _hurting(result), _useless(result))), *_basis(result), ACCURACY)
 
 
-def _answered(result: Compression) -> list[Variant]:
-    return [each for each in result.variants if each.prediction]
-
-
 def _fastest(result: Compression, phase: str) -> str:
-    having = [each for each in _answered(result) if phase in each.speedups]
+    having = [each for each in result.answered if phase in each.speedups]
     if not having:
         return ""
     best = max(having, key=lambda each: each.speedups[phase])
@@ -31,7 +27,7 @@ def _fastest(result: Compression, phase: str) -> str:
 def _fitting(result: Compression) -> str:
     if result.original.fits:
         return ""
-    names = [each.change.name for each in _answered(result) if each.prediction and each.prediction.fits]
+    names = [each.change.name for each in result.answered if each.prediction and each.prediction.fits]
     chip = result.original.request.hardware
     return f"The original does not fit on {chip}; {', '.join(names)} would." if names else (
         f"The original does not fit on {chip}, and none of these makes it fit."
@@ -41,7 +37,7 @@ def _fitting(result: Compression) -> str:
 def _hurting(result: Compression) -> str:
     slower = [
         f"{each.change.name} in {phase} ({format_number(1 / gain)} times the time)"
-        for each in _answered(result)
+        for each in result.answered
         for phase, gain in each.speedups.items()
         if gain < 1 - LEAST_CHANGE
     ]
@@ -51,11 +47,11 @@ def _hurting(result: Compression) -> str:
 def _useless(result: Compression) -> str:
     names = [
         each.change.name
-        for each in _answered(result)
+        for each in result.answered
         if all(abs(gain - 1) <= LEAST_CHANGE for gain in each.speedups.values())
     ]
     return f"No faster, no slower: {', '.join(names)}." if names else ""
 
 
 def _basis(result: Compression) -> tuple[str, ...]:
-    return (f"{TWO_TO_FOUR_BASIS}.",) if any(each.change.kind == "2:4" for each in _answered(result)) else ()
+    return (f"{TWO_TO_FOUR_BASIS}.",) if any(each.change.kind == "2:4" for each in result.answered) else ()

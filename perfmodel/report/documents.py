@@ -10,7 +10,6 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from perfmodel.closed_form import BlockForm, BoundChange, PhaseForm
@@ -23,13 +22,6 @@ CSV_AMOUNTS = (
     "watts", "wall_watts", "joules_per_output_token", "tokens_per_joule", "usd_per_hour",
     "usd_per_million_output_tokens", "usd_per_million_tokens",
 )  # fmt: skip
-
-
-def predict_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel predict --json`."""
-    text = files("perfmodel.report").joinpath("schemas/predict.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def dump_json(document: Any) -> str:
@@ -121,13 +113,21 @@ def csv_text(answers: Sequence[Answer]) -> str:
 
 
 def _request_document(request: Request) -> dict[str, Any]:
+    optional = {"image_size": request.image_size, "steps": request.steps}
+    return {"model": request.model} | setting_document(request, **{name: own for name, own in optional.items() if own})
+
+
+def setting_document(request: Request, **more: Any) -> dict[str, Any]:
+    """What was asked apart from the model: the head of an answer about several of them.
+
+    Args:
+        more: sizes besides, which stand behind the batch.
+    """
     return {
-        "model": request.model,
         "hardware": request.hardware,
         "precision": request.precision,
         "batch": request.batch,
-        **({"image_size": request.image_size} if request.image_size else {}),
-        **({"steps": request.steps} if request.steps else {}),
+        **more,
         "input_tokens": request.input_tokens,
         "output_tokens": request.output_tokens,
         "runtime": request.runtime,

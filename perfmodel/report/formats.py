@@ -70,6 +70,16 @@ def format_count(count: float) -> str:
     return format_number(count)
 
 
+def without_zeros(text: str) -> str:
+    """A formatted quantity that is a round number, as ticks of an axis are.
+
+    >>> without_zeros(format_seconds(0.01)), without_zeros(format_count(1e7)), without_zeros(format_count(500))
+    ('10 ms', '10 M', '500')
+    """
+    number, _, unit = text.partition(" ")
+    return f"{float(number.replace(',', '')):g} {unit}".rstrip()
+
+
 def format_share(share: float) -> str:
     """
     >>> format_share(0.4138), format_share(0.004), format_share(0.0)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from perfmodel.planning.plans import Plan, PlanAnswer
-    from perfmodel.serving.prediction import Latency
+    from perfmodel.serving.latency_intervals import Latency
     from perfmodel.serving.simulation_result import SimulationResult
     from perfmodel.serving.standing import MeanWidths
     from perfmodel.types import Hardware

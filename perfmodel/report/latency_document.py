@@ -6,10 +6,8 @@ here and one in the schema, which refuses keys it does not know.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from perfmodel.latency_parts import LatencyComparison, Made
@@ -25,16 +23,6 @@ class Explained:
 
     answer: ServedAnswer | Answer
     latencies: Mapping[str, Made]
-
-
-def explained_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel explain --engine --json`."""
-    return _schema("explain-serving")
-
-
-def compared_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel explain --compare --json` where a side is a server."""
-    return _schema("latency-comparison")
 
 
 def explained_document(explained: Explained) -> dict[str, Any]:
@@ -55,12 +43,6 @@ def compared_document(pair: tuple[Explained, Explained], found: Sequence[Latency
         "latencies": {each.metric: _compared(each) for each in found},
         "reasons": list(compared_sentences(found)),
     }
-
-
-def _schema(name: str) -> dict[str, Any]:
-    text = files("perfmodel.report").joinpath(f"schemas/{name}.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def _answer(explained: Explained) -> dict[str, Any]:

@@ -13,23 +13,12 @@ from perfmodel.report.formats import format_seconds
 from perfmodel.report.latency_document import Explained
 from perfmodel.report.latency_table import title_of
 from perfmodel.report.latency_words import TITLES
-from perfmodel.report.plots import check_plot_path, save_figure
 from perfmodel.units import parse_quantity
 
 ENDS, SLOWER, FASTER = "#5f6b7a", "#d55e00", "#009e73"
 OTHERS = "others"
 DRAWN_SHARE = 0.02  # of the largest difference, below which a part is one of the others
 MOST_STEPS = 9
-
-
-def save_steps(path: str, pair: tuple[Explained, Explained], found: Sequence[LatencyComparison]) -> None:
-    """Draw a comparison into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_steps(pair, found))
 
 
 def draw_steps(pair: tuple[Explained, Explained], found: Sequence[LatencyComparison]) -> Any:

@@ -1,31 +1,27 @@
 """`perfmodel explain` of servers as tables: the parts of each latency, of one request or of two side by side; CSV.
 
-May import: latency_parts, formats, latency_words, latency_document, rich.
+May import: latency_parts, formats, term_cells, latency_words, latency_document, rich.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perfmodel.latency_parts import LatencyComparison, Made, Part
 from perfmodel.report.answers import Answer
-from perfmodel.report.columns import NOTHING
-from perfmodel.report.formats import format_interval, format_seconds, format_share
+from perfmodel.report.formats import format_interval, format_share
 from perfmodel.report.latency_document import Explained
 from perfmodel.report.latency_words import TITLES, compared_sentences, made_sentence, meanings
 from perfmodel.report.prediction_table import heading_of, make_table, notes_of
 from perfmodel.report.serving_document import ServedAnswer, served_notes
 from perfmodel.report.serving_table import served_heading, standing_sentence
-from perfmodel.units import parse_quantity
+from perfmodel.report.term_cells import cells_for
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-_DIGITS = 4  # of the whole; its parts have as many decimals
 
 
 def print_explained(console: Console, explained: Explained, *, top: int) -> None:
@@ -92,56 +88,39 @@ def parts_csv(found: Sequence[LatencyComparison]) -> str:
 
 def _print_made(console: Console, metric: str, made: Made, top: int) -> list[str]:
     """The table; the names in it are returned."""
-    unit, scale, decimals = _unit(made.seconds)
-    table = make_table((TITLES[metric], "left"), (unit, "right"), ("share", "right"))
+    cells = cells_for(made.seconds)
+    table = make_table((TITLES[metric], "left"), (cells.unit, "right"), ("share", "right"))
     ranked = sorted(made.parts.items(), key=lambda part: -abs(part[1]))
-    shown = [part for part in ranked if abs(part[1]) / scale >= 0.5 * 10.0**-decimals]
+    shown = [part for part in ranked if abs(part[1]) >= cells.smallest / 2]
     kept = shown[: top - 1] if 0 < top < len(shown) else shown
     rest = made.seconds - sum(own for _, own in kept)
     for name, own in kept:
-        table.add_row(name, f"{own / scale:.{decimals}f}", format_share(own / made.seconds))
+        table.add_row(name, cells.cell(own), format_share(own / made.seconds))
     if len(kept) < len(shown):
-        table.add_row(f"{len(shown) - len(kept)} others", f"{rest / scale:.{decimals}f}", "")
-    table.add_row("all", f"{made.seconds / scale:.{decimals}f}", "", style="bold")
+        table.add_row(f"{len(shown) - len(kept)} others", cells.cell(rest), "")
+    table.add_row("all", cells.cell(made.seconds), "", style="bold")
     console.print(table)
     return [name for name, _ in kept]
 
 
 def _print_comparison(console: Console, found: LatencyComparison, top: int) -> list[str]:
-    unit, scale, decimals = _unit(max(found.a.seconds, found.b.seconds))
-    table = make_table((f"{TITLES[found.metric]}, {unit}", "left"), ("A", "right"), ("B", "right"), ("B-A", "right"))
-    smallest = 0.5 * 10.0**-decimals * scale
-    shown = [part for part in found.parts if max(abs(part.a), abs(part.b)) >= smallest]
+    cells = cells_for(max(found.a.seconds, found.b.seconds))
+    title = f"{TITLES[found.metric]}, {cells.unit}"
+    table = make_table((title, "left"), ("A", "right"), ("B", "right"), ("B-A", "right"))
+    shown = [part for part in found.parts if max(abs(part.a), abs(part.b)) >= cells.smallest / 2]
     kept = shown[: top - 1] if 0 < top < len(shown) else shown
     others = shown[len(kept) :]
     rows = list(kept)
     if others:
         rows.append(Part(name=f"{len(others)} others", a=sum(x.a for x in others), b=sum(x.b for x in others)))
     for row in rows:
-        table.add_row(row.name, *(_cell(own, scale, decimals) for own in (row.a, row.b)),
-                      _signed(row.difference_seconds, scale, decimals))  # fmt: skip
+        table.add_row(row.name, cells.cell(row.a), cells.cell(row.b), cells.signed(row.difference_seconds))
     a, b = found.a, found.b
-    table.add_row("all", f"{a.seconds / scale:.{decimals}f}", f"{b.seconds / scale:.{decimals}f}",
-                  _signed(found.difference_seconds, scale, decimals), style="bold")  # fmt: skip
+    whole = (cells.cell(a.seconds), cells.cell(b.seconds), cells.signed(found.difference_seconds))
+    table.add_row("all", *whole, style="bold")
     table.add_row("interval", *(format_interval(x.low, x.high, max(a.seconds, b.seconds)) for x in (a, b)), "")
     console.print(table)
     return [part.name for part in kept]
-
-
-def _unit(longest: float) -> tuple[str, float, int]:
-    """(name of the unit, its seconds, decimals)."""
-    unit = format_seconds(longest).split()[1]
-    scale = parse_quantity(f"1 {unit}", "seconds")
-    return unit, scale, max(0, _DIGITS - 1 - math.floor(math.log10(longest / scale)))
-
-
-def _cell(seconds: float, scale: float, decimals: int) -> str:
-    return f"{seconds / scale:.{decimals}f}" if seconds else NOTHING
-
-
-def _signed(seconds: float, scale: float, decimals: int) -> str:
-    text = f"{seconds / scale:+.{decimals}f}"
-    return text if float(text) else f"{0:.{decimals}f}"
 
 
 def _print_footer(console: Console, explained: Sequence[Explained], names: Sequence[str]) -> None:

@@ -6,9 +6,7 @@ and below.
 
 from __future__ import annotations
 
-import json
 import shlex
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.report.cost_words import economics_document
@@ -21,13 +19,6 @@ if TYPE_CHECKING:
 
 
 TAIL = 4  # standard deviations over the mean that the longest requests are taken for
-
-
-def plan_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel plan --json`."""
-    text = files("perfmodel.report").joinpath("schemas/plan.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def plan_document(answer: PlanAnswer, specs: str | None = None) -> dict[str, Any]:

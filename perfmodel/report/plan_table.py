@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from perfmodel.planning.demand import Demand
     from perfmodel.planning.plans import Plan, PlanAnswer
-    from perfmodel.serving.prediction import Latency
+    from perfmodel.serving.latency_intervals import Latency
 
 ROWS = 10
 _SURE = 0.99

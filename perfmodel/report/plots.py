@@ -46,31 +46,24 @@ class Point:
     flops_per_second: float
 
 
-def save_roofline(path: str, answer: Answer, hardware: Hardware) -> None:
-    """Draw the roofline of an explained prediction into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_roofline(answer, hardware))
-
-
 def check_plot_path(path: str) -> None:
     """
     Raises:
-        InputError: the file's ending is not one of `SUFFIXES`.
+        InputError: no picture can be drawn there: its ending is not one of `SUFFIXES`, or there is no such folder.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
-        raise InputError(f"--plot: '{path}' must end in {', '.join(SUFFIXES)}")
+        raise InputError(f"'{path}' must end in {', '.join(SUFFIXES)}")
+    if not Path(path).parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {Path(path).parent}")
 
 
 def save_figure(path: str, figure: Any) -> None:
     """Draw a figure into a file.
 
     Raises:
-        InputError: it cannot be written.
+        InputError: as `check_plot_path`, or it cannot be written.
     """
+    check_plot_path(path)
     try:
         figure.savefig(path)
     except OSError as error:

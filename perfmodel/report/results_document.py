@@ -5,21 +5,12 @@ May import: planning and below. To add a key: a line here and one in the schema,
 
 from __future__ import annotations
 
-import json
 import math
-from importlib.resources import files
 from typing import Any
 
 from perfmodel.planning.pivots import Pivot
 from perfmodel.planning.table_files import TableFile
 from perfmodel.planning.table_views import Rows
-
-
-def results_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel results --json`."""
-    text = files("perfmodel.report").joinpath("schemas/results.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def rows_document(table: TableFile, rows: Rows) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from perfmodel.planning.pivots import Pivot
-from perfmodel.report.plots import check_plot_path, save_figure
 from perfmodel.report.results_table import pivot_title, value_text
 from perfmodel.report.scaling_plot import COLOURS
 
@@ -18,16 +17,6 @@ STYLES = ("-", "--", ":", "-.")
 MOST_LINES = len(COLOURS) * len(STYLES)
 WRITTEN_CELLS = 150  # up to which each cell of a heat map has its number
 WIDE_SPREAD = 30  # greatest by least, from which an axis is logarithmic
-
-
-def save_pivot(path: str, pivot: Pivot) -> None:
-    """Draw a pivot into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_pivot(pivot))
 
 
 def draw_pivot(pivot: Pivot) -> Any:

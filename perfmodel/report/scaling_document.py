@@ -6,23 +6,14 @@ it does not know.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 from perfmodel.planning.overtaking import Contest, contests
 from perfmodel.planning.scaling import Regime, SizeLine, SizePoint
 from perfmodel.report.answers import Answer
-from perfmodel.report.documents import layout_document
+from perfmodel.report.documents import setting_document
 from perfmodel.report.scaling_words import contest_sentences, line_sentences
-
-
-def scale_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel scale --json`."""
-    text = files("perfmodel.report").joinpath("schemas/scale.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def scale_document(lines: Sequence[SizeLine], refused: Sequence[Answer], notes: Sequence[str]) -> dict[str, Any]:
@@ -42,16 +33,8 @@ def scale_document(lines: Sequence[SizeLine], refused: Sequence[Answer], notes: 
 
 
 def _line_document(line: SizeLine) -> dict[str, Any]:
-    request = line.request
     return {
-        "hardware": request.hardware,
-        "precision": request.precision,
-        "batch": request.batch,
-        "input_tokens": request.input_tokens,
-        "output_tokens": request.output_tokens,
-        "runtime": request.runtime,
-        "layout": layout_document(request.layout),
-        "level": request.level,
+        **setting_document(line.request),
         "family": line.family,
         "phase": line.phase,
         "exponent": line.exponent,

@@ -10,8 +10,8 @@ from typing import Any
 
 from perfmodel.planning.scaling import SizeLine
 from perfmodel.report.columns import PHASE_TITLES
-from perfmodel.report.formats import format_count
-from perfmodel.report.plots import MARKERS, check_plot_path, save_figure
+from perfmodel.report.formats import format_count, without_zeros
+from perfmodel.report.plots import MARKERS
 from perfmodel.report.scaling_table import asked_words, line_titles
 from perfmodel.report.scaling_words import REGIMES
 from perfmodel.units import format_quantity
@@ -20,16 +20,6 @@ COLOURS = (  # told apart by the colour-blind, too
     "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6d31", "#222222",
 )  # fmt: skip
 CHANGE_SIZE = 22  # points
-
-
-def save_scaling(path: str, lines: Sequence[SizeLine]) -> None:
-    """Draw lines into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_scaling(lines))
 
 
 def draw_scaling(lines: Sequence[SizeLine]) -> Any:
@@ -70,12 +60,6 @@ def _panel_title(lines: Sequence[SizeLine], told: Sequence[str]) -> str:
     return ", ".join([PHASE_TITLES[lines[0].phase], *common])
 
 
-def _tick(value: float) -> str:
-    """`10 M`: ticks are round numbers, whose zeros behind the point say nothing."""
-    number, unit = format_count(value).split()
-    return f"{float(number.replace(',', '')):g} {unit}"
-
-
 def _draw_line(axes: Any, line: SizeLine, colour: str) -> None:
     sizes = [point.parameters for point in line.points]
     times = [point.time for point in line.points]
@@ -100,7 +84,7 @@ def _finish(axes: Any, title: str) -> None:
     axes.set_title(title, fontsize=9, loc="left")
     axes.set_xlabel("parameters", fontsize=9)
     axes.set_ylabel("time", fontsize=9)
-    axes.xaxis.set_major_formatter(lambda value, _: _tick(value))
+    axes.xaxis.set_major_formatter(lambda value, _: without_zeros(format_count(value)))
     axes.yaxis.set_major_formatter(lambda value, _: format_quantity(value, "seconds", 1))
     for axis in (axes.xaxis, axes.yaxis):
         low, high = axis.get_view_interval()

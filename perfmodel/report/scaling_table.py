@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from perfmodel.planning.overtaking import contests
 from perfmodel.planning.scaling import PHASE_RATES, SizeLine, SizePoint
 from perfmodel.report.answers import Answer
-from perfmodel.report.columns import NOTHING, PHASE_TITLES, layout_words
+from perfmodel.report.columns import NOTHING, PHASE_TITLES, setting_words
 from perfmodel.report.formats import format_bytes, format_count, format_interval, format_number, format_seconds
 from perfmodel.report.prediction_table import make_table
 from perfmodel.report.scaling_words import REGIMES, contest_sentences, line_sentences
@@ -76,17 +76,7 @@ def line_titles(lines: Sequence[SizeLine]) -> tuple[list[str], list[str]]:
 
 def asked_words(line: SizeLine) -> tuple[str, ...]:
     """What a line was asked, apart from models and chip; "" for what it was not."""
-    request = line.request
-    return (
-        line.family,
-        request.precision,
-        f"batch {request.batch}",
-        f"{request.input_tokens} tokens in" if request.input_tokens else "",
-        f"{request.output_tokens} out" if request.output_tokens else "",
-        f"runtime {request.runtime}",
-        layout_words(str(request.layout)),
-        f"{100 * request.level:g} % intervals",
-    )
+    return line.family, *setting_words(line.request)
 
 
 def _print_table(console: Console, line: SizeLine) -> None:

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from perfmodel.report.cost_words import economics_document
@@ -21,14 +19,8 @@ from perfmodel.report.formats import format_share
 if TYPE_CHECKING:
     from perfmodel.economics import Economics
     from perfmodel.serving.largest_load import LargestLoad
-    from perfmodel.serving.prediction import Latency, ServingPrediction
-
-
-def served_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel predict --engine --json`."""
-    text = files("perfmodel.report").joinpath("schemas/predict-serving.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    from perfmodel.serving.latency_intervals import Latency
+    from perfmodel.serving.prediction import ServingPrediction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

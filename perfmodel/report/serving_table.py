@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from perfmodel.serving.largest_load import LargestLoad
-    from perfmodel.serving.prediction import Latency, ServingPrediction
+    from perfmodel.serving.latency_intervals import Latency
+    from perfmodel.serving.prediction import ServingPrediction
 
 _TITLES = {"ttft": "time to first token", "tpot": "time per output token", "e2e": "whole answer"}
 _STANDING = {

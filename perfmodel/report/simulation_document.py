@@ -6,21 +6,12 @@ schema, which refuses keys it does not know.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
-from importlib.resources import files
 from typing import Any
 
 from perfmodel.serving.simulation_result import LATENCIES, SimulationResult, goodput, percentiles, throughput
 from perfmodel.serving.standing import MeanWidths
-
-
-def simulate_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel simulate --json`."""
-    text = files("perfmodel.report").joinpath("schemas/simulate.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def simulation_document(

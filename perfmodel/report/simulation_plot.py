@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from perfmodel.report.formats import format_seconds
-from perfmodel.report.plots import check_plot_path, save_figure
 from perfmodel.report.simulation_table import heading_of, load_sentence
 from perfmodel.serving.simulation_result import SimulationResult, latencies
 from perfmodel.serving.step_table import Array
@@ -22,16 +21,6 @@ COLOURS = {"running": "#0072b2", "waiting": "#d55e00", "cache": "#009e73"}  # to
 CURVES = {"itl": ("gap between tokens", "#d55e00", "left"), "ttft": ("first token", "#0072b2", "right")}
 MARKED = {0.5: "p50", 0.99: "p99"}
 DRAWN_POINTS = 2000  # of a curve
-
-
-def save_simulation(path: str, result: SimulationResult, subject: Mapping[str, Any]) -> None:
-    """Draw a simulation into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_simulation(result, subject))
 
 
 def draw_simulation(result: SimulationResult, subject: Mapping[str, Any]) -> Any:

@@ -6,22 +6,13 @@ it does not know.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 from perfmodel.planning.tradeoff import Front, Tradeoff, TradeoffPoint
-from perfmodel.report.documents import layout_document
+from perfmodel.report.documents import setting_document
 from perfmodel.report.tradeoff_words import front_sentences
-
-
-def tradeoff_schema() -> dict[str, Any]:
-    """The JSON schema of `perfmodel tradeoff --json`."""
-    text = files("perfmodel.report").joinpath("schemas/tradeoff.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
 
 
 def tradeoff_document(answer: Tradeoff, notes: Sequence[str]) -> dict[str, Any]:
@@ -40,16 +31,8 @@ def tradeoff_document(answer: Tradeoff, notes: Sequence[str]) -> dict[str, Any]:
 
 
 def _front_document(answer: Tradeoff, front: Front) -> dict[str, Any]:
-    request = front.points[0].prediction.request
     return {
-        "hardware": request.hardware,
-        "precision": request.precision,
-        "batch": request.batch,
-        "input_tokens": request.input_tokens,
-        "output_tokens": request.output_tokens,
-        "runtime": request.runtime,
-        "layout": layout_document(request.layout),
-        "level": request.level,
+        **setting_document(front.points[0].prediction.request),
         "best": None if front.best is None else front.best.row.model,
         "surely_within": None if front.sure is None else front.sure.row.model,
         "points": [_point_document(point) for point in front.points],

@@ -9,7 +9,6 @@ import math
 from typing import Any
 
 from perfmodel.planning.tradeoff import Front, Tradeoff
-from perfmodel.report.plots import check_plot_path, save_figure
 from perfmodel.report.tradeoff_table import front_title
 from perfmodel.report.tradeoff_words import LATENCY_TITLES, budget_words
 from perfmodel.units import format_quantity
@@ -17,16 +16,6 @@ from perfmodel.units import format_quantity
 FRONT, OPEN, OTHER, LIMIT = "#0072b2", "#e69f00", "#9a9a9a", "#d55e00"  # told apart by the colour-blind, too
 LABELS = 14  # models of a front that are named
 WIDEST = 3  # panels beside each other
-
-
-def save_tradeoff(path: str, answer: Tradeoff) -> None:
-    """Draw the fronts into a file.
-
-    Raises:
-        InputError: the file's ending is not one of `plots.SUFFIXES`, or it cannot be written.
-    """
-    check_plot_path(path)
-    save_figure(path, draw_tradeoff(answer))
 
 
 def draw_tradeoff(answer: Tradeoff) -> Any:

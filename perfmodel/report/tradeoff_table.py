@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from perfmodel.planning.tradeoff import Front, Tradeoff, TradeoffPoint
-from perfmodel.report.columns import NOTHING, layout_words
+from perfmodel.report.columns import NOTHING, layout_words, length_words
 from perfmodel.report.formats import format_bytes, format_count, format_interval, format_number, format_seconds
 from perfmodel.report.prediction_table import make_table
 from perfmodel.report.standing import standing_sentences
@@ -65,8 +65,7 @@ def front_title(answer: Tradeoff, front: Front) -> str:
         f"{answer.table.metric} against {LATENCY_TITLES[answer.latency]} on {request.hardware}",
         _shared([point.prediction.request.precision for point in front.points], "own precisions"),
         f"batch {request.batch}",
-        f"{request.input_tokens} tokens in" if request.input_tokens else "",
-        f"{request.output_tokens} out" if request.output_tokens else "",
+        *length_words(request),
         layout_words(str(request.layout)),
         f"runtime {_shared([point.prediction.request.runtime for point in front.points], 'of each')}",
     ]

@@ -74,7 +74,7 @@ def deploy(
     """Put a model on chips under an engine.
 
     Args:
-        model, hardware, precision, cache_precision: as `predict.prepare`. engine: id, path or policy.
+        model, hardware, precision, cache_precision: as `preparing.prepare`. engine: id, path or policy.
 
     Raises:
         PerfmodelError: unknown names, a layout or precision that cannot be, a model that no server can batch.

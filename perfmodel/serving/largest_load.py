@@ -18,20 +18,10 @@ from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
 from perfmodel.serving.engines import EnginePolicy
-from perfmodel.serving.physical_bounds import bound_latencies
-from perfmodel.serving.prediction import (
-    DEFAULT_INPUT_TOKENS,
-    DEFAULT_OUTPUT_TOKENS,
-    UNSTATED,
-    ServingPrediction,
-    check_context,
-    effective_users,
-    effects_of,
-    moved_seconds,
-    predict_serving,
-    server_of,
-)
+from perfmodel.serving.known_effects import UNSTATED, effective_users, effects_of, moved_latencies
+from perfmodel.serving.prediction import ServingPrediction, predict_serving
 from perfmodel.serving.server_anchors import ServerAnchor
+from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, check_context, server_of
 from perfmodel.serving.simulation_settings import Objective
 from perfmodel.serving.steady_answers import fixed_concurrency
 from perfmodel.serving.step_table import Array
@@ -96,9 +86,7 @@ def largest_load(
     state = fixed_concurrency(server, concurrency=users, **sizes)
     own = effective_users(state, replicas)
     factors, standing, known = effects_of(deployment, own, sizes, version, bool(drafts), anchors=anchors, specs=specs)
-    floors = bound_latencies(deployment, server, state, sizes)
-    moved = zip(("ttft", "tpot"), moved_seconds(state, factors, output_tokens), strict=True)
-    found = {metric: np.maximum(seconds, floors[metric]) for metric, seconds in moved}
+    found, _ = moved_latencies(deployment, server, state, sizes, factors)
     slow = {metric: own * np.exp(known.half_width(standing, metric, level)) for metric, own in found.items()}
     places, broken = _kept(found, limits)
     sure, _ = _kept(slow, limits)

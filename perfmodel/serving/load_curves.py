@@ -9,43 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from perfmodel.errors import InputError, UnmodelledError
 from perfmodel.layouts import Layout
-from perfmodel.serving.deployments import Deployment, deploy
+from perfmodel.serving.deployments import Deployment
 from perfmodel.serving.engines import EnginePolicy
-from perfmodel.serving.physical_bounds import bound_latencies
-from perfmodel.serving.prediction import (
-    DEFAULT_INPUT_TOKENS,
-    DEFAULT_OUTPUT_TOKENS,
-    UNSTATED,
-    Latency,
-    check_context,
-    effective_users,
-    effects_of,
-    half_widths,
-    moved_seconds,
-    server_of,
-    slowdown,
-    throughput_of,
-    with_intervals,
-)
+from perfmodel.serving.known_effects import UNSTATED, effective_users, effects_of, moved_latencies, slowdown
+from perfmodel.serving.latency_intervals import Latency, half_widths, latencies_at, with_intervals
+from perfmodel.serving.prediction import throughput_of
+from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, open_server
 from perfmodel.serving.standing import Knowledge
-from perfmodel.serving.steady_answers import (
-    Server,
-    SteadyState,
-    at_rate,
-    fixed_concurrency,
-    highest_rate,
-    open_curve,
-)
+from perfmodel.serving.steady_answers import Over, Server, SteadyState, highest_rate, open_curve, state_at
 from perfmodel.serving.step_table import Array
 from perfmodel.types import Hardware, Model
 
-Over: TypeAlias = Literal["concurrency", "rate"]
 BEYOND = 2.0  # times the places, to which users are followed unless told
 MOST_USERS = 1 << 20
 FIRST, NEARLY = 0.02, 0.99  # of the highest rate: the first and the last point, unless told
@@ -112,18 +91,11 @@ def serving_curve(
     >>> 20 < fast / slow < 64
     True
     """
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1 (0.8 for an 80 % interval), got {level!r}")
-    deployment = deploy(
-        model, hardware, engine=engine, precision=precision, cache_precision=cache_precision, layout=layout, specs=specs
-    )
-    check_context(deployment, input_tokens, output_tokens)
-    if strict and deployment.unmodelled:
-        raise UnmodelledError(
-            f"{deployment.subject} has ops without a formula: {', '.join(kind for kind, _ in deployment.unmodelled)}"
-        )
-    server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    deployment, server = open_server(
+        model, hardware, engine=engine, precision=precision, cache_precision=cache_precision, layout=layout,
+        drafts=drafts, replicas=replicas, level=level, strict=strict, specs=specs, **sizes,
+    )  # fmt: skip
     top = float(highest_rate(server, **sizes)[0])
     places = _places(server, sizes)
 
@@ -145,22 +117,15 @@ def serving_curve(
         factors, standing, known = moved_by(open_curve(server, users=np.interp(at, rates, users), **sizes))
     else:
         at = _loads(over, places * server.groups, points) if loads is None else loads
-        state = _states(server, over, at, sizes)
+        state = state_at(server, over, at, **sizes)
         factors, standing, known = moved_by(state)
         slower = slower_by(factors)
         if over == "rate" and slower != 1.0:  # the load stands at the same share of the highest rate
-            state = _states(server, over, at * slower, sizes)
-    floors = bound_latencies(deployment, server, state, sizes)
-    moved = moved_seconds(state, {metric: own[:-1] for metric, own in factors.items()}, output_tokens)
-    found = {metric: np.maximum(own, floors[metric]) for metric, own in zip(("ttft", "tpot"), moved, strict=True)}
+            state = state_at(server, over, at * slower, **sizes)
+    own_factors = {metric: own[:-1] for metric, own in factors.items()}
+    found, floors = moved_latencies(deployment, server, state, sizes, own_factors)
     ends = with_intervals(found, floors, half_widths(known, standing, level), output_tokens)
-    latencies = tuple(
-        {
-            metric: Latency(seconds=float(seconds[place]), low=float(low[place]), high=float(high[place]))
-            for metric, (seconds, low, high) in ends.items()
-        }
-        for place in range(len(at))
-    )
+    latencies = tuple(latencies_at(ends, place) for place in range(len(at)))
     requests = np.minimum(at, top / slower) if over == "rate" else at / ends["e2e"][0]
     devices = deployment.layout.devices * replicas
     throughput = tuple(throughput_of(float(own), devices, output_tokens) for own in requests)
@@ -196,9 +161,3 @@ def _loads(over: Over, places: float, points: int) -> Array:
     if over == "rate":  # nothing fits: all rates are alike
         return np.linspace(FIRST, NEARLY, points)
     return np.unique(np.rint(np.geomspace(1.0, min(max(BEYOND * places, 4.0), MOST_USERS), points)))
-
-
-def _states(server: Server, over: Over, loads: Array, sizes: Mapping[str, int]) -> SteadyState:
-    if over == "rate":
-        return at_rate(server, rate=loads, **sizes)
-    return fixed_concurrency(server, concurrency=loads, **sizes)

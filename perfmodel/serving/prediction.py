@@ -1,6 +1,6 @@
 """A server's latencies with their intervals, and what they are made of: what `predict --engine` answers.
 
-    deploy ─▶ Server ──fixed_concurrency | at_rate──▶ SteadyState ──effects, anchors, half-widths──▶ ServingPrediction
+    open_server ─▶ Server ──state_at──▶ SteadyState ──effects, anchors, half-widths──▶ ServingPrediction
 
 May import: everything of serving.
 """
@@ -9,51 +9,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from perfmodel.economics import USUAL_SITE, Economics, Site, economics
-from perfmodel.errors import InputError, UnmodelledError
+from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
 from perfmodel.notebooks import notebook_html
 from perfmodel.power import Power
-from perfmodel.serving.deployments import Deployment, deploy
-from perfmodel.serving.effects import expected, known_levels, model_family, slopes_of
+from perfmodel.serving.deployments import Deployment
 from perfmodel.serving.engine_coefficients import EngineCoefficients
-from perfmodel.serving.engine_files import load_engine_coefficients
-from perfmodel.serving.engine_time import class_seconds, host_seconds, tabulate
+from perfmodel.serving.engine_time import class_seconds, host_seconds
 from perfmodel.serving.engines import EnginePolicy
-from perfmodel.serving.latency_parts import latency_parts
-from perfmodel.serving.physical_bounds import bound_latencies, running_step
-from perfmodel.serving.power_use import serving_power
-from perfmodel.serving.server_anchors import ServerAnchor, factors_from_anchors, only_version, own_anchors
-from perfmodel.serving.standing import Knowledge, anchored_knowledge, knowledge_of
-from perfmodel.serving.steady_answers import (
-    Server,
-    SteadyState,
-    at_rate,
-    fixed_concurrency,
-    highest_rate,
+from perfmodel.serving.known_effects import (
+    UNSTATED,
+    effective_users,
+    effects_of,
+    moved_latencies,
+    slowdown,
+    unfitted_classes,
 )
+from perfmodel.serving.latency_intervals import Latency, half_widths, latencies_at, with_intervals
+from perfmodel.serving.latency_parts import latency_parts
+from perfmodel.serving.physical_bounds import running_step
+from perfmodel.serving.power_use import serving_power
+from perfmodel.serving.server_anchors import ServerAnchor
+from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, open_server
+from perfmodel.serving.steady_answers import Over, Server, SteadyState, highest_rate, state_at
 from perfmodel.serving.steady_state import accepted_tokens
-from perfmodel.serving.step_table import Array
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
 from perfmodel.types import Hardware, Model
 
 MOST_DRAFTS = 3  # of a measured server
-UNSTATED = "unstated"  # a version or run that nothing was fitted on
-DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS = 1024, 256
 FAMILIES_OF_CLASSES = ("gemm", "experts", "attention", "collective", "streaming")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """Seconds with their interval; infinite where there is no steady state."""
-
-    seconds: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,32 +88,15 @@ class ServingPrediction:
 
 
 def serving_economics(found: ServingPrediction, site: Site = USUAL_SITE) -> Economics:
-    """Money and energy of a server under its load."""
+    """Money and energy of a server under its load.
+
+    Args:
+        found: whose chip has the price. site: where the devices stand, and how busy they are.
+    """
     return economics(
         found.deployment.hardware, found.devices, found.power, requests_per_second=found.throughput["requests"],
         input_tokens=found.input_tokens, output_tokens=found.output_tokens, site=site,
     )  # fmt: skip
-
-
-def server_of(deployment: Deployment, *, drafts: int = 0, replicas: int = 1, specs: str | None = None) -> Server:
-    """A deployment as the closed form sees it, with its engine's coefficients.
-
-    Raises:
-        InputError: drafts below 0, or no replica.
-    """
-    if drafts < 0 or replicas < 1:
-        raise InputError(f"drafts must be at least 0 and replicas at least 1, got {drafts} and {replicas}")
-    coefficients = load_engine_coefficients(deployment.engine.id, specs=specs)
-    return Server(
-        table=tabulate(deployment.work, deployment.host, coefficients, mixed=deployment.engine.mixed),
-        coefficients=coefficients,
-        sequences=deployment.capacity.sequences,
-        chunk_tokens=deployment.engine.chunk_tokens,
-        attention_data=deployment.layout.attention_data,
-        drafts=drafts,
-        replicas=replicas,
-        pipeline=deployment.in_flight,
-    )
 
 
 def predict_serving(
@@ -168,20 +139,14 @@ def predict_serving(
     """
     if (concurrency is None) == (rate is None):
         raise InputError("give either a concurrency (requests in flight) or a rate (requests per second)")
-    if not 0 < level < 1:
-        raise InputError(f"level must lie between 0 and 1 (0.8 for an 80 % interval), got {level!r}")
-    deployment = deploy(
-        model, hardware, engine=engine, precision=precision, cache_precision=cache_precision, layout=layout, specs=specs
-    )
-    check_context(deployment, input_tokens, output_tokens)
-    if strict and deployment.unmodelled:
-        raise UnmodelledError(
-            f"{deployment.subject} has ops without a formula: {', '.join(kind for kind, _ in deployment.unmodelled)}"
-        )
-    server = server_of(deployment, drafts=drafts, replicas=replicas, specs=specs)
     sizes = {"input_tokens": input_tokens, "output_tokens": output_tokens}
+    deployment, server = open_server(
+        model, hardware, engine=engine, precision=precision, cache_precision=cache_precision, layout=layout,
+        drafts=drafts, replicas=replicas, level=level, strict=strict, specs=specs, **sizes,
+    )  # fmt: skip
+    over: Over = "concurrency" if rate is None else "rate"
     top = float(highest_rate(server, **sizes)[0])
-    state = _state(server, concurrency, rate, sizes)
+    state = state_at(server, over, concurrency if rate is None else rate, **sizes)
     # effects at this load, and where every place is taken
     users = np.concatenate([effective_users(state, replicas), np.maximum(state.capacity, 1.0) / replicas])
     factors, standing, known = effects_of(deployment, users, sizes, version, bool(drafts), anchors=anchors, specs=specs)
@@ -189,10 +154,8 @@ def predict_serving(
     slower = float(slowdown(server, full, sizes)[0]) if top else 1.0
     if rate is not None and slower != 1.0:
         # what is known of the server moves its highest rate: the load stands at the same share of it
-        state = _state(server, None, rate * slower, sizes)
-    floors = bound_latencies(deployment, server, state, sizes)
-    moved_by = zip(("ttft", "tpot"), moved_seconds(state, moved, output_tokens), strict=True)
-    found = {metric: np.maximum(own, floors[metric]) for metric, own in moved_by}
+        state = state_at(server, over, rate * slower, **sizes)
+    found, floors = moved_latencies(deployment, server, state, sizes, moved)
     ttft, tpot = (float(own[0]) for own in found.values())
     parts: dict[str, dict[str, float]] = {}
     if with_parts and np.isfinite(ttft + tpot):
@@ -210,12 +173,7 @@ def predict_serving(
         concurrency=float(concurrency or 0),
         rate=float(rate or 0),
         level=level,
-        latencies={
-            metric: Latency(seconds=float(seconds[0]), low=float(low[0]), high=float(high[0]))
-            for metric, (seconds, low, high) in with_intervals(
-                found, floors, half_widths(known, standing, level), output_tokens
-            ).items()
-        },
+        latencies=latencies_at(with_intervals(found, floors, half_widths(known, standing, level), output_tokens)),
         throughput=throughput_of(requests, devices, output_tokens),
         devices=devices,
         power=power,
@@ -233,135 +191,6 @@ def predict_serving(
         parts=parts,
         **sizes,
     )
-
-
-def check_context(deployment: Deployment, input_tokens: int, output_tokens: int) -> None:
-    """
-    Raises:
-        InputError: a request longer than the model's context.
-    """
-    most = deployment.model.max_context
-    if most and input_tokens + output_tokens > most:
-        raise InputError(
-            f"{input_tokens} + {output_tokens} tokens do not fit into the context of {deployment.subject} ({most})"
-        )
-
-
-def effects_of(
-    deployment: Deployment,
-    users: Any,
-    sizes: Mapping[str, int],
-    version: str,
-    speculative: bool,
-    *,
-    anchors: Sequence[ServerAnchor] = (),
-    specs: str | None,
-) -> tuple[dict[str, Array], str, Knowledge]:
-    """(factors on TPOT and TTFT from what is known of like deployments, the level they stand on, that knowledge).
-
-    Args:
-        users: requests in flight, (n,). anchors: runs of this server.
-
-    Raises:
-        InputError: no anchor is of this deployment.
-    """
-    known = knowledge_of(deployment.engine.id, specs=specs)
-    count = np.atleast_1d(np.asarray(users, dtype=float))
-    family = model_family(deployment.subject)
-    coefficients = load_engine_coefficients(deployment.engine.id, specs=specs)
-    standing = standing_of(deployment, known, coefficients, family)
-    factors = {metric: np.ones(len(count)) for metric in ("tpot", "ttft")}
-    labels = {
-        "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,
-        "precision": deployment.precision, "speculative": str(int(speculative)), "layout": str(deployment.layout),
-        "lengths": f"{sizes['input_tokens']:g}x{sizes['output_tokens']:g}",
-    }  # fmt: skip
-    own = own_anchors(anchors, labels) if anchors else ()
-    if version == UNSTATED:
-        labels["version"] = only_version(own, version)
-    columns = {name: [text] * len(count) for name, text in labels.items()}
-    x = slopes_of(count, sizes["input_tokens"], sizes["output_tokens"])
-    levels = known_levels(family in known.families, deployment.hardware.id in known.chips)
-    factors |= {metric: np.exp(expected(each, columns, x, levels)) for metric, each in known.effects.items()}
-    if not own:
-        return factors, standing, known
-    shifts = factors_from_anchors(own, known, labels, x)
-    factors |= {metric: factors[metric] * shift for metric, shift in shifts.items()}
-    return factors, "anchored", anchored_knowledge(known, standing, shifts)
-
-
-def standing_of(deployment: Deployment, known: Knowledge, c: EngineCoefficients, family: str) -> str:
-    """The level of a prediction without anchors: kernels that no fitted server ran take it from its device's."""
-    standing = known.level(family, deployment.hardware.id)
-    return "family" if standing == "device" and unfitted_classes(deployment, c) else standing
-
-
-def unfitted_classes(deployment: Deployment, c: EngineCoefficients) -> list[str]:
-    """Classes of contractions that no fitted server of the engine ran."""
-    work = deployment.work
-    classes = dict.fromkeys((*work.token.classes, *work.decode.classes))
-    return [name for name in classes if name.startswith(("gemm", "experts")) and f"compute.{name}" not in c.values]
-
-
-def half_widths(known: Knowledge, standing: str, level: float) -> dict[str, float]:
-    """Half-widths of TTFT's and TPOT's intervals in log time."""
-    return {metric: known.half_width(standing, metric, level) for metric in ("ttft", "tpot")}
-
-
-def with_intervals(
-    found: Mapping[str, Array], floors: Mapping[str, Array], widths: Mapping[str, float], output_tokens: Any
-) -> dict[str, tuple[Array, Array, Array]]:
-    """(seconds, low, high) of ttft, tpot and the whole answer, e2e.
-
-    Args:
-        found: ttft and tpot, (n,) each. floors: their physical bounds. widths: in log time. output_tokens: number or
-            (n,).
-    """
-    ends = {
-        metric: (own, np.maximum(own / np.exp(widths[metric]), floors[metric]), own * np.exp(widths[metric]))
-        for metric, own in found.items()
-    }
-    (ttft, ttft_low, ttft_high), (tpot, tpot_low, tpot_high) = ends["ttft"], ends["tpot"]
-    later = np.maximum(np.asarray(output_tokens, dtype=float) - 1, 0.0)
-    # an answer of one token has no TPOT, not even an infinite one
-    with np.errstate(invalid="ignore"):  # infinite where there is no steady state
-        e2e = ttft + np.where(later > 0, later * tpot, 0.0)
-        # their errors are nearly independent: the shares of the sum in quadrature
-        low = e2e - np.hypot(ttft - ttft_low, later * (tpot - tpot_low))
-        high = e2e + np.hypot(ttft_high - ttft, later * (tpot_high - tpot))
-    endless = ~np.isfinite(e2e)
-    return ends | {"e2e": (e2e, np.where(endless, e2e, low), np.where(endless, e2e, high))}
-
-
-def _state(server: Server, concurrency: float | None, rate: float | None, sizes: Mapping[str, int]) -> SteadyState:
-    if concurrency is not None:
-        return fixed_concurrency(server, concurrency=concurrency, **sizes)
-    return at_rate(server, rate=rate, **sizes)
-
-
-def effective_users(state: SteadyState, replicas: int) -> Array:
-    """Requests in flight that have a place, of one replica: what effects were fitted on."""
-    return np.clip(state.running + state.waiting, 1.0, np.maximum(state.capacity, 1.0)) / replicas
-
-
-def slowdown(server: Server, moved: Mapping[str, Array], sizes: Mapping[str, Any]) -> Array:
-    """Time of an answer with the effects on its parts, against that without, where every place is taken, (n,)."""
-    places = server.sequences(sizes["input_tokens"] + sizes["output_tokens"] / 2)
-    full = fixed_concurrency(server, concurrency=places * server.groups, **sizes)
-    ttft, tpot = moved_seconds(full, moved, sizes["output_tokens"])
-    return np.asarray((ttft + np.maximum(sizes["output_tokens"] - 1, 0) * tpot) / full.e2e_seconds)
-
-
-def moved_seconds(state: SteadyState, moved: Mapping[str, Array], output_tokens: Any) -> tuple[Array, Array]:
-    """TTFT and TPOT with the effects on them; a wait for a place is a number of whole answers of others."""
-    tpot, place = state.tpot_seconds, state.place_seconds
-    own = state.ttft_seconds - place
-    finite = np.isfinite(own + tpot)
-    with np.errstate(invalid="ignore"):
-        answers_ahead = place / (own + output_tokens * tpot)
-        own, tpot = own * moved["ttft"], tpot * moved["tpot"]
-        waiting = answers_ahead * (own + output_tokens * tpot)
-    return own + np.where(finite, waiting, 0.0), tpot
 
 
 def throughput_of(requests: float, devices: int, output_tokens: int) -> dict[str, float]:

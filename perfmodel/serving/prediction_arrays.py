@@ -19,19 +19,11 @@ from perfmodel.errors import InputError
 from perfmodel.serving.deployments import Deployment
 from perfmodel.serving.effects import Effects, effect_columns, known_levels, model_family
 from perfmodel.serving.engine_files import load_engine_coefficients
-from perfmodel.serving.physical_bounds import bound_latencies
-from perfmodel.serving.prediction import (
-    UNSTATED,
-    effective_users,
-    half_widths,
-    moved_seconds,
-    server_of,
-    slowdown,
-    standing_of,
-    with_intervals,
-)
+from perfmodel.serving.known_effects import UNSTATED, effective_users, labels_of, moved_latencies, slowdown, standing_of
+from perfmodel.serving.latency_intervals import half_widths, with_intervals
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.standing import Knowledge, knowledge_of
-from perfmodel.serving.steady_answers import Server, SteadyState, at_rate, fixed_concurrency, highest_rate
+from perfmodel.serving.steady_answers import Over, Server, highest_rate, state_at
 from perfmodel.serving.step_table import Array
 
 BLOCK = 8192  # loads whose intermediate arrays stay in cache
@@ -88,7 +80,7 @@ def predict_serving_arrays(
     known = _known_of(deployment, version, specs)
     widths = half_widths(known.knowledge, known.standing, level)
     blocks = [
-        _block(deployment, server, known, widths, rate is not None, n[own], i[own], o[own])
+        _block(deployment, server, known, widths, "concurrency" if rate is None else "rate", n[own], i[own], o[own])
         for own in (slice(start, start + BLOCK) for start in range(0, len(n), BLOCK))
     ]
     columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]} if blocks else {}
@@ -112,12 +104,9 @@ def _known_of(deployment: Deployment, version: str, specs: str | None) -> _Known
     return _Known(
         knowledge=known,
         standing=standing_of(deployment, known, coefficients, family),
-        labels={
-            "family": family, "hardware": deployment.hardware.id, "engine": deployment.engine.id, "version": version,
-            "precision": deployment.precision, "layout": str(deployment.layout),
-        },
+        labels=labels_of(deployment, version),
         levels=known_levels(family in known.families, deployment.hardware.id in known.chips),
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,26 +128,24 @@ def _pairs_of(i: Array, o: Array) -> _Pairs:
 
 
 def _block(
-    deployment: Deployment, server: Server, known: _Known, widths: Mapping[str, float], is_rate: bool, n: Array,
+    deployment: Deployment, server: Server, known: _Known, widths: Mapping[str, float], over: Over, n: Array,
     i: Array, o: Array,
 ) -> dict[str, np.ndarray[Any, Any]]:  # fmt: skip
     sizes = {"input_tokens": i, "output_tokens": o}
     pairs = _pairs_of(i, o)
     place, replicas = pairs.place, server.replicas
     top = highest_rate(server, **pairs.sizes)
-    state = _state(server, n, is_rate, sizes)
+    state = state_at(server, over, n, **sizes)
     effects = {metric: _effects(known, server, metric, pairs) for metric in ("tpot", "ttft")}
     moved = {metric: own.factors(effective_users(state, replicas), place) for metric, own in effects.items()}
     slower = _slowdown(server, effects, pairs, top)
-    if is_rate and np.any(slower != 1.0):
-        state = _state(server, n * slower[place], is_rate, sizes)
-    floors = bound_latencies(deployment, server, state, sizes)
-    seconds = zip(("ttft", "tpot"), moved_seconds(state, moved, o), strict=True)
-    found = {metric: np.maximum(own, floors[metric]) for metric, own in seconds}
+    if over == "rate" and np.any(slower != 1.0):
+        state = state_at(server, over, n * slower[place], **sizes)
+    found, floors = moved_latencies(deployment, server, state, sizes, moved)
     most = (top / slower)[place]
     with np.errstate(invalid="ignore"):  # infinite where there is no steady state
         answering = np.where(o > 1, (o - 1) * found["tpot"], 0.0)
-        requests = np.minimum(n, most) if is_rate else n / (found["ttft"] + answering)
+        requests = np.minimum(n, most) if over == "rate" else n / (found["ttft"] + answering)
         running, waiting = requests * answering, requests * found["ttft"]
     columns: dict[str, np.ndarray[Any, Any]] = {}
     for metric, ends in with_intervals(found, floors, widths, o).items():
@@ -169,16 +156,12 @@ def _block(
         "requests_per_second": requests,
         "output_tokens_per_second": requests * o,
         "running": np.where(served, running, 0.0),
-        "waiting": np.where(served, waiting, np.inf if is_rate else n),
+        "waiting": np.where(served, waiting, np.inf if over == "rate" else n),
         "capacity": state.capacity,
         "highest_rate": most,
         "stable": state.stable,
         "fits": state.fits,
     }
-
-
-def _state(server: Server, load: Array, is_rate: bool, sizes: Mapping[str, Array]) -> SteadyState:
-    return at_rate(server, rate=load, **sizes) if is_rate else fixed_concurrency(server, concurrency=load, **sizes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +184,7 @@ def _effects(known: _Known, server: Server, metric: str, pairs: _Pairs) -> _Pair
 
 
 def _slowdown(server: Server, effects: Mapping[str, _PairEffects], pairs: _Pairs, top: Array) -> Array:
-    """`prediction.slowdown` of each pair of lengths; 1 where not one request fits."""
+    """`known_effects.slowdown` of each pair of lengths; 1 where not one request fits."""
     slower = np.ones_like(top)
     fitting = np.flatnonzero(top > 0)
     if len(fitting):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from perfmodel.serving.steady_state import (
 )
 from perfmodel.serving.step_table import Array, StepTable
 
+Over: TypeAlias = Literal["concurrency", "rate"]  # what a load is: requests in flight, or requests per second
 LITTLE_ROUNDS = 25  # halvings of the bracket around the users that a rate keeps in flight: 1e-7 of it is left
 WHOLE_PROMPT = 1 << 20
 
@@ -75,13 +76,19 @@ class SteadyState:
     tpot_seconds: Array
     e2e_seconds: Array
     requests_per_second: Array
-    output_tokens_per_second: Array
     running: Array
     waiting: Array
     stable: np.ndarray[Any, np.dtype[np.bool_]]
     fits: np.ndarray[Any, np.dtype[np.bool_]]
     capacity: Array
     place_seconds: Array
+
+
+def state_at(server: Server, over: Over, load: Any, *, input_tokens: Any, output_tokens: Any) -> SteadyState:
+    """`fixed_concurrency` or `at_rate`, by what the load is. Errors as theirs."""
+    if over == "rate":
+        return at_rate(server, rate=load, input_tokens=input_tokens, output_tokens=output_tokens)
+    return fixed_concurrency(server, concurrency=load, input_tokens=input_tokens, output_tokens=output_tokens)
 
 
 def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, output_tokens: Any) -> SteadyState:
@@ -106,7 +113,6 @@ def fixed_concurrency(server: Server, *, concurrency: Any, input_tokens: Any, ou
         tpot_seconds=np.where(fits, tpot, np.inf),
         e2e_seconds=np.where(fits, e2e, np.inf),
         requests_per_second=rate,
-        output_tokens_per_second=rate * o,
         running=running,
         waiting=n - running,
         stable=np.asarray(fits),
@@ -174,7 +180,6 @@ def _open_state(
         tpot_seconds=tpot + np.where(fits, 0.0, np.inf),
         e2e_seconds=e2e + endless,
         requests_per_second=served * groups,
-        output_tokens_per_second=served * groups * o,
         running=served * (e2e - ttft) * groups,
         waiting=own * ttft * groups + endless,
         stable=stable,

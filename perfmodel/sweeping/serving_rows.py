@@ -12,7 +12,7 @@ import numpy as np
 
 from perfmodel.layouts import Layout
 from perfmodel.serving.deployments import Deployment, deploy
-from perfmodel.serving.prediction import UNSTATED
+from perfmodel.serving.known_effects import UNSTATED
 from perfmodel.serving.prediction_arrays import METRICS, predict_serving_arrays
 from perfmodel.sweeping.points import Run, Sweep
 

@@ -80,10 +80,8 @@ def _read(document: Document, specs: str | None) -> Sweep | None:
     if isinstance(level, bool) or not isinstance(level, int | float) or not 0 < level < 1:
         document.report(f"must lie between 0 and 1 (0.8 for 80 % intervals), not {describe(level)}", "level")
     part_points = data.get("part_points", 0)
-    if "part_points" in data and (type(part_points) is not int or not 1 <= part_points <= 8 * MOST_POINTS):
-        document.report(
-            f"must be a whole number from 1 to {8 * MOST_POINTS}, not {describe(part_points)}", "part_points"
-        )
+    if "part_points" in data and (type(part_points) is not int or not 1 <= part_points <= LARGEST_PART):
+        document.report(f"must be a whole number from 1 to {LARGEST_PART}, not {describe(part_points)}", "part_points")
     spaces = tuple(_spaces(document, kind, specs))
     exclude, only = (tuple(_conditions(document, kind, key, spaces, specs)) for key in ("exclude", "only"))
     columns = _columns(document, kind, spaces, specs)
@@ -224,7 +222,7 @@ def _conditions(
             if name not in axes:
                 document.report(unknown_key(name, axes), *at)
             elif isinstance(value, dict):
-                bounds[name] = _bounds(document, axes[name], value, at, specs)
+                bounds[name] = _bounds(document, axes[name], value, at)
             else:
                 values[name] = _values(document, axes[name], value, at, specs)
         found = Condition(values=values, bounds=bounds)
@@ -240,9 +238,7 @@ def _check_meant(document: Document, condition: Condition, spaces: Sequence[Spac
             document.report("no point has such a value", *where, name)
 
 
-def _bounds(
-    document: Document, axis: Axis, value: Mapping[str, Any], where: Where, specs: str | None
-) -> dict[str, float]:
+def _bounds(document: Document, axis: Axis, value: Mapping[str, Any], where: Where) -> dict[str, float]:
     if axis.what in (TEXT, FLAG):
         document.report("has no bounds: write the values that are meant", *where)
         return {}

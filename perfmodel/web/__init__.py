@@ -8,4 +8,7 @@ can be harmed. Documents are those of `--json`.
 
 Rooms here, from the ground up: limits, refusals, strict_json, frames; bodies; reading, uploads, tasks, worker (the
 child's side); response_cache, workers, jobs (the parent's side); protection, routes, app; command.
+
+May import: cli and everything below. To add a question: its body in `bodies.py`, its answer in a file like `plans.py`,
+a line in `tasks.py`, a route in `answer_routes.py`, and its schema in `openapi.py`.
 """

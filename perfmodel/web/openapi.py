@@ -10,13 +10,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from perfmodel.report.documents import predict_schema
-from perfmodel.report.plan_document import plan_schema
-from perfmodel.report.scaling_document import scale_schema
-from perfmodel.report.serving_document import served_schema
-from perfmodel.report.simulation_document import simulate_schema
+from perfmodel.report.schema_files import read_schema
 
 _PLACE = "#/components/schemas/"
+_SCHEMAS = {"predict": "predict", "served": "predict-serving", "scale": "scale", "plan": "plan", "simulate": "simulate"}
 _NUMBERS = {"type": "array", "items": {"type": ["number", "null"]}}
 _INTERVAL = {"type": "object", "properties": dict.fromkeys(("seconds", "low", "high"), _NUMBERS)}
 _TEXT, _SHARE = {"type": "string"}, {"type": "number", "minimum": 0, "maximum": 1}
@@ -106,10 +103,9 @@ def _describe(operation: dict[str, Any], answer: dict[str, Any]) -> None:
 
 def _published() -> dict[str, Any]:
     """The schemas of `--json` as components: `predict`, and its parts as `predict.layout`."""
-    own = {"predict": predict_schema(), "served": served_schema(), "scale": scale_schema(), "plan": plan_schema(),
-           "simulate": simulate_schema()}  # fmt: skip
     found: dict[str, Any] = {}
-    for name, schema in own.items():
+    for name, file in _SCHEMAS.items():
+        schema = read_schema(file)
         parts = schema.pop("$defs", {})
         schema.pop("$schema", None)
         found[name] = _moved(schema, name)

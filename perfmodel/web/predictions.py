@@ -13,7 +13,7 @@ from perfmodel.cli.cost_options import Costs
 from perfmodel.cli.grid import Grid
 from perfmodel.economics import USUAL_SITE
 from perfmodel.errors import UnknownNameError, UnsupportedError
-from perfmodel.report.answers import Answer
+from perfmodel.report.answers import Answer, nothing_answered
 from perfmodel.report.columns import PHASE_TITLES
 from perfmodel.report.documents import answer_document, explanation_document
 from perfmodel.report.plots import roofline_points, roofs_of
@@ -68,8 +68,7 @@ def scale(body: ScaleBody, uploads: Uploads) -> dict[str, Any]:
     answered = [each for each in answers if each.prediction]
     lines = size_lines([each.prediction for each in answered if each.prediction], phases, asked_families(body.model))
     if not lines:
-        reasons = dict.fromkeys(each.error for each in answers)
-        raise UnsupportedError("no combination can be answered:\n" + "\n".join(reasons))
+        raise nothing_answered(answers)
     return scale_document(lines, [each for each in answers if not each.prediction], notes_of(answered))
 
 

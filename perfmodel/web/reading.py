@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from itertools import product
 from typing import Any, TypeVar
 
 from perfmodel.catalog_entries import hardware_entry, model_entry
 from perfmodel.cli.grid import Grid
-from perfmodel.errors import InputError, PerfmodelError, UnknownNameError
+from perfmodel.errors import PerfmodelError, UnknownNameError
 from perfmodel.kernels.device import ASKED_RUNTIMES
-from perfmodel.layouts import Layout
+from perfmodel.layouts import Layout, layouts_of
 from perfmodel.precisions import find_format, find_scheme
 from perfmodel.types import Model
 from perfmodel.web.bodies import ExplainBody, GridBody
@@ -127,14 +126,5 @@ def _runtime(name: str) -> str:
 
 def _layouts(reader: Reader, degrees: list[list[int]], sequence: bool) -> tuple[tuple[Layout, ...], tuple[str, ...]]:
     """The layouts that go together, and what is wrong with the others; if none does, that is a mistake."""
-    layouts: list[Layout] = []
-    wrong: list[str] = []
-    for tensor, pipeline, expert, data in product(*degrees):
-        try:
-            layouts.append(Layout(tensor=tensor, pipeline=pipeline, expert=expert, attention_data=data,
-                                  sequence=sequence and tensor > 1))  # fmt: skip
-        except InputError as error:
-            wrong.append(str(error))
-    if not layouts:
-        reader.mistakes.append(Mistake("ep", "; ".join(wrong)))
-    return tuple(dict.fromkeys(layouts)), tuple(f"left out: {reason}" for reason in wrong)
+    layouts, wrong = reader.read("ep", lambda: layouts_of(*degrees, sequence=sequence)) or ((), ())
+    return layouts, tuple(f"left out: {reason}" for reason in wrong)

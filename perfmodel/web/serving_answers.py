@@ -14,16 +14,11 @@ from perfmodel.errors import PerfmodelError
 from perfmodel.precisions import find_format, find_scheme
 from perfmodel.report.serving_document import ServedAnswer, finite, served_document
 from perfmodel.serving.engines import EnginePolicy, load_engine
+from perfmodel.serving.known_effects import UNSTATED
 from perfmodel.serving.largest_load import LargestLoad, predict_largest_load
 from perfmodel.serving.load_curves import ServingCurve, serving_curve
-from perfmodel.serving.prediction import (
-    DEFAULT_INPUT_TOKENS,
-    DEFAULT_OUTPUT_TOKENS,
-    UNSTATED,
-    ServingPrediction,
-    predict_serving,
-    serving_economics,
-)
+from perfmodel.serving.prediction import ServingPrediction, predict_serving, serving_economics
+from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS
 from perfmodel.serving.simulation_settings import Objective
 from perfmodel.types import Hardware, Model
 from perfmodel.web.bodies import ServerFields, ServingBody

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from perfmodel.calibration.fit import Parameter, fit, observed_rows, thin
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.row_times import row_seconds
 from perfmodel.calibration.sources import read_measurements
 from perfmodel.catalog import load_hardware
-from perfmodel.coefficients import Coefficient
+from perfmodel.coefficients import Coefficient, Prior
+from perfmodel.fitted_scopes import FittedScope
 from perfmodel.kernels import Device
+from perfmodel.types import Hardware
 
 COLUMNS = ("hardware", "precision", "runtime", "engine", "kernel", "op", "m", "n", "k", "seconds")
+
+
+def fit_scope(
+    scope: str, groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]
+) -> FittedScope:
+    """The fit of one scope to measured ops, thinned as those of files are."""
+    parameters = [Parameter(prior=prior, scope=scope) for prior in priors]
+    return fit([observed_rows(thin(rows)) for rows in groups], chips, parameters)[scope]
 
 
 def gemm_table(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from builders import gpu
 
+from calibration.fitted import fit_scope
 from perfmodel.calibration.fit import Parameter, fit, observed_rows, thin
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.row_times import row_seconds, time_rows
-from perfmodel.coefficients import Coefficient, Prior, declared_priors
-from perfmodel.fitted_scopes import FittedScope
+from perfmodel.coefficients import Coefficient, declared_priors
 from perfmodel.kernels import Device, fitted_device
 from perfmodel.types import Hardware
 
@@ -37,14 +36,6 @@ def measured(rows: OpRows, chip: Hardware, truth: dict[str, float], noise: float
     overrides = {name: Coefficient(name, value, 0.0, "truth", "") for name, value in truth.items()}
     seconds = row_seconds(rows, Device(chip, "graphs", overrides))
     return replace(rows, seconds=seconds * np.exp(np.random.default_rng(seed).normal(0, noise, len(rows))))
-
-
-def fit_scope(
-    scope: str, groups: Sequence[OpRows], chips: Mapping[str, Hardware], priors: Sequence[Prior]
-) -> FittedScope:
-    """The fit of one scope."""
-    parameters = [Parameter(prior=prior, scope=scope) for prior in priors]
-    return fit([observed_rows(thin(rows)) for rows in groups], chips, parameters)[scope]
 
 
 def test_known_coefficients_are_recovered_to_five_percent() -> None:

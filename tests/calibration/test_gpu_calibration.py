@@ -155,9 +155,7 @@ def test_predictions_go_by_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "device" not in predict("timm:resnet18", "h100-sxm", precision=DTYPE, runtime="eager").provenance["level"]
 
 
-def test_other_precisions_of_one_model_may_be_calibrated_or_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_precisions_of_one_model_may_be_calibrated_or_not() -> None:
     """fp32 goes by the network's form once it was calibrated; until then its kernels are timed one by one."""
     from perfmodel.kernels import Device
     from perfmodel.kernels.networks import network_scope
@@ -182,7 +180,7 @@ def test_a_gpu_that_the_catalog_does_not_know_is_made_of_what_torch_told(tmp_pat
     assert (made.name, made.cores, made.memory_bandwidth_bytes_per_second) == (unknown.name, 132, 3.35e12)
 
 
-def test_a_bound_is_raised_to_what_was_measured(tmp_path: Path) -> None:
+def test_a_bound_is_raised_to_what_was_measured() -> None:
     suite = run_set().suite
     fast = replace(suite, points=tuple(own | {"seconds": own["seconds"] / 8} for own in suite.points))
     raised = gpu_profile_of("local-gpu", fast)

@@ -10,7 +10,7 @@ from perfmodel.calibration.serving_fit import unknowns_of
 from perfmodel.calibration.serving_runs import gather_serving
 from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_time import host_seconds
-from perfmodel.serving.prediction import server_of
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.steady_answers import fixed_concurrency
 from tests.calibration.served import server_rows, server_set
 

@@ -100,7 +100,7 @@ def test_a_model_larger_than_the_memory_is_not_suggested_and_why_is_told() -> No
     assert "GiB of memory" in found.skipped["llama-3.1-8b, 16 + 128 tokens"]
 
 
-def test_what_cannot_be_suggested_is_refused_with_all_reasons(chip: Hardware) -> None:
+def test_what_cannot_be_suggested_is_refused_with_all_reasons() -> None:
     case = read_case("gpt2-small", Sizes(), precision="amp-bf16", threads=1, runtime="compiled")
     with pytest.raises(UnsupportedError, match=r"is no CPU.*amp-bf16.*compiled code"):
         suggest_runs(case, load_hardware("h100-sxm"), 3)

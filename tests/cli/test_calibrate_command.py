@@ -9,9 +9,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from perfmodel.report.schema_files import read_schema
+
 pytest.importorskip("torch")
 
-from perfmodel.report.calibration_document import calibration_schema
 from tests.cli.running import run
 
 pytestmark = pytest.mark.torch
@@ -28,7 +29,7 @@ def test_afterwards_the_machine_is_a_chip_like_others(home: Path) -> None:
     done = run(*FEW, "--name", "mine", "--json")
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
-    jsonschema.validate(document, calibration_schema())
+    jsonschema.validate(document, read_schema("calibrate"))
     (scope,) = document["scopes"]
     assert (scope["dtype"], scope["threads"]) == ("fp32", 1)
     assert scope["runs"] > 40
@@ -108,7 +109,7 @@ def test_a_gpu_is_calibrated_from_files_that_someone_brings(home: Path, gpu_file
     done = run("calibrate", "--from", *gpu_files, "--json")
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
-    jsonschema.validate(document, calibration_schema())
+    jsonschema.validate(document, read_schema("calibrate"))
     (scope,) = document["scopes"]
     assert (document["device"], document["machine"]["gpu"]) == ("cuda", "NVIDIA H100 80GB HBM3")
     assert (scope["scope"], scope["threads"], scope["hardware"]) == ("framework.gpu.eager.bf16", 0, "local-gpu")

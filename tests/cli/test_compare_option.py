@@ -11,8 +11,7 @@ import jsonschema
 import pytest
 
 from cli.running import SMALL_CHIP, refuse, succeed, succeed_json
-from perfmodel.report.comparison_document import comparison_schema
-from perfmodel.report.documents import predict_schema
+from perfmodel.report.schema_files import read_schema
 
 A100 = ("--hardware", "a100-sxm-80gb")
 PRECISIONS = ("explain", "llama-3.1-8b", *A100, "--precision", "fp16,int8", "--batch", "1", "--compare")
@@ -20,8 +19,8 @@ PRECISIONS = ("explain", "llama-3.1-8b", *A100, "--precision", "fp16,int8", "--b
 
 def document(*arguments: str) -> dict:
     made = succeed_json(*arguments)
-    jsonschema.validate(made, comparison_schema(), cls=jsonschema.Draft202012Validator)
-    jsonschema.validate([made["a"], made["b"]], predict_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("comparison"), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate([made["a"], made["b"]], read_schema("predict"), cls=jsonschema.Draft202012Validator)
     return made
 
 

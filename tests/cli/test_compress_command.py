@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 
 from cli.running import refuse, succeed, succeed_json
-from perfmodel.report.compression_document import compress_schema
+from perfmodel.report.schema_files import read_schema
 
 ASKED = ("compress", "llama-3.1-8b", "--hardware", "h100-sxm")
 
@@ -26,7 +26,7 @@ def test_table_reasons_and_words() -> None:
 
 def test_json_follows_its_schema() -> None:
     document = succeed_json("compress", "gpt2-small,vit-b-16", "--hardware", "h100-sxm,v100-sxm-16gb", "--batch", "1,8")
-    jsonschema.validate(document, compress_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("compress"), cls=jsonschema.Draft202012Validator)
     assert len(document["results"]) == 8
     refused = [each for result in document["results"] for each in result["variants"] if each["refused"]]
     assert {each["kind"] for each in refused} >= {"2:4"}

@@ -9,9 +9,7 @@ import jsonschema
 import pytest
 
 from cli.running import refuse, succeed, succeed_json
-from perfmodel.report.documents import predict_schema
-from perfmodel.report.plan_document import plan_schema
-from perfmodel.report.serving_document import served_schema
+from perfmodel.report.schema_files import read_schema
 
 BATCH = ("predict", "llama-3.1-8b", "--hardware", "h100-sxm")
 SERVER = (*BATCH, "--engine", "vllm", "--concurrency", "16")
@@ -42,9 +40,9 @@ def validated(schema, *arguments):
     return document
 
 
-@pytest.mark.parametrize(("command", "schema"), [(BATCH, predict_schema()), (SERVER, served_schema())])
+@pytest.mark.parametrize(("command", "schema"), [(BATCH, "predict"), (SERVER, "predict-serving")])
 def test_documents(command, schema, prices):
-    (entry,) = validated(schema, *command, "--prices", prices, "--utilisation", "0.5")
+    (entry,) = validated(read_schema(schema), *command, "--prices", prices, "--utilisation", "0.5")
     found = entry["economics"]
     assert found["usd_per_hour"] == 2.0
     assert found["price"] == {"usd_per_device_hour": 2.0, "date": "2026-10-01", "source": "offer 17", "owned": False}
@@ -88,7 +86,7 @@ def test_tables_and_rows(prices):
 
 
 def test_plans_by_energy(prices):
-    made = validated(plan_schema(), *PLAN, "--order", "energy", "--prices", prices)["feasible"]
+    made = validated(read_schema("plan"), *PLAN, "--order", "energy", "--prices", prices)["feasible"]
     confirmed = [own for own in made if own["simulation"]]
     joules = [own["economics"]["joules_per_output_token"] for own in confirmed]
     assert joules == sorted(joules)
@@ -96,7 +94,7 @@ def test_plans_by_energy(prices):
     assert owned["cost_usd_per_hour"] > owned["gpus"]  # 1 USD/h each, and electricity
 
 
-def test_all_mistakes_at_once(prices, tmp_path):
+def test_all_mistakes_at_once(tmp_path):
     bad = tmp_path / "bad.yaml"
     bad.write_text("prices: {h100-sxm: {usd_per_hour: free}}\n", encoding="utf-8")
     for command in (BATCH, SERVER, PLAN):

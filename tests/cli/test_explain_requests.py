@@ -11,11 +11,8 @@ import jsonschema
 import pytest
 
 from cli.running import refuse, succeed, succeed_json
-from perfmodel.report.comparison_document import comparison_schema
 from perfmodel.report.comparison_words import SAME
-from perfmodel.report.documents import predict_schema
-from perfmodel.report.latency_document import compared_schema, explained_schema
-from perfmodel.report.serving_document import served_schema
+from perfmodel.report.schema_files import read_schema
 
 H100 = ("--hardware", "h100-sxm")
 VLLM = (*H100, "--engine", "vllm", "--concurrency", "16")
@@ -24,9 +21,9 @@ LATENCIES = ("ttft", "tpot", "e2e")
 
 def compared(*arguments: str) -> dict:
     made = succeed_json("explain", *arguments)
-    jsonschema.validate(made, compared_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("latency-comparison"), cls=jsonschema.Draft202012Validator)
     for side in "ab":
-        schema = served_schema() if "engine" in made[side] else predict_schema()
+        schema = read_schema("predict-serving") if "engine" in made[side] else read_schema("predict")
         jsonschema.validate([made[side]], schema, cls=jsonschema.Draft202012Validator)
     for latency in made["latencies"].values():
         for side in "ab":
@@ -99,7 +96,7 @@ def test_two_batches_alone_are_compared_term_by_term() -> None:
     made = succeed_json(
         "explain", "--compare", "llama-3.1-8b --precision bf16", "llama-3.1-8b --precision fp8", *H100, "--json"
     )
-    jsonschema.validate(made, comparison_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("comparison"), cls=jsonschema.Draft202012Validator)
     lists = succeed_json("explain", "llama-3.1-8b", "--compare", "--precision", "bf16,fp8", *H100, "--json")
     assert made == lists
     assert succeed("explain", "--compare", "bert-base --hardware t4", "gpt2-small --hardware l4").startswith(
@@ -109,8 +106,8 @@ def test_two_batches_alone_are_compared_term_by_term() -> None:
 
 def test_one_server() -> None:
     made = succeed_json("explain", "llama-3.1-8b", *VLLM, "--json")
-    jsonschema.validate(made, explained_schema(), cls=jsonschema.Draft202012Validator)
-    jsonschema.validate([made["answer"]], served_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("explain-serving"), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate([made["answer"]], read_schema("predict-serving"), cls=jsonschema.Draft202012Validator)
     for name, parts in made["parts"].items():
         assert sum(parts.values()) == pytest.approx(made["answer"]["phases"][name]["seconds"], rel=1e-9)
     text = succeed("explain", "llama-3.1-8b", *VLLM, "--top", "3")

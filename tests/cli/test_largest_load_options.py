@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from cli.running import refuse, run, succeed, succeed_json
-from perfmodel.report.serving_document import served_schema
+from perfmodel.report.schema_files import read_schema
 
 SERVER = ("predict", "llama-3.1-8b", "--hardware", "l40s", "--engine", "vllm")
 LIMITS = ("--slo-ttft", "2", "--slo-tpot", "50 ms")
@@ -18,7 +18,7 @@ LIMITS = ("--slo-ttft", "2", "--slo-tpot", "50 ms")
 
 def test_the_document_is_that_of_the_load_it_names() -> None:
     made = succeed_json(*SERVER, *LIMITS)
-    jsonschema.validate(made, served_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("predict-serving"), cls=jsonschema.Draft202012Validator)
     (found,) = made
     largest = found["largest_load"]
     assert largest["objective"] == {"ttft_seconds": 2.0, "tpot_seconds": 0.05}
@@ -43,7 +43,7 @@ def test_words_and_rows() -> None:
 
 def test_what_is_impossible_says_what_the_best_is() -> None:
     result = run(*SERVER, "--slo-tpot", "5 ms", "--json")
-    jsonschema.validate(json.loads(result.stdout), served_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(json.loads(result.stdout), read_schema("predict-serving"), cls=jsonschema.Draft202012Validator)
     assert result.exit_code == 2
     assert "too slow even for one user (TTFT 0.1" in result.stderr
     assert "TPOT 0.02" in result.stderr

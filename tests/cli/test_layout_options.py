@@ -12,14 +12,14 @@ import jsonschema
 import pytest
 
 from cli.running import refuse, run, succeed, succeed_json
-from perfmodel.report.documents import predict_schema
+from perfmodel.report.schema_files import read_schema
 
 LLAMA = ("predict", "llama-3.1-70b", "--hardware", "h100-sxm")
 
 
 def test_every_combination_of_the_lists() -> None:
     entries = succeed_json(*LLAMA, "--tp", "4,8", "--pp", "1,2")
-    jsonschema.validate(entries, predict_schema())
+    jsonschema.validate(entries, read_schema("predict"))
     assert [(entry["layout"]["tp"], entry["layout"]["pp"]) for entry in entries] == [(4, 1), (4, 2), (8, 1), (8, 2)]
     steps = [entry["phases"]["decode"]["seconds"] for entry in entries]
     assert steps[2] < steps[0]
@@ -38,7 +38,7 @@ def test_one_layout_is_in_the_heading_and_memory_is_of_each_device() -> None:
     assert "Memory of each device: 1" in text
     assert "NVLink4" in text
     (entry,) = succeed_json(*LLAMA, "--tp", "8", "--sequence-parallel")
-    jsonschema.validate([entry], predict_schema())
+    jsonschema.validate([entry], read_schema("predict"))
     assert entry["layout"] == {"tp": 8, "pp": 1, "ep": 1, "attention_dp": 1, "sequence_parallel": True}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from cli.running import refuse, run, succeed, succeed_json
-from perfmodel.report.plan_document import plan_schema
+from perfmodel.report.schema_files import read_schema
 
 LOAD = ("--rate", "20", "--input-tokens", "1000", "--output-tokens", "200")
 LIMITS = ("--ttft", "1 s", "--tpot", "50 ms")
@@ -19,7 +19,7 @@ SERVER = ("plan", "llama-3.1-8b", "--hardware", "h100-sxm,gb200")
 
 def test_document_keeps_its_schema_and_is_reproduced() -> None:
     made = succeed_json(*SERVER, *LOAD, *LIMITS, "--engine", "vllm,trtllm")
-    jsonschema.validate(made, plan_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("plan"), cls=jsonschema.Draft202012Validator)
     best = made["feasible"][0]
     (same,) = succeed_json(*shlex.split(best["command"])[1:])
     assert same["phases"]["tpot"]["seconds"] == pytest.approx(best["tpot_seconds"])
@@ -76,7 +76,7 @@ def test_a_trace_with_its_own_times(tmp_path: Path) -> None:
     trace.write_text("arrival,input_tokens,output_tokens\n" + "\n".join(rows))
     arguments = ("plan", "llama-3.1-8b", "--hardware", "h100-sxm", "--trace", str(trace), *LIMITS, "--e2e", "20 s")
     made = succeed_json(*arguments)
-    jsonschema.validate(made, plan_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("plan"), cls=jsonschema.Draft202012Validator)
     best = made["feasible"][0]
     assert best["requests_per_second"] == pytest.approx(10, rel=1e-3)
     assert best["simulation"]["requests"] == 1500 // best["replicas"]

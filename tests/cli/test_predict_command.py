@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from cli.running import SMALL_CHIP, refuse, run, succeed, succeed_json
-from perfmodel.report.documents import predict_schema
+from perfmodel.report.schema_files import read_schema
 
 LLAMA = ("predict", "llama-3.1-8b", "--hardware")
 NETWORK = """\
@@ -39,7 +39,7 @@ def fail():
 
 def validated(*arguments: str) -> list[dict]:
     document = succeed_json(*arguments)
-    jsonschema.validate(document, predict_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("predict"), cls=jsonschema.Draft202012Validator)
     return document
 
 

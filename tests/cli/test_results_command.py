@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from cli.running import refuse, succeed, succeed_json
-from perfmodel.report.results_document import results_schema
+from perfmodel.report.schema_files import read_schema
 
 ROWS = """\
 hardware,tp,tpot_s,usd_per_hour,stable,refusal
@@ -40,11 +40,11 @@ def test_rows_of_a_condition(table: str) -> None:
 
 def test_front_as_json(table: str) -> None:
     document = succeed_json("results", table, "--pareto", "usd_per_hour:min,tpot_s:min", "--sort", "tpot_s:max")
-    jsonschema.validate(document, results_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("results"), cls=jsonschema.Draft202012Validator)
     assert [(row["hardware"], row["tp"]) for row in document["rows"]] == [("l4", 1), ("l4", 2), ("h100-sxm", 1)]
     assert (document["matched"], document["front"]) == (5, 3)
     whole = succeed_json("results", table)
-    jsonschema.validate(whole, results_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(whole, read_schema("results"), cls=jsonschema.Draft202012Validator)
     assert whole["rows"][3] == {
         "hardware": "h100-sxm", "tp": 2, "tpot_s": None, "usd_per_hour": None, "stable": None, "refusal": "too big",
     }  # fmt: skip
@@ -74,7 +74,7 @@ def test_pivot(table: str, tmp_path: Path) -> None:
     assert lines[4].split() == ["l4", "0.05000", "0.03000"]
     assert (tmp_path / "heat.png").read_bytes().startswith(b"\x89PNG")
     document = succeed_json("results", table, "--pivot", "tp,hardware,refusal:count", "--where", "tp = 2")
-    jsonschema.validate(document, results_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("results"), cls=jsonschema.Draft202012Validator)
     assert document["pivot"]["cells"] == [[1.0]]
     assert succeed("results", table, "--pivot", "tp,hardware,tpot_s", "--csv").splitlines()[2] == "2,,,0.03"
     succeed("results", table, "--pivot", "tp,hardware,tpot_s", "--plot", str(tmp_path / "lines.svg"))

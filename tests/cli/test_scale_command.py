@@ -9,7 +9,7 @@ from pathlib import Path
 import jsonschema
 
 from cli.running import SMALL_CHIP, refuse, run, succeed, succeed_json
-from perfmodel.report.scaling_document import scale_schema
+from perfmodel.report.schema_files import read_schema
 
 H100 = ("--hardware", "h100-sxm")
 
@@ -29,7 +29,7 @@ def test_table_of_a_family() -> None:
 
 def test_lists_of_options_give_lines() -> None:
     document = succeed_json("scale", "bert-base,bert-large", "--hardware", "h100-sxm,l4", "--batch", "1,32")
-    jsonschema.validate(document, scale_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("scale"), cls=jsonschema.Draft202012Validator)
     asked = [(line["hardware"], line["batch"], line["phase"]) for line in document["lines"]]
     assert asked == [(chip, batch, "forward") for chip in ("h100-sxm", "l4") for batch in (1, 32)]
     assert all(len(line["points"]) == 2 and line["reasons"] for line in document["lines"])
@@ -58,7 +58,7 @@ def test_what_a_chip_refuses_is_told_beside_the_rest(tmp_path: Path) -> None:
         assert printed.count("Refused: gpt3-125m, gpt3-350m, ") == 1
         assert "gpt3-175b on only-int8: only-int8 cannot compute in" in printed
     document = succeed_json(*both)
-    jsonschema.validate(document, scale_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("scale"), cls=jsonschema.Draft202012Validator)
     assert [line["hardware"] for line in document["lines"]] == ["h100-sxm"]
     assert {each["hardware"] for each in document["refused"]} == {"only-int8"}
     alone = ("scale", "gpt3", "--hardware", str(tmp_path / "only-int8.yaml"))

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from cli.running import SMALL_CHIP, refuse, run, succeed, succeed_json
-from perfmodel.report.serving_document import served_schema
+from perfmodel.report.schema_files import read_schema
 
 LLAMA = ("predict", "llama-3.1-8b", "--hardware", "h100-sxm")
 SHORT = ("--input-tokens", "1000", "--output-tokens", "200")
@@ -19,7 +19,7 @@ SHORT = ("--input-tokens", "1000", "--output-tokens", "200")
 
 def documents(*arguments: str) -> list[dict[str, Any]]:
     made = succeed_json(*arguments)
-    jsonschema.validate(made, served_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("predict-serving"), cls=jsonschema.Draft202012Validator)
     return list(made)
 
 

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from cli.running import SMALL_CHIP, refuse, run, succeed, succeed_json
-from perfmodel.report.simulation_document import simulate_schema
+from perfmodel.report.schema_files import read_schema
 
 SERVER = ("simulate", "llama-3.1-8b", "--hardware", "h100-sxm")
 SHORT = ("--input-tokens", "500", "--output-tokens", "50", "--requests", "400")
@@ -17,7 +17,7 @@ SHORT = ("--input-tokens", "500", "--output-tokens", "50", "--requests", "400")
 
 def document(*arguments: str) -> dict[str, Any]:
     made = succeed_json(*SERVER, *arguments)
-    jsonschema.validate(made, simulate_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(made, read_schema("simulate"), cls=jsonschema.Draft202012Validator)
     return made
 
 

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from cli.running import refuse, run, succeed, succeed_json
-from perfmodel.report.tradeoff_document import tradeoff_schema
+from perfmodel.report.schema_files import read_schema
 
 TIMM = """\
 model,top1,top1_err,top5,top5_err,param_count,img_size,crop_pct,interpolation
@@ -55,7 +55,7 @@ def test_a_timm_table(timm_table: str, tmp_path: Path) -> None:
 
 def test_json_of_language_models(language_table: str) -> None:
     document = succeed_json("tradeoff", language_table, "--hardware", "h100-sxm,l4", "--batch", "1,8")
-    jsonschema.validate(document, tradeoff_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("tradeoff"), cls=jsonschema.Draft202012Validator)
     assert document["table"]["unit"] == "fraction"
     assert document["latency"] == "tpot"
     assert document["budget"] == {"seconds": None, "memory_bytes": None, "cost_usd": None}

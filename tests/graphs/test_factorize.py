@@ -9,7 +9,7 @@ from perfmodel.costs import cost_graph
 from perfmodel.errors import InputError, UnsupportedError
 from perfmodel.graphs import load_model
 from perfmodel.graphs.checks import check_graph
-from perfmodel.graphs.factorize import break_even_rank, factorize
+from perfmodel.graphs.factorize import factorize
 
 DIMS = st.integers(1, 300)
 
@@ -29,7 +29,7 @@ def test_flops_and_weights_are_r_times_n_plus_k(m: int, n: int, k: int, share: f
     assert cost.weight_bytes == 2 * (rank * (n + k) + n)
     assert cost.launches == 2
     whole = cost_graph(linear(n, k).bind(batch=m))
-    assert (cost.matrix_flops < whole.matrix_flops) == (rank < break_even_rank(n, k))
+    assert (cost.matrix_flops < whole.matrix_flops) == (rank < n * k / (n + k))
 
 
 def test_the_logits_and_tied_weights_stay_whole() -> None:

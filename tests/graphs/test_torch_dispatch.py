@@ -47,7 +47,7 @@ def test_a_remembered_result_is_a_new_tensor_of_the_same_form():
     assert first.untyped_storage()._cdata != second.untyped_storage()._cdata
 
 
-def test_torch_is_asked_once(monkeypatch):
+def test_torch_is_asked_once():
     calls = []
     shapes, rule = Shapes(), learn_rule(aten.mul.Tensor)
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from builders import chain, gpu, graph, op, times, tpu, w, x, y
+from calibration.fitted import fit_scope
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from perfmodel.calibration.fit import fit_scope
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.row_times import HOST_CALL_SECONDS, row_scope, row_seconds, time_rows
 from perfmodel.calibration.scopes import parameters_of

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from builders import chain, cpu, gpu, graph, times, x, y
 from calibration.files import write_csv
+from calibration.fitted import fit_scope
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from perfmodel.calibration.fit import fit_scope
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.row_times import row_scope, row_seconds, time_rows
 from perfmodel.calibration.scopes import parameters_of

@@ -99,7 +99,7 @@ def test_written_and_read_again(table: TableFile, tmp_path: Path) -> None:
         np.testing.assert_array_equal(column, whole[name])
 
 
-def test_a_failure_leaves_the_old_file(table: TableFile, tmp_path: Path) -> None:
+def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
     target.write_text("old", encoding="utf-8")
 

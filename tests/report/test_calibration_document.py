@@ -9,9 +9,10 @@ from typing import Any
 import jsonschema
 import pytest
 
-from perfmodel.report.calibration_document import calibration_document, calibration_schema
+from perfmodel.report.calibration_document import calibration_document
 from perfmodel.report.calibration_words import conditions_of
 from perfmodel.report.documents import dump_json
+from perfmodel.report.schema_files import read_schema
 from report.calibrated import no_runs, runs, scope
 
 
@@ -23,11 +24,7 @@ def document(*found: Any, report: str | None = "reports/report.md") -> dict[str,
 
 
 def check(own: object) -> None:
-    jsonschema.validate(own, calibration_schema(), cls=jsonschema.Draft202012Validator)
-
-
-def test_schema_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(calibration_schema())
+    jsonschema.validate(own, read_schema("calibrate"), cls=jsonschema.Draft202012Validator)
 
 
 def test_documents_fulfil_it_and_survive_json() -> None:

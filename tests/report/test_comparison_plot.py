@@ -10,7 +10,8 @@ import pytest
 from perfmodel.comparison import Comparison, compare
 from perfmodel.errors import InputError
 from perfmodel.report.answers import Answer
-from perfmodel.report.comparison_plot import COLOURS, bar_terms, draw_comparison, save_comparison
+from perfmodel.report.comparison_plot import COLOURS, bar_terms, draw_comparison
+from perfmodel.report.plots import save_figure
 from report.answering import answer, op, phase, time
 
 
@@ -56,8 +57,8 @@ def test_small_terms_and_those_beyond_the_colours_are_others() -> None:
 def test_files(tmp_path: Path) -> None:
     answers, comparison = pair()
     for name in ("bars.png", "bars.svg", "bars.pdf"):
-        save_comparison(str(tmp_path / name), answers, comparison)
+        save_figure(str(tmp_path / name), draw_comparison(answers, comparison))
         assert (tmp_path / name).stat().st_size > 5000
     with pytest.raises(InputError, match="must end in"):
-        save_comparison(str(tmp_path / "bars.txt"), answers, comparison)
+        save_figure(str(tmp_path / "bars.txt"), draw_comparison(answers, comparison))
     assert "matplotlib.pyplot" not in sys.modules

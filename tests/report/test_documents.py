@@ -9,16 +9,13 @@ import json
 import jsonschema
 import pytest
 
-from perfmodel.report.documents import answer_document, csv_text, dump_json, predict_schema
+from perfmodel.report.documents import answer_document, csv_text, dump_json
+from perfmodel.report.schema_files import read_schema
 from report.answering import answer, phase, refused, time
 
 
 def check(document: object) -> None:
-    jsonschema.validate(document, predict_schema(), cls=jsonschema.Draft202012Validator)
-
-
-def test_schema_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(predict_schema())
+    jsonschema.validate(document, read_schema("predict"), cls=jsonschema.Draft202012Validator)
 
 
 def test_answers_fulfil_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 from builders import gpu
 
 from perfmodel.errors import InputError
-from perfmodel.report.plots import draw_roofline, roofline_points, save_roofline
+from perfmodel.report.plots import draw_roofline, roofline_points, save_figure
 from perfmodel.types import PHASES, OpCost
 from report.answering import answer, op, phase, time
 
@@ -49,16 +49,16 @@ def test_names_do_not_cover_each_other(explained) -> None:
 
 def test_files(explained, tmp_path: Path) -> None:
     for name in ("roof.png", "roof.svg", "roof.pdf"):
-        save_roofline(str(tmp_path / name), explained, gpu())
+        save_figure(str(tmp_path / name), draw_roofline(explained, gpu()))
         assert (tmp_path / name).stat().st_size > 5000
     with pytest.raises(InputError, match="must end in"):
-        save_roofline(str(tmp_path / "roof.txt"), explained, gpu())
+        save_figure(str(tmp_path / "roof.txt"), draw_roofline(explained, gpu()))
     assert "matplotlib.pyplot" not in sys.modules
 
 
 def test_every_phase_has_a_colour(tmp_path: Path) -> None:
     every = answer(*(phase(name, time(0.012), op("linear", 0.001, 0.09)) for name in PHASES))
-    save_roofline(str(tmp_path / "every.png"), every, gpu())
+    save_figure(str(tmp_path / "every.png"), draw_roofline(every, gpu()))
     assert (tmp_path / "every.png").stat().st_size > 0
 
 

@@ -10,10 +10,12 @@ import pytest
 
 from perfmodel import scale
 from perfmodel.errors import InputError
-from perfmodel.report.scaling_document import scale_document, scale_schema
-from perfmodel.report.scaling_plot import draw_scaling, save_scaling
+from perfmodel.report.plots import save_figure
+from perfmodel.report.scaling_document import scale_document
+from perfmodel.report.scaling_plot import draw_scaling
 from perfmodel.report.scaling_table import line_titles, lines_csv
 from perfmodel.report.scaling_words import SAME_SIZE, line_sentences
+from perfmodel.report.schema_files import read_schema
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def test_titles_say_what_differs_and_nothing_twice(gpt3: tuple) -> None:
 
 def test_document_keeps_the_schema(gpt3: tuple) -> None:
     document = json.loads(json.dumps(scale_document(gpt3, [], ["a note"]), allow_nan=False))
-    jsonschema.validate(document, scale_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("scale"), cls=jsonschema.Draft202012Validator)
     line = document["lines"][0]
     assert [point["model"] for point in line["points"]] == [name for each in line["regimes"] for name in each["models"]]
 
@@ -77,7 +79,7 @@ def test_picture_has_a_panel_for_each_phase_and_a_curve_for_each_chip(gpt3: tupl
         assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert {"h100-sxm", "l4", "launch-bound", "compute-bound", "does not fit", "the regime changes"} <= set(legend)
-    save_scaling(str(tmp_path / "sizes.svg"), gpt3)
+    save_figure(str(tmp_path / "sizes.svg"), draw_scaling(gpt3))
     assert (tmp_path / "sizes.svg").stat().st_size > 10_000
     with pytest.raises(InputError, match=r"must end in \.png"):
-        save_scaling("sizes.txt", gpt3)
+        save_figure("sizes.txt", draw_scaling(gpt3))

@@ -11,16 +11,13 @@ import jsonschema
 import pytest
 
 from perfmodel.report.documents import dump_json
-from perfmodel.report.serving_document import served_csv, served_document, served_notes, served_schema
+from perfmodel.report.schema_files import read_schema
+from perfmodel.report.serving_document import served_csv, served_document, served_notes
 from report.served import refused, served
 
 
 def check(document: object) -> None:
-    jsonschema.validate(document, served_schema(), cls=jsonschema.Draft202012Validator)
-
-
-def test_schema_is_a_schema() -> None:
-    jsonschema.Draft202012Validator.check_schema(served_schema())
+    jsonschema.validate(document, read_schema("predict-serving"), cls=jsonschema.Draft202012Validator)
 
 
 def test_answers_fulfil_it() -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from perfmodel.errors import InputError
-from perfmodel.report.simulation_plot import distribution, draw_simulation, save_simulation
+from perfmodel.report.plots import save_figure
+from perfmodel.report.simulation_plot import distribution, draw_simulation
 from perfmodel.serving.simulation_settings import Objective
 from report.simulated import SUBJECT, result
 
@@ -49,8 +50,8 @@ def test_answers_of_one_token_have_no_gaps_to_draw() -> None:
 
 def test_files(tmp_path: Path) -> None:
     for name in ("run.png", "run.svg", "run.pdf"):
-        save_simulation(str(tmp_path / name), result(), SUBJECT)
+        save_figure(str(tmp_path / name), draw_simulation(result(), SUBJECT))
         assert (tmp_path / name).stat().st_size > 5000
     with pytest.raises(InputError, match="must end in"):
-        save_simulation("run.txt", result(), SUBJECT)
+        save_figure("run.txt", draw_simulation(result(), SUBJECT))
     assert "matplotlib.pyplot" not in sys.modules

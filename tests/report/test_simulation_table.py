@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from perfmodel.report.simulation_document import simulate_schema, simulation_document
+from perfmodel.report.schema_files import read_schema
+from perfmodel.report.simulation_document import simulation_document
 from perfmodel.report.simulation_table import heading_of, print_simulation, simulation_sentences
 from perfmodel.serving.simulation_result import percentiles
 from perfmodel.serving.simulation_settings import Objective
@@ -47,7 +48,7 @@ def test_answers_of_one_token_have_no_further_ones() -> None:
     assert percentiles(result(**changes), "itl") is None
     document = simulation_document(result(**changes), SUBJECT)
     assert document["tpot"] is document["itl"] is None
-    jsonschema.validate(document, simulate_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("simulate"), cls=jsonschema.Draft202012Validator)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_means_have_intervals() -> None:
         in text.getvalue()
     )
     document = simulation_document(result(), SUBJECT, WIDTHS)
-    jsonschema.validate(document, simulate_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("simulate"), cls=jsonschema.Draft202012Validator)
     assert document["intervals"]["ttft"] == pytest.approx({"low": 0.15 / 1.48, "high": 0.15 * 1.48})
     assert (document["intervals"]["level"], document["intervals"]["interval"]) == ("family", 0.8)
 
@@ -96,7 +97,7 @@ def test_means_have_intervals() -> None:
 def test_answers_of_one_token_have_one_interval() -> None:
     made = result(output_tokens=np.ones(101, np.int32))
     document = simulation_document(made, SUBJECT, WIDTHS)
-    jsonschema.validate(document, simulate_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("simulate"), cls=jsonschema.Draft202012Validator)
     assert document["intervals"]["tpot"] is None
     text = io.StringIO()
     print_simulation(Console(file=text, width=200), made, SUBJECT, WIDTHS)
@@ -108,7 +109,7 @@ def test_answers_of_one_token_have_one_interval() -> None:
 def test_document_keeps_to_its_schema(objective: Objective, utilisation: float) -> None:
     made = result(objective=objective, utilisation=utilisation, rejected={"too long": 3}, notes=("a note",))
     document = simulation_document(made, SUBJECT)
-    jsonschema.validate(document, simulate_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("simulate"), cls=jsonschema.Draft202012Validator)
     json.dumps(document, allow_nan=False)
     assert (document["goodput"] is None) is (objective == Objective())
     assert document["rejected"] == 3

@@ -6,8 +6,8 @@ from builders import gpu
 
 from perfmodel.closed_form import BoundChange
 from perfmodel.report.columns import PHASE_TITLES
-from perfmodel.report.documents import predict_schema
 from perfmodel.report.plots import COLOURS
+from perfmodel.report.schema_files import read_schema
 from perfmodel.report.words import SUBJECTS, phase_sentences
 from perfmodel.types import PHASES, OpCost, PhasePrediction
 from report.answering import answer, op, phase, time
@@ -24,7 +24,7 @@ def change(at: int | None, subject: str = "", symbol: str = "batch") -> BoundCha
 
 
 def test_every_phase_has_its_words_in_the_order_of_all_phases() -> None:
-    described = predict_schema()["$defs"]["phases"]["properties"]
+    described = read_schema("predict")["$defs"]["phases"]["properties"]
     assert [tuple(words) for words in (PHASE_TITLES, SUBJECTS, COLOURS, described)] == [PHASES] * 4
 
 

@@ -15,7 +15,8 @@ from perfmodel.serving.deployments import deploy
 from perfmodel.serving.engine_coefficients import EngineCoefficients
 from perfmodel.serving.engine_time import class_pieces, class_seconds
 from perfmodel.serving.latency_parts import part_tables, served_latencies
-from perfmodel.serving.prediction import ServingPrediction, predict_serving, server_of
+from perfmodel.serving.prediction import ServingPrediction, predict_serving
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.step_table import step_seconds
 
 

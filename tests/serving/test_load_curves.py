@@ -9,8 +9,9 @@ import pytest
 
 from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
-from perfmodel.serving.load_curves import Over, serving_curve
+from perfmodel.serving.load_curves import serving_curve
 from perfmodel.serving.prediction import predict_serving
+from perfmodel.serving.steady_answers import Over
 
 ASKED = [
     ("llama-3.1-8b", "h100-sxm", {}),

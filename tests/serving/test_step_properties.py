@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from perfmodel import Layout, deploy, load_hardware, load_model
-from perfmodel.serving.prediction import server_of
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.step_table import Array, StepTable, step_seconds
 from perfmodel.types import Hardware
 

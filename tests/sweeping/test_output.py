@@ -14,7 +14,7 @@ from cli.running import refuse, succeed, succeed_json
 
 import perfmodel
 from perfmodel.errors import InputError
-from perfmodel.report.sweep_document import sweep_schema
+from perfmodel.report.schema_files import read_schema
 from sweeping.specs import LONG, command
 
 SMALL = {"grid": {"model": "llama-3.1-8b", "hardware": "h100-sxm", "concurrency": [1, 2, 4]}}
@@ -30,7 +30,7 @@ def spec(tmp_path: Path) -> Path:
 def test_command(spec: Path, tmp_path: Path) -> None:
     out = tmp_path / "sweep.csv"
     document = succeed_json("sweep", str(spec), "--out", str(out), "--workers", "1")
-    jsonschema.validate(document, sweep_schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(document, read_schema("sweep"), cls=jsonschema.Draft202012Validator)
     assert (document["rows"], document["points"], document["parts"]) == (3, 3, 1)
     assert len(out.read_text().splitlines()) == 4
     assert "3 rows of 3 points" in succeed("sweep", str(spec), "--out", str(out), "--workers", "1")

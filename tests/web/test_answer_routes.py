@@ -13,8 +13,7 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from perfmodel.report.documents import predict_schema
-from perfmodel.report.serving_document import served_schema
+from perfmodel.report.schema_files import read_schema
 from tests.cli.running import run, succeed
 
 LENGTHS = "--input-tokens 1000 --output-tokens 200"
@@ -51,7 +50,7 @@ def test_predict_is_predict(client: TestClient) -> None:
     found = post(client, "predict", body)
     asked = "predict llama-3.1-8b,vit-b-16 --hardware h100-sxm,v100-sxm2-16gb --batch 1,8 --precision bf16 --level 0.9"
     assert found == command_line(*asked.split(), "--max-batch")
-    jsonschema.validate(found, predict_schema())
+    jsonschema.validate(found, read_schema("predict"))
 
 
 def test_layouts_that_do_not_go_together_are_left_out(client: TestClient) -> None:
@@ -105,7 +104,7 @@ def test_serving_is_predict_with_an_engine(client: TestClient) -> None:
     answer = command_line(*asked, "--concurrency", "32")
     assert [found["answer"]] == answer
     assert [found["largest"]] == command_line(*asked, "--slo-tpot", "12 ms")
-    jsonschema.validate([found["answer"], found["largest"]], served_schema())
+    jsonschema.validate([found["answer"], found["largest"]], read_schema("predict-serving"))
     curve = found["curve"]
     for metric in ("ttft", "tpot", "e2e"):
         for figure in ("seconds", "low", "high"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,7 +127,7 @@ def test_an_onnx_file_is_a_model(client: TestClient) -> None:
     assert client.post("/api/v1/predict", json=body).json()[0]["phases"]["forward"]["seconds"] > 0
 
 
-def test_weights_outside_of_an_onnx_file_are_not_looked_for(client: TestClient, tmp_path: Path) -> None:
+def test_weights_outside_of_an_onnx_file_are_not_looked_for(client: TestClient) -> None:
     response = upload(client, product(outside="../../../../etc/passwd"))
     assert response.status_code == 201, response.text
     assert response.json()["parameters"] == 64 * 32

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from fastapi.testclient import TestClient
 
-from perfmodel.report.simulation_document import simulate_schema
+from perfmodel.report.schema_files import read_schema
 from tests.cli.running import succeed_json
 
 BODY: dict[str, Any] = {"model": "llama-3.1-8b", "hardware": "h100-sxm", "rate": 10, "slo_ttft": 0.5, "slo_tpot": 0.03}
@@ -50,7 +50,7 @@ def test_the_result_is_that_of_the_command_line(client: TestClient) -> None:
     job, seen = follow(client, start(client, body), "done", "failed")
     asked = "simulate llama-3.1-8b --hardware h100-sxm --rate 10 --requests 20000 --length-spread 0.5 --seed 3"
     assert job["result"] == succeed_json(*asked.split(), "--slo-ttft", "0.5", "--slo-tpot", "30 ms")
-    jsonschema.validate(job["result"], simulate_schema())
+    jsonschema.validate(job["result"], read_schema("simulate"))
     assert seen == sorted(seen)
     assert seen[-1] == 1.0
     spread = job["distribution"]

@@ -12,7 +12,7 @@ with `source=`. May import: what the package may. To add a source: a file with t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -25,7 +25,7 @@ from perfmodel.calibration.sources.model_names import FindModel, model_finder
 from perfmodel.calibration.sources.reports import REPORTS, read_report
 from perfmodel.calibration.sources.rows import FindDevice, device_finder
 from perfmodel.catalog import Specs, load_hardware
-from perfmodel.errors import InputError, UnknownNameError
+from perfmodel.errors import InputError, UnknownNameError, some_names
 from perfmodel.measuring.run_files import holds_runs
 
 Reader: TypeAlias = Callable[[Columns, FindDevice], Imported]
@@ -62,6 +62,7 @@ class Format:
         return lacking + [" or ".join(names) for names in self.one_of if not any(name in columns for name in names)]
 
 
+MOST_NAMED = 12  # columns that a message names
 FORMATS = (
     Format(neusight.NAME, "op times", neusight.OP_COLUMNS, neusight.read_ops),
     Format(neusight.NAME, "ops of models", neusight.TRACED_COLUMNS, neusight.read_op_labels),
@@ -158,7 +159,7 @@ def _recognise(columns: Columns, source: str | None) -> Format:
     if fitting:
         return max(fitting, key=lambda known: len(known.columns))
     nearest = min(candidates, key=lambda known: len(known.missing(columns)) / len(known.columns))
-    lacking, has = nearest.missing(columns), _listed(list(columns.raw))
+    lacking, has = nearest.missing(columns), some_names(list(columns.raw), MOST_NAMED)
     if source is not None:
         raise InputError(
             f"{columns.path} is no {source} table: it lacks the columns {', '.join(lacking)}. It has {has}."
@@ -168,7 +169,3 @@ def _recognise(columns: Columns, source: str | None) -> Format:
         f"{columns.path}: no source has tables with the columns {has}. "
         f"{close if len(lacking) < len(nearest.columns) else ''}Known sources: {', '.join(SOURCES)}."
     )
-
-
-def _listed(names: Sequence[str], limit: int = 12) -> str:
-    return ", ".join(names[:limit]) + (f" and {len(names) - limit} more" if len(names) > limit else "")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.page_latency import MEASURE
 from tests.web.browser.conftest import Opened, plots, said, shown, until
 
 CONFIG = {
@@ -16,21 +17,6 @@ CONFIG = {
 }  # fmt: skip
 BUSY = 4  # a plot may take that many times as long here as on a machine that does nothing else
 MOST_MS = 150
-# from the event of a slider, as the browser saw it, to the plot that is painted with the new answer
-MEASURE = """() => {
-  const plot = document.querySelector('#view-predict .js-plotly-plot');
-  window.seen = [];
-  let begun = null;
-  document.addEventListener('input', (event) => { begun ??= event.timeStamp; }, true);
-  const drawn = () => {
-    if (begun === null) return;
-    const from = begun;
-    begun = null;
-    requestAnimationFrame(() => window.seen.push(performance.now() - from));
-  };
-  plot.on('plotly_afterplot', drawn);
-  plot.on('plotly_relayout', drawn);
-}"""
 
 
 def test_slider_to_plot(opened: Opened, record_property: pytest.FixtureRequest) -> None:

@@ -11,7 +11,8 @@ warm-ups unless a table says otherwise. Each table is recognised by its own dtyp
                          allreduce_dtype   the framework's own all-reduce; `message_size` counts elements
 
 The rules on what a benchmark uses again between two calls follow the source's collector/ scripts. To add a table: a
-file with its columns and a reader, and a line in `FORMATS` of sources/__init__.py.
+file with its columns and a reader, and a line in `FORMATS` of sources/__init__.py. May import: what sources
+may.
 """
 
 NAME = "aiconfigurator"
