@@ -67,16 +67,22 @@ def find_model(name: str, uploads: Uploads, image_size: int = 0) -> Model:
     return uploads.load(name, image_size) if name.startswith(PREFIX) else model_entry(name, None, image_size)
 
 
-def read_grid(body: GridBody | ExplainBody, uploads: Uploads, models: Iterable[str] | None = None) -> Grid:
+def read_grid(
+    body: GridBody | ExplainBody,
+    uploads: Uploads,
+    *,
+    models: Iterable[str] | None = None,
+    reader: Reader | None = None,
+) -> Grid:
     """Every combination that a body asks for.
 
     Args:
-        models: in place of the body's, families written out.
+        models: in place of the body's, families written out. reader: with the mistakes found so far.
 
     Raises:
         Mistakes: all of them.
     """
-    reader = Reader()
+    reader = reader or Reader()
     lists = {name: _listed(getattr(body, name)) for name in (*_LISTS, *_DEGREES)}
     layouts, left_out = _layouts(reader, [lists[name] for name in _DEGREES], body.sequence_parallel)
     size = body.image_size or 0
