@@ -19,8 +19,8 @@ from perfmodel.catalog import data_dirs
 from perfmodel.errors import PerfmodelError
 from perfmodel.home import home_folder
 from perfmodel.web import frames
+from perfmodel.web.field_words import in_fields, where_of
 from perfmodel.web.limits import Limits
-from perfmodel.web.reading import where_of
 from perfmodel.web.refusals import (
     BODY,
     INTERNAL,
@@ -86,10 +86,12 @@ def _answer(name: str, body: dict[str, Any], desk: Desk) -> Any:
     try:
         return task.answer(task.body.model_validate(body), desk)
     except Mistakes as error:
-        raise Refusal(UNPROCESSABLE, error.mistakes) from None
+        mistakes = [Mistake(own.where, in_fields(own.error)) for own in error.mistakes]
+        raise Refusal(UNPROCESSABLE, mistakes) from None
     except PerfmodelError as error:
         status = status_of(error) if name in _BY_NAME else UNPROCESSABLE
-        raise Refusal(status, [Mistake(where_of(error, task.body.model_fields), str(error))]) from None
+        text = str(error)
+        raise Refusal(status, [Mistake(where_of(text, task.body.model_fields), in_fields(text))]) from None
     except MemoryError:
         told = f"this needs more than the {desk.limits.worker_bytes / 2**30:.3g} GiB that a worker may use"
         raise refuse(TOO_LARGE, told) from None
