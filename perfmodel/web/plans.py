@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from perfmodel.planning.candidates import candidates_of, chips_of
@@ -17,8 +18,13 @@ from perfmodel.web.refusals import Mistake, Mistakes
 from perfmodel.web.uploads import Uploads
 
 
-def plan(body: PlanBody, uploads: Uploads, most_candidates: int) -> dict[str, Any]:
+def plan(
+    body: PlanBody, uploads: Uploads, most_candidates: int, report: Callable[[float, str], None]
+) -> dict[str, Any]:
     """The plans, best first, and why other candidates make none.
+
+    Args:
+        report: is told the progress, from 0 to 1, and what is being done.
 
     Raises:
         Mistakes: all of them; more candidates than the server looks at.
@@ -45,7 +51,10 @@ def plan(body: PlanBody, uploads: Uploads, most_candidates: int) -> dict[str, An
             f"{most_candidates:,} that this server looks at: name fewer of them"
         )
         raise Mistakes([Mistake("hardware", told)])
-    found = plan_candidates(candidates, demand, max_gpus=body.max_gpus or 0, order=body.order, site=costs.site)
+    found = plan_candidates(
+        candidates, demand, max_gpus=body.max_gpus or 0, order=body.order, site=costs.site,
+        told=lambda text, share: report(share, text),
+    )  # fmt: skip
     return plan_document(found)
 
 

@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,7 +37,12 @@ from perfmodel.web.strict_json import dump_json
 from perfmodel.web.tasks import TASKS, Desk
 from perfmodel.web.uploads import Uploads
 
-WARMING = {"model": ["llama-3.1-8b"], "hardware": ["h100-sxm"]}
+_SMALL = {"model": ["llama-3.1-8b"], "hardware": ["h100-sxm"]}
+# small tasks, with which all is imported, read and compiled that others of their kind need
+WARMING: dict[str, dict[str, Any]] = {
+    "predict": _SMALL,
+    "plan": _SMALL | {"tp": [1], "rate": 1.0, "input_tokens": 100, "output_tokens": 10, "ttft": 1.0},
+}
 COLLECTED = (50_000, 20, 50)  # new objects, and rounds of the younger generations, between two looks for garbage
 LATE_SECONDS = 5.0  # after which a task ends itself that its server did not end
 _BY_NAME = ("model", "chip", "engine")  # tasks about one thing, which is there or not
@@ -46,7 +52,7 @@ def main(settings: dict[str, Any]) -> None:
     """Answer until the input ends.
 
     Args:
-        settings: limits, the folder of uploads, nice.
+        settings: limits, the folder of uploads, nice, and the names of `WARMING` that are done before all else.
     """
     asked, told = _take_pipes()
     limits = Limits(**settings["limits"])
@@ -60,9 +66,10 @@ def main(settings: dict[str, Any]) -> None:
             told.write(frames.packed(kind, payload))
             told.flush()
 
-    desk = Desk(uploads=uploads, limits=limits, report=lambda share: tell(frames.PROGRESS, dump_json(share)))
-    with suppress(Refusal):  # what is imported with the first answer
-        _answer("predict", WARMING, desk)
+    desk = Desk(uploads=uploads, limits=limits, report=lambda *progress: tell(frames.PROGRESS, dump_json(progress)))
+    for name in settings["warming"]:
+        with suppress(Refusal):
+            _answer(name, WARMING[name], replace(desk, report=lambda *_: None))
     _collect_rarely()
     tell(frames.READY, b"")
     while frame := frames.read_frame(asked):

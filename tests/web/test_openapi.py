@@ -50,6 +50,7 @@ def test_answers_are_as_the_document_says(client: TestClient) -> None:
         "predict": lists, "explain": server, "scale": lists | {"model": ["llama"]},
         "serving": server | {"rate": 3, "slo_ttft": 1, "over": "rate"},
         "simulate": server | {"rate": 3, "requests": 50},
+        "plans": lists | {"rate": 3, "input_tokens": 10, "output_tokens": 9, "ttft": 1},
     }  # fmt: skip
     for route, body in bodies.items():
         answer = client.post(f"/api/v1/{route}", json=body)
