@@ -102,7 +102,7 @@ export function exportBar(exported) {
       say("There is no answer to save yet");
       return;
     }
-    download(`perfmodel-${found.name}.${ending}`, await make(found), type);
+    download(`${found.name}.${ending}`, await make(found), type);
     say(`Saved as ${ending.toUpperCase()}`);
   };
   return h(
