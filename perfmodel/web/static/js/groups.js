@@ -20,6 +20,12 @@ export function makeGroup(view, { heading, brief, folded = false, inside }) {
     element.open = false;
     summary.focus();
   });
+  // the bar moves up to where it stays, for the answer below to be seen
+  element.addEventListener("toggle", () => {
+    if (!narrow.matches || !element.open || !element.offsetParent) return;
+    const top = element.closest(".columns").getBoundingClientRect().top;
+    if (top > 0) window.scrollBy(0, top);
+  });
   narrow.addEventListener("change", fit);
   fit();
   return {
