@@ -11,7 +11,8 @@ from html import escape
 from typing import Any
 
 _STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; background: light-dark(#fff, #10151c);
+  color: light-dark(#1b2430, #e8edf3); }
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; }
 section { border-top: 1px solid #8888; padding: .5rem 0 1rem; }
 h2 { font-size: 1.05rem; margin: .6rem 0 .2rem; }
