@@ -76,22 +76,22 @@ def main(settings: dict[str, Any]) -> None:
         task = json.loads(frame[1])
         _end_after(task["seconds"] + LATE_SECONDS)
         try:
-            answer = (frames.ANSWER, dump_json(_answer(task["task"], task["body"], desk)))
+            answer = (frames.ANSWER, _answer(task["task"], task["body"], desk))
         except Refusal as refusal:
             answer = (frames.REFUSED, dump_json({"status": refusal.status, **refusal.document()}))
         _end_after(0)
         tell(*_without_folders(*answer, folders))
 
 
-def _answer(name: str, body: dict[str, Any], desk: Desk) -> Any:
-    """The document of a task.
+def _answer(name: str, body: dict[str, Any], desk: Desk) -> bytes:
+    """The document of a task, as JSON.
 
     Raises:
         Refusal: there is none, for whatever reason.
     """
     task = TASKS[name]
     try:
-        return task.answer(task.body.model_validate(body), desk)
+        return dump_json(task.answer(task.body.model_validate(body), desk))
     except Mistakes as error:
         mistakes = [Mistake(own.where, in_fields(own.error)) for own in error.mistakes]
         raise Refusal(UNPROCESSABLE, mistakes) from None
