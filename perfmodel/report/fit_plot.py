@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perfmodel.calibration.serving_fitting import ServingOutcome
 
 Factors: TypeAlias = Mapping[str, Sequence[tuple[str, float, float]]]  # by group: name, over the prior, log spread
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 
 
 def fit_factors(outcome: FitOutcome) -> Factors:
@@ -45,7 +46,7 @@ def serving_factors(outcome: ServingOutcome) -> Factors:
 def draw_factors(groups: Factors) -> Any:
     """The figure."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+    from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
     rows = [(group, *own) for group, found in groups.items() for own in found]
     figure = Figure(figsize=(7.5, 1.2 + 0.24 * len(rows)), dpi=140, layout="constrained")
@@ -57,7 +58,7 @@ def draw_factors(groups: Factors) -> Any:
         axes.plot([factor], [place], color=places[group], marker="o", markersize=4, lw=0)
     axes.axvline(1.0, color="#888888", lw=1)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(FixedLocator(TICKS))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(rows)), [f"{group}: {name}" for group, name, _, _ in rows])

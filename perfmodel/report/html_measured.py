@@ -57,7 +57,7 @@ def fit_report(outcome: FitOutcome) -> Report:
     errors = [(own.scope, own.errors) for own in scopes]
     errors += [("whole models", outcome.model_errors)] if outcome.model_errors else []
     factors = fit_factors(outcome)
-    told = f"{outcome.used:,} of {outcome.rows:,} measured values are fitted, by {len(scopes)} sets of coefficients."
+    told = f"{outcome.used:,} of {outcome.rows:,} measured values are fitted, as {', '.join(own.scope for own in scopes)}."
     return Report(
         kind="fit",
         summary=[told, *(_error_sentence(name, own) for name, own in errors)],
@@ -92,8 +92,8 @@ def serving_fit_report(outcome: ServingOutcome) -> Report:
 
 def _error_sentence(name: str, own: Mapping[str, Any]) -> str:
     return (
-        f"{name}: of what was left out in turn by {own['split']}, half of the predictions are within "
-        f"{format_share(own['median_ape'])}, and {format_share(own['coverage'])} in their 80 % interval."
+        f"{name}, {own['split']}: half of the predictions are within {format_share(own['median_ape'])} of what was "
+        f"measured, and {format_share(own['coverage'])} of the measured values lie in their 80 % interval."
     )
 
 
