@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from perfmodel.calibration.serving_fitting import ServingOutcome
 
 Factors: TypeAlias = Mapping[str, Sequence[tuple[str, float, float]]]  # by group: name, over the prior, log spread
-TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.4, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+NARROW_TICKS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.4, 1.6, 2.0)
+NARROW = 3.0  # greatest over least, below which these stand
 
 
 def fit_factors(outcome: FitOutcome) -> Factors:
@@ -52,13 +54,14 @@ def draw_factors(groups: Factors) -> Any:
     figure = Figure(figsize=(7.5, 1.2 + 0.24 * len(rows)), dpi=140, layout="constrained")
     axes = figure.subplots()
     places = {group: COLOURS[number % len(COLOURS)] for number, group in enumerate(groups)}
-    for place, (group, _, factor, spread) in enumerate(rows):
-        ends = [factor * math.exp(-spread), factor * math.exp(spread)]
+    spans = [(factor * math.exp(-spread), factor * math.exp(spread)) for _, _, factor, spread in rows]
+    for place, ((group, _, factor, _), ends) in enumerate(zip(rows, spans, strict=True)):
         axes.plot(ends, [place, place], color=places[group], lw=3, alpha=0.35, solid_capstyle="butt")
         axes.plot([factor], [place], color=places[group], marker="o", markersize=4, lw=0)
+    wide = max((high for _, high in spans), default=1.0) / min((low for low, _ in spans), default=1.0)
     axes.axvline(1.0, color="#888888", lw=1)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(TICKS))
+    axes.xaxis.set_major_locator(FixedLocator(NARROW_TICKS if wide < NARROW else TICKS))
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(range(len(rows)), [f"{group}: {name}" for group, name, _, _ in rows])

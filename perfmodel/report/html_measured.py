@@ -57,7 +57,9 @@ def fit_report(outcome: FitOutcome) -> Report:
     errors = [(own.scope, own.errors) for own in scopes]
     errors += [("whole models", outcome.model_errors)] if outcome.model_errors else []
     factors = fit_factors(outcome)
-    told = f"{outcome.used:,} of {outcome.rows:,} measured values are fitted, as {', '.join(own.scope for own in scopes)}."
+    told = (
+        f"{outcome.used:,} of {outcome.rows:,} measured values are fitted, as {', '.join(own.scope for own in scopes)}."
+    )
     return Report(
         kind="fit",
         summary=[told, *(_error_sentence(name, own) for name, own in errors)],

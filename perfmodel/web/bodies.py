@@ -242,7 +242,7 @@ class SimulateBody(ServerFields):
     prefix_groups: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     prefix_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     prefill_replicas: Annotated[int, Field(ge=1, le=4096)] | None = None
-    link: Annotated[float, Field(gt=0, le=1e15)] | None = None
+    link: Annotated[float, Field(ge=1, le=1e15)] | None = None
     rate: Rate | None = None
     concurrency: Annotated[int, Field(ge=1, le=1 << 20)] | None = None
     arrival: Literal["poisson", "gamma", "constant", "on-off", "closed"] | None = None

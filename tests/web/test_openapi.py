@@ -18,7 +18,7 @@ NAMES = {
     "hardware": ["h100-sxm", "l4", "v100-sxm2-16gb", "mi300x", "tpu-v5e", "xeon-8480"],
     "precision": ["bf16", "fp8", "w4a16", "fp32", "int8"], "cache_precision": ["bf16", "fp8"],
     "engine": ["vllm", "sglang", "trtllm", "llama-cpp"], "runtime": ["eager", "graphs"], "phase": ["prefill", "decode"],
-    "router": ["round-robin", "least-requests", "random"],
+    "router": ["round-robin", "least-loaded", "prefix-aware"],
 }  # fmt: skip
 SIZES = {"batch", "input_tokens", "output_tokens", "tp", "pp", "ep", "attention_dp", "requests"}
 TAKEN = ("method", "url", "headers", "params", "cookies", "json", "data", "content")  # by httpx, of what is made
