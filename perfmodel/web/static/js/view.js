@@ -7,6 +7,8 @@ import { makeField } from "./fields.js";
 import { makeGroup } from "./groups.js";
 import { state, writeAddress } from "./state.js";
 
+const MARGIN = 10; // px between the form and the edge of the window
+
 // A view from {name, title, lead, groups, answer, changed, opened, exported}. `groups` are those of the form, {heading, brief, fields,
 // rest, folded}; `answer` the elements beside it; `changed(field, moving)` is called when something is asked anew,
 // by a field or by `tell`, once the address knows of it; `own` are names of the state that have no field here.
@@ -30,6 +32,9 @@ export function makeView({ name, title, lead, groups, answer, more = [], changed
   const summary = h("p", { class: "summary" });
   const form = h("form", { class: "ask", "aria-label": `${title}: what is asked`, novalidate: true }, folds.map((fold) => fold.element), more.length ? h("div", { class: "more" }, more) : null);
   form.addEventListener("submit", (event) => event.preventDefault());
+  const stay = () => form.style.setProperty("--top", `${Math.min(MARGIN, window.innerHeight - form.offsetHeight - MARGIN)}px`);
+  new ResizeObserver(stay).observe(form);
+  window.addEventListener("resize", stay);
   const result = h("div", { class: "answer" }, wrong, summary, answer, exportBar(() => exported()));
   const element = h(
     "section", { id: `view-${name}`, class: "view", hidden: true, "aria-labelledby": `title-${name}` },
@@ -125,7 +130,8 @@ export function commandBox() {
     element,
     text: () => code.textContent,
     show(text) {
-      code.textContent = text;
+      // lines end between words, not behind the hyphens of an option
+      code.replaceChildren(...text.split(" ").flatMap((word, place) => [place ? " " : "", h("span", {}, word)]));
       element.hidden = !text || text.includes("upload:");
     },
   };
