@@ -17,7 +17,7 @@ from perfmodel.web.strict_json import JSONMistake, dump_json, read_json
 UNSUPPORTED_MEDIA = 415
 _IN_WORDS = {  # what pydantic says of its types
     "extra_forbidden": "there is no such field",
-    "missing": "is missing, and has no default",
+    "missing": "is needed: give one",
     "too_short": "give at least one",
 }
 _PARTS = ("body", "path", "query", "header")  # of a request, in front of the names of its fields

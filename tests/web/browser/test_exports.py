@@ -70,11 +70,18 @@ def test_serve_and_scale(opened: Opened, tmp_path: Path) -> None:
     assert saved(page, "PNG", tmp_path).read_bytes().startswith(PNG)
 
 
+def test_nothing_to_save_is_told(opened: Opened) -> None:
+    page = opened("#plan")
+    shown(page).get_by_role("button", name="CSV", exact=True).click()
+    assert "no answer to save yet" in page.locator("#view-plan .exports").inner_text()
+
+
 def test_plan(opened: Opened, tmp_path: Path) -> None:
     page = opened("#plan?degrees=1&hardware=l40s,h100-sxm&ttft=2&plan_rate=2")
     plots(page, "plan", 2)
     path = saved(page, "JSON", tmp_path)
     assert path.name == "perfmodel-plan-llama-3.1-8b.json"
+    until(page, f"document.querySelector('#view-plan .exports').textContent.includes('Saved: {path.name}')")
     plans = json.loads(path.read_text())["answer"]["feasible"]
     rows = list(csv.DictReader(saved(page, "CSV", tmp_path).open(newline="")))
     assert [row["hardware"] for row in rows] == [own["hardware"] for own in plans]

@@ -65,7 +65,7 @@ def test_a_mistake_opens_its_group(opened: Opened) -> None:
     page.keyboard.type("l4")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Remove h1000").click()
-    until(page, "document.querySelector('#view-predict table').textContent.includes('l4')")
+    until(page, "document.querySelector('#view-predict table')?.textContent.includes('l4')")
     assert page.locator("#predict-hardware-error").is_hidden()
 
 
