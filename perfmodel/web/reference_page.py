@@ -23,7 +23,6 @@ th, td { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0; bo
 .scroll { overflow-x: auto; }
 a { color: light-dark(#2457a6, #8db8ff); }
 """
-_ICON = '<link rel="icon" href="/static/icon.svg" type="image/svg+xml">'
 _BOUNDS = {
     "minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}", "exclusiveMaximum": "below {}",
     "minItems": "at least {} of them", "maxItems": "at most {} of them", "maxLength": "at most {} characters",
@@ -40,7 +39,7 @@ def reference_page(document: dict[str, Any]) -> str:
     title = escape(f"{document['info']['title']} {document['info']['version']}: the API")
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">{_ICON}<style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
         f"<body><main><h1>{title}</h1><p>{escape(document['info'].get('description', ''))}</p>"
         '<p>For programs: <a href="/api/v1/openapi.json">openapi.json</a>. Bodies and answers are JSON in SI units. '
         "What cannot be answered is told as <code>{&quot;error&quot;: …, &quot;where&quot;: …}</code>.</p>"
