@@ -63,6 +63,7 @@ class Worker:
                 await worker.receive()
         except BaseException:
             worker.kill()
+            await worker.ended()
             raise
         return worker
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 
 from perfmodel.web.limits import Limits
@@ -136,3 +137,25 @@ def test_a_worker_for_long_tasks_has_made_a_plan_before_it_is_asked(tmp_path: Pa
     # what was done before tells nothing to whoever asks first
     assert seen[:2] == ["0 0 of 2 candidates in closed form", "0.25 1 of 2 candidates in closed form"]
     assert seen[-1] == "0.9 what would change the choice"
+
+
+def test_a_lane_that_closes_while_a_worker_gets_ready_leaves_none(tmp_path: Path) -> None:
+    for name in ("uploads", "empty"):
+        (tmp_path / name).mkdir()
+
+    def children() -> set[int]:
+        return {child.pid for child in psutil.Process().children()}
+
+    async def run() -> set[int]:
+        lane = Lane(LIMITS, tmp_path, workers=1, waiting=1, warming=("predict", "plan"))
+        others = children()
+        lane.start()
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if children() - others:
+                break
+        assert not lane.processes(), "it is not ready yet"
+        await lane.close()
+        return children() - others
+
+    assert run_apart(run()) == set()
