@@ -173,4 +173,8 @@ def _usd_per_hour(hardware: Hardware, devices: float, electricity: float | None)
 
 
 def _over(amount: float | None, count: float) -> float | None:
-    return None if amount is None or not 0 < count < float("inf") else amount / count
+    """What falls to each; None where nobody can say: also of so few that it is beyond all numbers."""
+    if amount is None or not 0 < count < float("inf"):
+        return None
+    share = amount / count
+    return share if share < float("inf") else None

@@ -84,15 +84,27 @@ def read_prices(path: str, *, specs: str | None = None) -> PriceList:
     site = {
         key: _number(document, leaves[key], "count", *bounds, key) for key, bounds in _SITE.items() if key in leaves
     }
+    found = read_price_table(document, leaves.get("prices", {}), shared, specs=specs)
+    document.refuse()
+    return PriceList(path=path, prices=found, site={key: value for key, value in site.items() if value is not None})
+
+
+def read_price_table(
+    document: Document, table: Mapping[Any, Any], shared: Mapping[str, Any], *, specs: str | None = None
+) -> dict[str, Price]:
+    """The prices of a document by chip id; its mistakes are reported to the document.
+
+    Args:
+        table: what stands below `prices`. shared: source, date and currency of those that do not say their own.
+    """
     found: dict[str, Price] = {}
-    for name, raw in leaves.get("prices", {}).items():
+    for name, raw in table.items():
         price = _read_price(document, str(name), raw, shared, specs)
         if price is not None and price.hardware in found:
             document.report(f"is a second price of {price.hardware}", "prices", name)
         elif price is not None:
             found[price.hardware] = price
-    document.refuse()
-    return PriceList(path=path, prices=found, site={key: value for key, value in site.items() if value is not None})
+    return found
 
 
 def with_price(hardware: Hardware, prices: Mapping[str, Price]) -> Hardware:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import fields, replace
 
 import pytest
@@ -75,6 +76,14 @@ def test_unknown_stays_unknown():
     assert unpowered.usd_per_hour == 8.0
     assert cost(chip=replace(H100, power_watts=0.0), owned=True).usd_per_hour is None
     assert cost(requests_per_second=0.0).usd_per_million_requests is None
+
+
+@given(requests=st.floats(5e-324, 1e-290))
+def test_what_falls_to_so_few_that_it_is_beyond_all_numbers_is_not_known(requests):
+    found = cost(requests_per_second=requests)
+    figures = [getattr(found, own.name) for own in fields(found) if own.name not in ("site", "level")]
+    assert all(own is None or math.isfinite(own) for own in figures)
+    assert found.usd_per_hour == 8.0
 
 
 def test_site_refuses_all_mistakes_at_once():

@@ -85,6 +85,17 @@ def read_costs(options: Mapping[str, Any], specs: str | None, mistakes: Mistakes
     return Costs(site=Site(**values), prices=prices)
 
 
+def site_of(options: Mapping[str, float | None]) -> Site:
+    """The site that options with numbers tell of; the usual where one is not given.
+
+    Raises:
+        InputError: all values that cannot be, at once.
+    """
+    from perfmodel.economics import Site
+
+    return Site(**{name: value for option, name in _FIELDS.items() if (value := options[option]) is not None})
+
+
 def _number(text: str) -> float:
     try:
         return float(text)

@@ -22,6 +22,7 @@ from perfmodel.errors import InputError
 if TYPE_CHECKING:
     from perfmodel.calibration.measurements import Imported
     from perfmodel.calibration.validation import Validation
+    from perfmodel.report.html_page import Report
 
 LEAVE_OUT = click.Choice(["hardware", "family", "model", "deployment"])
 _FILES = click.argument("files", metavar="FILE...", nargs=-1, required=True)
@@ -147,6 +148,7 @@ def _save_plot(path: str, found: Validation) -> None:
 )
 @click.option("--out", metavar="FILE", help="Write the coefficients into this .json file.")
 @click.option("--about", metavar="TEXT", help="Of runs of servers: where they come from, kept in the file.")
+@html_option
 @told_options
 def fit_command(
     files: tuple[str, ...],
@@ -156,6 +158,7 @@ def fit_command(
     leave_out: str,
     out: str | None,
     about: str | None,
+    html: str | None,
     **told: Any,
 ) -> None:
     """Fit coefficients to measured files, and tell how far they can be trusted: those of kernels, or of engines where
@@ -169,18 +172,24 @@ def fit_command(
 
     if out and not out.endswith(".json"):
         raise InputError(f"--out: '{out}' must end in .json")
+    check_html(html)
     imported = read_measurements(files, source, specs=specs, told=read_told(told))
     if closed_loops(imported.serving):
-        _fit_engines(imported, specs=specs, as_json=as_json, out=out, about=about)
+        report = _fit_engines(imported, specs=specs, as_json=as_json, out=out, about=about)
     elif about:
         raise InputError("--about is of runs of servers, and the files hold none")
     else:
-        _fit_kernels(imported, specs=specs, as_json=as_json, leave_out=leave_out, out=out)
+        report = _fit_kernels(imported, specs=specs, as_json=as_json, leave_out=leave_out, out=out)
     if out and not as_json:
         click.echo(f"Coefficients: {out}")
+    if html:
+        save_html(html, report(), quiet=as_json)
 
 
-def _fit_kernels(imported: Imported, *, specs: str | None, as_json: bool, leave_out: str, out: str | None) -> None:
+def _fit_kernels(
+    imported: Imported, *, specs: str | None, as_json: bool, leave_out: str, out: str | None
+) -> Callable[[], Report]:
+    """Fit, write, print; what makes a report of it."""
     from perfmodel.calibration.fitting import fit_imported
     from perfmodel.coefficient_files import write_coefficients
     from perfmodel.report.fit_report import fit_document, print_fit
@@ -191,9 +200,18 @@ def _fit_kernels(imported: Imported, *, specs: str | None, as_json: bool, leave_
         write_coefficients(out, outcome.file)
     _show(outcome, fit_document, print_fit, as_json)
 
+    def report() -> Report:
+        from perfmodel.report.html_measured import fit_report
 
-def _fit_engines(imported: Imported, *, specs: str | None, as_json: bool, out: str | None, about: str | None) -> None:
-    """Errors are told at the levels of predictions, each with its own split, whatever --leave-out says."""
+        return fit_report(outcome)
+
+    return report
+
+
+def _fit_engines(
+    imported: Imported, *, specs: str | None, as_json: bool, out: str | None, about: str | None
+) -> Callable[[], Report]:
+    """As `_fit_kernels`; errors are told at the levels of predictions, each with its own split."""
     from perfmodel.calibration.serving_fitting import fit_server_files
     from perfmodel.coefficient_files import SERVING
     from perfmodel.report.serving_fit_report import print_serving_fit, serving_fit_document
@@ -207,6 +225,13 @@ def _fit_engines(imported: Imported, *, specs: str | None, as_json: bool, out: s
     if out:
         write_engine_file(out, outcome.file)
     _show(outcome, serving_fit_document, print_serving_fit, as_json)
+
+    def report() -> Report:
+        from perfmodel.report.html_measured import serving_fit_report
+
+        return serving_fit_report(outcome)
+
+    return report
 
 
 def _show(outcome: Any, document: Callable[[Any], Any], show: Callable[[Any, Any], None], as_json: bool) -> None:

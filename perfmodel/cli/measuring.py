@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from perfmodel.cli.html_reports import check_html, html_option
 from perfmodel.cli.measuring_collectives import DEVICES, check_collectives, run_collectives
 from perfmodel.cli.options import echo_json, json_option, read_counts, split_list
 from perfmodel.cli.progress import progress_bar, resumable
@@ -69,6 +70,7 @@ _OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
 @click.option("--operations", metavar="O[,O]", help="Of --collectives: all_reduce, all_gather, ... [default: all six]")
 @click.option("--sizes", metavar="S[,S]", help="Of --collectives: of the whole buffer. [default: 1KiB,4KiB,...,64MiB]")
 @click.option("--hardware", metavar="ID", help="With --suggest: a CPU. [default: local, else what is detected]")
+@html_option
 @json_option
 def measure_command(
     model: str | None,
@@ -85,6 +87,7 @@ def measure_command(
     operations: str | None,
     sizes: str | None,
     hardware: str | None,
+    html: str | None,
     as_json: bool,
     **of_model: str | None,
 ) -> None:
@@ -95,15 +98,18 @@ def measure_command(
     """
     if collectives or operations or sizes:
         other = {"MODEL": model, "--suite": suite, "--threads": threads, "--programs": pattern, "--runtime": runtime,
-                 "--suggest": suggest, "--hardware": hardware}  # fmt: skip
+                 "--suggest": suggest, "--hardware": hardware, "--html": html}  # fmt: skip
         other |= {f"--{name.replace('_', '-')}": value for name, value in of_model.items()}
         check_collectives(collectives, [name for name, value in other.items() if value])
         run_collectives(collectives or "", device, operations, sizes, dtype, out, force=force, as_json=as_json)
         return
     if suggest:
         options = {"--precision": dtype, "--threads": threads, "--runtime": runtime}
-        _suggest(suggest, model, hardware, device, suite, pattern, options, of_model, bool(out or force), as_json)
+        check_html(html)
+        _suggest(suggest, model, hardware, device, suite, pattern, options, of_model, bool(out or force), as_json, html)
         return
+    if html:
+        raise InputError("--html goes with --suggest; of what is measured, validate, fit and calibrate make reports")
     if hardware:
         raise InputError("--hardware goes with --suggest; what is measured is this machine: leave it out")
     from perfmodel.measuring.conditions import available_cores
@@ -139,6 +145,7 @@ def measure_command(
 def _suggest(
     count: int, model: str | None, hardware: str | None, device: str, suite: str | None, pattern: str | None,
     options: dict[str, str | None], sizes: dict[str, str | None], writes: bool, as_json: bool,
+    html: str | None,
 ) -> None:  # fmt: skip
     """`--suggest`: what to measure, instead of measuring."""
     from perfmodel.cli.suggesting import check_suggest, find_chip, tell_suggestions
@@ -151,7 +158,7 @@ def _suggest(
     chip, source, cores = find_chip(hardware, threads)
     precision, runtime = options["--precision"] or "fp32", options["--runtime"] or "eager"
     (case,) = _cases(model, "", (precision,), (cores,), (runtime,), sizes)
-    tell_suggestions(case, chip, source, count, suite or "quick", pattern, as_json=as_json)
+    tell_suggestions(case, chip, source, count, suite or "quick", pattern, as_json=as_json, html=html)
 
 
 def _check_options(

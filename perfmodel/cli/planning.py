@@ -85,7 +85,7 @@ def plan_command(as_json: bool, rejected: bool, html: str | None, **options: Any
     with progress_line() as told:
         answer = plan_candidates(
             candidates, demand, max_gpus=most, order=options["order"], site=site, jobs=usable_cores(), specs=specs,
-            told=told,
+            told=lambda text, _: told(text),
         )  # fmt: skip
     if as_json:
         from perfmodel.report.plan_document import plan_document

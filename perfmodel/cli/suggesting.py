@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from perfmodel.cli.html_reports import save_html
 from perfmodel.cli.options import echo_json
 from perfmodel.cli.progress import progress_line
 from perfmodel.errors import InputError, UnsupportedError
@@ -72,12 +73,13 @@ def find_chip(name: str | None, threads: int) -> tuple[Hardware, str, int]:
 
 
 def tell_suggestions(
-    case: Case, chip: Hardware, source: str, count: int, suite: str, pattern: str | None, *, as_json: bool
-) -> None:
+    case: Case, chip: Hardware, source: str, count: int, suite: str, pattern: str | None, *, as_json: bool,
+    html: str | None,
+) -> None:  # fmt: skip
     """Find the runs and print them.
 
     Args:
-        pattern: of programs, which are then all that is considered.
+        pattern: of programs, which are then all that is considered. html: where a report goes.
     """
     from perfmodel.calibration.suggestion_candidates import suggest_runs
     from perfmodel.report.suggestion_table import print_suggestions, suggestions_document
@@ -88,7 +90,11 @@ def tell_suggestions(
         )
     if as_json:
         echo_json(suggestions_document(found, source))
-        return
-    from perfmodel.report.console import open_console
+    else:
+        from perfmodel.report.console import open_console
 
-    print_suggestions(open_console(), found, source)
+        print_suggestions(open_console(), found, source)
+    if html:
+        from perfmodel.report.html_measured import suggestion_report
+
+        save_html(html, suggestion_report(found, source), quiet=as_json)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.mistakes import BOTH_FORMS, check_plot, refuse_all
 from perfmodel.cli.options import echo_json, json_option, read_count, split_list
 from perfmodel.errors import InputError, PerfmodelError
@@ -41,6 +42,7 @@ _MOST = 1 << 40
 )
 @click.option("--plot", metavar="FILE", help="Draw the pivot: .png, .svg or .pdf.")
 @click.option("--out", metavar="FILE", help="Write the rows to a .parquet or .csv file.")
+@html_option
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 def results_command(file: str, as_json: bool, as_csv: bool, **options: Any) -> None:
@@ -57,7 +59,7 @@ def results_command(file: str, as_json: bool, as_csv: bool, **options: Any) -> N
     table = open_table(file)
     asked = _read(table, options, as_json=as_json, as_csv=as_csv)
     if asked.pivot:
-        _answer_pivot(table, asked, options["plot"], as_json=as_json, as_csv=as_csv)
+        _answer_pivot(table, asked, options["plot"], options["html"], as_json=as_json, as_csv=as_csv)
     elif options["out"]:
         from perfmodel.planning.table_views import stream_rows
         from perfmodel.planning.table_writing import write_table
@@ -68,7 +70,7 @@ def results_command(file: str, as_json: bool, as_csv: bool, **options: Any) -> N
         )
         click.echo(f"{options['out']}: {count:,} rows")
     else:
-        _answer_rows(table, asked.view, as_json=as_json, as_csv=as_csv)
+        _answer_rows(table, asked.view, options["html"], as_json=as_json, as_csv=as_csv)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ def _read(table: TableFile, options: dict[str, Any], *, as_json: bool, as_csv: b
     asked = _Asked(view=view, pivot=mistakes.read("pivot", lambda text: _pivot_parts(text, table)) or ())
     mistakes.read("plot", check_plot)
     mistakes.read("out", lambda path: _check_out(path, table))
+    mistakes.texts += [f"--{option}: {error}" for option, error in html_mistakes(options["html"])]
     mistakes.texts += _contradictions(options, as_json=as_json, as_csv=as_csv)
     refuse_all(mistakes.texts)
     return asked
@@ -184,12 +187,25 @@ def _contradictions(options: dict[str, Any], *, as_json: bool, as_csv: bool) -> 
     if options["pivot"]:
         idle = [name for name in ("columns", "sort", "top", "pareto", "out") if options[name]]
         found += [f"--{name}: does not go with --pivot, which sums up all rows of --where" for name in idle]
+    if options["out"] and options["html"]:
+        found.append("--html: is a page of what is printed, and --out writes a file instead: give one")
     if options["out"] and (as_json or as_csv):
         found.append("--out: writes a file, and --json and --csv print: give one")
     return found
 
 
-def _answer_rows(table: TableFile, view: View, *, as_json: bool, as_csv: bool) -> None:
+def _answer_rows(table: TableFile, view: View, html: str | None, *, as_json: bool, as_csv: bool) -> None:
+    if html:  # first, since there may be too many rows for a page
+        from perfmodel.planning.table_views import select_rows
+        from perfmodel.report.html_tables import rows_report
+
+        report = rows_report(table, select_rows(table, view), [name for name, _ in view.pareto])
+    _print_rows(table, view, as_json=as_json, as_csv=as_csv)
+    if html:
+        save_html(html, report, quiet=as_json or as_csv)
+
+
+def _print_rows(table: TableFile, view: View, *, as_json: bool, as_csv: bool) -> None:
     from dataclasses import replace
 
     from perfmodel.planning.table_views import select_rows, stream_rows
@@ -211,7 +227,9 @@ def _answer_rows(table: TableFile, view: View, *, as_json: bool, as_csv: bool) -
     print_rows(open_console(), rows, table.kinds, [name for name, _ in view.pareto])
 
 
-def _answer_pivot(table: TableFile, asked: _Asked, plot: str | None, *, as_json: bool, as_csv: bool) -> None:
+def _answer_pivot(
+    table: TableFile, asked: _Asked, plot: str | None, html: str | None, *, as_json: bool, as_csv: bool
+) -> None:
     from perfmodel.planning.pivots import pivot
 
     rows, columns, value, summary = asked.pivot
@@ -224,6 +242,10 @@ def _answer_pivot(table: TableFile, asked: _Asked, plot: str | None, *, as_json:
     _print_pivot(table, found, as_json=as_json, as_csv=as_csv)
     if plot and not (as_json or as_csv):
         click.echo(f"Plot: {plot}")
+    if html:
+        from perfmodel.report.html_tables import pivot_report
+
+        save_html(html, pivot_report(table, found), quiet=as_json or as_csv)
 
 
 def _print_pivot(table: TableFile, found: Pivot, *, as_json: bool, as_csv: bool) -> None:

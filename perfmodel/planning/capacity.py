@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import repeat
-from typing import Any
+from typing import Any, TypeAlias
 
 from perfmodel.catalog_entries import model_entry
 from perfmodel.economics import USUAL_SITE, Site
@@ -30,6 +30,8 @@ from perfmodel.serving.trace_files import read_trace
 
 WORTH_A_PROCESS = 40  # candidates; fewer are done before another process has started
 PARTS = 4  # of the candidates of a process, so that none waits long for another
+SIZED, SIMULATED = 0.5, 0.9  # shares of the work, about, that are done after the closed form, and the simulations
+Told: TypeAlias = Callable[[str, float], None]
 
 
 def plan(
@@ -101,12 +103,12 @@ def plan_candidates(
     site: Site = USUAL_SITE,
     jobs: int = 1,
     specs: str | None = None,
-    told: Callable[[str], None] = lambda text: None,
+    told: Told = lambda text, share: None,
 ) -> PlanAnswer:
     """As `plan`, over given candidates.
 
     Args:
-        told: what is being done, as it begins.
+        told: what is being done, as it begins, and about what share of all work is done.
 
     Raises:
         InputError: there is none; no such order; fewer than 0 devices.
@@ -120,17 +122,18 @@ def plan_candidates(
         problems.append(f"max_gpus must be at least 0 and jobs at least 1, not {max_gpus} and {jobs}")
     if problems:
         raise InputError("; ".join(problems))
-    told(f"{len(candidates):,} candidates in closed form")
-    found = _sized(candidates, demand, max_gpus, site, jobs, specs)
+    found = _sized(candidates, demand, max_gpus, site, jobs, specs, _counted(told, len(candidates), "candidates"))
     heavy = [own.candidate for own in found if isinstance(own, Rejected) and own.binding == MEMORY]
     fitting = [own.candidate for own in found if isinstance(own, Plan) or own.binding not in (MEMORY, REFUSED)]
     if deeper := pipelines_of(heavy, fitting):
-        told(f"{len(deeper):,} pipelines over several nodes")
-        found += _sized(deeper, demand, max_gpus, site, jobs, specs)
+        counted = _counted(lambda text, _: told(text, SIZED), len(deeper), "pipelines over several nodes")
+        found += _sized(deeper, demand, max_gpus, site, jobs, specs, counted)
     plans = [own for own in found if isinstance(own, Plan)]
     rejected = [own for own in found if isinstance(own, Rejected)]
-    best, rest, failed = confirmed(plans, demand, max_gpus, order, specs, told)
-    told("what would change the choice")
+    best, rest, failed = confirmed(
+        plans, demand, max_gpus, order, specs, lambda text, share: told(text, SIZED + (SIMULATED - SIZED) * share)
+    )
+    told("what would change the choice", SIMULATED)
     changes = what_changes([*best, *rest], demand, max_gpus=max_gpus, order=order, specs=specs)
     return PlanAnswer(demand=demand, feasible=(*best, *rest), rejected=(*rejected, *failed), changes=changes)
 
@@ -141,19 +144,29 @@ def usable_cores() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
+def _counted(told: Told, total: int, what: str) -> Callable[[int], None]:
+    """How many of them are done, as words and as a share."""
+    return lambda done: told(f"{done:,} of {total:,} {what} in closed form", SIZED * done / total)
+
+
 def _several(value: str | Sequence[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
 
 
 def _sized(
-    candidates: Sequence[Candidate], demand: Demand, max_gpus: int, site: Site, jobs: int, specs: str | None
-) -> list[Plan | Rejected]:
+    candidates: Sequence[Candidate], demand: Demand, max_gpus: int, site: Site, jobs: int, specs: str | None,
+    counted: Callable[[int], None],
+) -> list[Plan | Rejected]:  # fmt: skip
     """`size_all`, in several processes where there are many."""
     jobs = min(jobs, len(candidates) // WORTH_A_PROCESS)
     if jobs < 2:
-        return size_all(candidates, demand, max_gpus, site, specs)
+        return size_all(candidates, demand, max_gpus, site, specs, counted)
     step = -(-len(candidates) // (jobs * PARTS))
     parts = [candidates[start : start + step] for start in range(0, len(candidates), step)]
     with ProcessPoolExecutor(jobs) as pool:
-        found = pool.map(size_all, parts, repeat(demand), repeat(max_gpus), repeat(site), repeat(specs))
-        return [own for part in found for own in part]
+        sized: list[Plan | Rejected] = []
+        counted(0)
+        for part in pool.map(size_all, parts, repeat(demand), repeat(max_gpus), repeat(site), repeat(specs)):
+            sized += part
+            counted(len(sized))
+        return sized

@@ -23,14 +23,19 @@ from perfmodel.serving.standing import knowledge_of
 CONFIRMED = 3  # plans, the best ones
 MOST_SIMULATED = 16  # candidates; beyond, plans stand on the closed form alone
 TRIES = 12  # numbers of replicas of one candidate that are simulated
+LEFT = 0.75  # share of the simulations that is left after one of them: how many there will be, none knows
 STEP = 0.05  # of the replicas, that are added where those do not do
 
 
 def confirmed(
     plans: Sequence[Plan], demand: Demand, max_gpus: int, order: str, specs: str | None,
-    told: Callable[[str], None] = lambda text: None,
+    told: Callable[[str, float], None] = lambda text, share: None,
 ) -> tuple[list[Plan], list[Plan], list[Rejected]]:  # fmt: skip
-    """(plans whose simulation keeps the limits, the others in their order, those whose simulation never did)."""
+    """(plans whose simulation keeps the limits, the others in their order, those whose simulation never did).
+
+    Args:
+        told: what is being simulated, and a guess what share of all simulations is done.
+    """
     heap = [(rank(own, order), place, own) for place, own in enumerate(plans)]
     heapq.heapify(heap)
     best: list[Plan] = []
@@ -44,8 +49,8 @@ def confirmed(
         if simulated == MOST_SIMULATED:
             break
         heapq.heappop(heap)
+        told(f"simulating {own.candidate}", 1 - LEFT**simulated)
         simulated += 1
-        told(f"simulating {own.candidate}")
         held = _with_replicas(own, demand, max_gpus, specs)
         if isinstance(held, Plan):
             heapq.heappush(heap, (rank(held, order), place, held))

@@ -8,7 +8,7 @@ May import: planning candidates, demand, load_curve, plans; serving.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -29,16 +29,22 @@ Weights: TypeAlias = dict[tuple[object, ...], float]
 
 
 def size_all(
-    candidates: Sequence[Candidate], demand: Demand, max_gpus: int, site: Site, specs: str | None
-) -> list[Plan | Rejected]:
+    candidates: Sequence[Candidate], demand: Demand, max_gpus: int, site: Site, specs: str | None,
+    told: Callable[[int], None] = lambda done: None,
+) -> list[Plan | Rejected]:  # fmt: skip
     """Each candidate's plan by the closed form, or why it has none; in their order.
 
     Args:
-        max_gpus: of a plan; 0: any number. site: where the devices of plans stand.
+        max_gpus: of a plan; 0: any number. site: where the devices of plans stand. told: how many are done, before
+            each.
     """
     weights: Weights = {}
-    sized = (_size(own, demand, max_gpus, weights, specs) for own in candidates)
-    return [replace(own, site=site) if isinstance(own, Plan) else own for own in sized]
+    found: list[Plan | Rejected] = []
+    for place, candidate in enumerate(candidates):
+        told(place)
+        own = _size(candidate, demand, max_gpus, weights, specs)
+        found.append(replace(own, site=site) if isinstance(own, Plan) else own)
+    return found
 
 
 def deployed(candidate: Candidate, specs: str | None) -> Deployment:

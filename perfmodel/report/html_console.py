@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STANDING = re.compile(r"(Note|Level|Left out): |(Fitted on|Prices|No price|Intervals) |[\d.]+ % intervals ")
 LONG = 40  # characters
-_COMMAND = re.compile(r"((?:\w+: +)?)(perfmodel [a-z]+ .*)")
+_COMMAND = re.compile(r"((?:\w[\w ]*: +)?)(perfmodel [a-z]+ .*)")
 
 
 class HtmlConsole:

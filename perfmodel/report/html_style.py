@@ -4,7 +4,7 @@ STYLE = """
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #596273; --line: #dde1e8; --page: #ffffff; --card: #f4f6fa;
   --accent: #0060a8; --warning: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --soft: #a3acbb; --line: #3a4150; --page: #14181f;
-  --card: #1e242e; --accent: #6cb6f5; --warning: #ff8a80; } }
+  --card: #1e242e; --accent: #6cb6f5; --warning: #ff8a80; } figure img { filter: brightness(.88); } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 70rem; background: var(--page); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }

@@ -76,10 +76,10 @@ def print_suggestions(console: Console, found: Suggestions, machine: str) -> Non
     case = found.case
     console.print(f"{_what(case)}, {case.precision}, {case.threads} threads on {found.chip.id} ({machine})")
     for phase in found.phases:
-        console.print(f"  {phase.name}: {format_seconds(phase.seconds)}, x/÷ {_factor(phase.half_width)}")
+        console.print(f"  {phase.name}: {format_seconds(phase.seconds)}, {factor_words(phase.half_width)}")
     basis = "calibrated by runs" if found.calibrated else "from priors: no kernels of such a CPU were measured"
-    console.print(f"Half-width of the {100 * LEVEL:g} % interval now: x/÷ {_factor(found.half_width)} ({basis})")
-    console.print(f"No run of other programs brings it below x/÷ {_factor(found.floor)}: that is this model's own.")
+    console.print(f"Half-width of the {100 * LEVEL:g} % interval now: {factor_words(found.half_width)} ({basis})")
+    console.print(f"No run of other programs brings it below {factor_words(found.floor)}: that is this model's own.")
     console.print()
     if found.runs:
         _print_runs(console, found)
@@ -103,7 +103,7 @@ def _print_runs(console: Console, found: Suggestions) -> None:
     for number, own in enumerate(found.runs, start=1):
         group = f"{own.candidate.group} " if own.candidate.kind == PROGRAM else ""
         table.add_row(
-            str(number), f"{group}{own.candidate.name}", f"x/÷ {_factor(own.alone)}", f"x/÷ {_factor(own.together)}",
+            str(number), f"{group}{own.candidate.name}", factor_words(own.alone), factor_words(own.together),
             _rough(own.candidate.run.seconds),
         )  # fmt: skip
     console.print(table)
@@ -149,8 +149,13 @@ def _what(case: Case) -> str:
     return sizes_in_words(case.name, case.sizes)
 
 
-def _factor(half_width: float) -> str:
-    return f"{math.exp(half_width):.3f}"
+def factor_words(half_width: float) -> str:
+    """A half-width of the logarithm as the factor that it is.
+
+    >>> factor_words(0.1)
+    'x/÷ 1.105'
+    """
+    return f"x/÷ {math.exp(half_width):.3f}"
 
 
 def _rough(seconds: float) -> str:

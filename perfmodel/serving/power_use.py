@@ -56,7 +56,8 @@ def serving_power(
     awake = present((running + waiting) * deployment.in_flight)
     # a device runs one of the pipeline's stages for all batches in flight
     working = (steps * step + rate * prompt) * deployment.in_flight / layout.pipeline
-    return power_of(chip, working / awake, awake=awake, level=level) * (layout.devices * replicas)
+    drawn = working / awake if awake else 0.0  # nothing where there is hardly ever a request
+    return power_of(chip, drawn, awake=awake, level=level) * (layout.devices * replicas)
 
 
 def _joules(

@@ -15,6 +15,7 @@ from perfmodel.serving.engines import EnginePolicy
 from perfmodel.serving.step_table import Array, StepTable
 
 ROUTERS = ("round-robin", "random", "least-loaded", "prefix-aware")
+LEAST_LINK = 1.0  # bytes per second; far below, caches would arrive after all time that numbers can tell
 MAX_REPLICAS = 8192
 MAX_SEQUENCES = 65_536  # on one replica
 MAX_STARTS = 50_000_000  # groups times replicas
@@ -152,6 +153,9 @@ def check_settings(
         total = disaggregation.prompt_replicas + disaggregation.decode_replicas
         if replicas != 1:
             problems.append("replicas are those of the disaggregation: leave the number of replicas at 1")
+        if 0 < disaggregation.link_bytes_per_second < LEAST_LINK:
+            told = f"a link of {disaggregation.link_bytes_per_second:g} B/s moves no cache in any time"
+            problems.append(f"{told}: {LEAST_LINK:g} B/s at least")
     if not 1 <= policy.max_sequences <= MAX_SEQUENCES:
         problems.append(f"between 1 and {MAX_SEQUENCES:,} sequences can run at once, not {policy.max_sequences:,}")
     if total > MAX_REPLICAS:

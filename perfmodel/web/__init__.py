@@ -6,8 +6,8 @@ The process that listens computes nothing: it checks requests and hands them to 
 So a request costs at most its time budget, nothing blocks the others, and what was uploaded is read only where little
 can be harmed. Documents are those of `--json`.
 
-Rooms here, from the ground up: limits, refusals, strict_json, frames; bodies; reading, uploads, tasks, worker (the
-child's side); response_cache, workers, jobs (the parent's side); protection, routes, app; command.
+Rooms here, from the ground up: limits, refusals, strict_json, frames, field_words; bodies; reading, costs, uploads,
+tasks, worker (the child's side); response_cache, workers, jobs (the parent's side); protection, routes, app; command.
 
 May import: cli and everything below. To add a question: its body in `bodies.py`, its answer in a file like `plans.py`,
 a line in `tasks.py`, a route in `answer_routes.py`, and its schema in `openapi.py`.

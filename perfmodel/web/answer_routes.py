@@ -47,7 +47,7 @@ def answer_routes(service: Service) -> APIRouter:
 
     @routes.post("/plan", summary="Load and limits to chips, layout, replicas, cost")
     async def plan(request: Request, body: PlanBody) -> Response:
-        """As `perfmodel plan --json`. Takes seconds; work ends when the client goes away."""
+        """As `perfmodel plan --json`. Takes seconds, ends when the client goes away; `POST /plans` tells progress."""
         task = framed("plan", body.model_dump_json().encode(), limits.plan_seconds)
         return json_response(await _while_there(request, service, task))
 

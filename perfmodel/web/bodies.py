@@ -7,6 +7,7 @@ network. May import: layouts, pydantic.
 from __future__ import annotations
 
 import re
+from datetime import date as Date
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
@@ -86,6 +87,35 @@ class Common(Body):
     strict: bool = False
 
 
+def _today() -> str:
+    return Date.today().isoformat()
+
+
+class PriceFields(Body):
+    """What a device of a chip costs: by the hour, or bought and written off over years. USD."""
+
+    usd_per_hour: Annotated[float, Field(ge=1e-4, le=1e4)] | None = None
+    purchase_usd: Annotated[float, Field(ge=1, le=1e8)] | None = None
+    years: Annotated[float, Field(ge=0.1, le=30)] | None = None
+    commitment: Literal["on-demand", "reserved", "spot", "owned"] | None = None
+    date: Annotated[str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}){0,2}$")] = Field(default_factory=_today)
+    source: Annotated[str, Field(min_length=1, max_length=MOST_LETTERS)] = "given with the request"
+
+
+class CostFields(Body):
+    """Own prices by chip, and where the devices stand: what costs and energy are told for.
+
+    Args:
+        electricity: USD per kWh. pue: power of the site over that of its servers. utilisation: share of the hours that
+            the devices serve this load.
+    """
+
+    prices: Annotated[dict[Name, PriceFields], Field(max_length=64)] | None = None
+    electricity: Annotated[float, Field(ge=0, le=10)] | None = None
+    pue: Annotated[float, Field(ge=1, le=5)] | None = None
+    utilisation: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+
+
 class GridBody(Common):
     """Every combination of the lists."""
 
@@ -111,7 +141,7 @@ class GridBody(Common):
         return count
 
 
-class PredictBody(GridBody):
+class PredictBody(GridBody, CostFields):
     """`perfmodel predict`."""
 
     max_batch: bool = False
@@ -158,7 +188,7 @@ class ServerFields(Body):
     draft_tokens: Annotated[int, Field(ge=0, le=64)] = 0
 
 
-class ServingBody(ServerFields):
+class ServingBody(ServerFields, CostFields):
     """`perfmodel predict --engine`, at one load and along a curve of loads.
 
     Give `concurrency` or `rate` for an answer at that load; `over` and `points`, or `loads`, for the curve; `slo_ttft`
@@ -179,7 +209,7 @@ class ServingBody(ServerFields):
     strict: bool = False
 
 
-class PlanBody(Body):
+class PlanBody(CostFields):
     """`perfmodel plan`."""
 
     model: ModelNames
@@ -191,11 +221,14 @@ class PlanBody(Body):
     concurrency: Users | None = None
     input_tokens: Count
     output_tokens: Count
+    length_spread: Annotated[float, Field(ge=0, le=10)] | None = None
     ttft: Seconds | None = None
     tpot: Seconds | None = None
+    itl: Seconds | None = None
+    e2e: Seconds | None = None
     percentile: Annotated[float, Field(gt=0, lt=100)] | Literal["mean"] = 95.0
     max_gpus: Annotated[int, Field(ge=1, le=1 << 24)] | None = None
-    order: Literal["gpus", "cost"] = "gpus"
+    order: Literal["gpus", "cost", "energy"] = "gpus"
 
 
 class SimulateBody(ServerFields):
@@ -209,7 +242,7 @@ class SimulateBody(ServerFields):
     prefix_groups: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     prefix_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     prefill_replicas: Annotated[int, Field(ge=1, le=4096)] | None = None
-    link: Annotated[float, Field(gt=0, le=1e15)] | None = None
+    link: Annotated[float, Field(ge=1, le=1e15)] | None = None
     rate: Rate | None = None
     concurrency: Annotated[int, Field(ge=1, le=1 << 20)] | None = None
     arrival: Literal["poisson", "gamma", "constant", "on-off", "closed"] | None = None

@@ -33,23 +33,33 @@ _CURVE = {
         "interval": _SHARE,
     },
 }
-_JOB = {
-    "type": "object",
-    "required": ["id", "state", "progress"],
-    "properties": {
-        "id": _TEXT,
-        "state": {"enum": ["waiting", "running", "done", "failed", "cancelled"]},
-        "progress": _SHARE,
-        "result": {"$ref": f"{_PLACE}simulate"},
-        "timeline": {"type": "object", "additionalProperties": _NUMBERS},
-        "distribution": {"type": "object", "additionalProperties": {"anyOf": [_NUMBERS, {"type": "null"}]}},
-        "error": _TEXT,
-        "where": _TEXT,
-    },
-}
+
+
+def _job(**held: Any) -> dict[str, Any]:
+    """A job, and what it has once it is done."""
+    return {
+        "type": "object",
+        "required": ["id", "state", "progress", "stage"],
+        "properties": {
+            "id": _TEXT,
+            "state": {"enum": ["waiting", "running", "done", "failed", "cancelled"]},
+            "progress": _SHARE,
+            "stage": _TEXT,
+            **held,
+            "error": _TEXT,
+            "where": _TEXT,
+        },
+    }
+
+
+_SIMULATION = _job(
+    result={"$ref": f"{_PLACE}simulate"},
+    timeline={"type": "object", "additionalProperties": _NUMBERS},
+    distribution={"type": "object", "additionalProperties": {"anyOf": [_NUMBERS, {"type": "null"}]}},
+)
 _SERVED = [{"$ref": f"{_PLACE}served.{part}"} for part in ("prediction", "refusal")]
 _LIST = {"type": "array", "items": {"type": "object"}}
-_JOB_REF = {"$ref": f"{_PLACE}job"}
+_SIMULATION_REF, _PLAN_REF = ({"$ref": f"{_PLACE}{name}"} for name in ("simulation_job", "plan_job"))
 ANSWERS: dict[tuple[str, str], Any] = {  # of routes below the prefix; an object for all others
     ("post", "/predict"): {"$ref": f"{_PLACE}predict"},
     ("post", "/explain"): {"type": "object", "required": ["model", "hardware", "phases", "roofline"]},
@@ -63,9 +73,12 @@ ANSWERS: dict[tuple[str, str], Any] = {  # of routes below the prefix; an object
             "curve": {"$ref": f"{_PLACE}curve"},
         },
     },
-    ("post", "/simulate"): _JOB_REF,
-    ("get", "/simulate/{job_id}"): _JOB_REF,
-    ("delete", "/simulate/{job_id}"): _JOB_REF,
+    ("post", "/simulate"): _SIMULATION_REF,
+    ("get", "/simulate/{job_id}"): _SIMULATION_REF,
+    ("delete", "/simulate/{job_id}"): _SIMULATION_REF,
+    ("post", "/plans"): _PLAN_REF,
+    ("get", "/plans/{job_id}"): _PLAN_REF,
+    ("delete", "/plans/{job_id}"): _PLAN_REF,
     ("get", "/models"): _LIST,
     ("get", "/hardware"): _LIST,
     ("get", "/engines"): _LIST,
@@ -81,7 +94,12 @@ def openapi_document(app: FastAPI, prefix: str) -> dict[str, Any]:
         schemas = document["components"]["schemas"]
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
-        schemas |= {"refusal": _REFUSAL, "curve": _CURVE, "job": _JOB} | _published()
+        schemas |= {
+            "refusal": _REFUSAL,
+            "curve": _CURVE,
+            "simulation_job": _SIMULATION,
+            "plan_job": _job(result={"$ref": f"{_PLACE}plan"}),
+        } | _published()
         for path, operations in document["paths"].items():
             for method, operation in operations.items():
                 _describe(operation, ANSWERS.get((method, path.removeprefix(prefix)), {"type": "object"}))

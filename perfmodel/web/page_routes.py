@@ -13,7 +13,7 @@ from perfmodel.web.refusals import NOT_FOUND, refuse
 from perfmodel.web.static_files import StaticFiles
 
 STATIC = Path(__file__).parent / "static"
-PAGE, PLOTLY = "index.html", "plotly.min.js"
+PAGE, ICON, PLOTLY = "index.html", "icon.svg", "plotly.min.js"
 
 
 def page_routes(app: FastAPI) -> APIRouter:
@@ -25,6 +25,12 @@ def page_routes(app: FastAPI) -> APIRouter:
     async def page(request: Request) -> Response:
         found = await files.respond(PAGE, request)
         return found or RedirectResponse("/api")
+
+    @routes.get("/favicon.ico")
+    async def icon(request: Request) -> Response:
+        """For pages that name none, as the reference, which loads nothing."""
+        found = await files.respond(ICON, request)
+        return found or Response(status_code=NOT_FOUND)
 
     @routes.get("/api")
     async def reference() -> Response:

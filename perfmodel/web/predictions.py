@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from perfmodel.cli.answering import answer, explanation
-from perfmodel.cli.cost_options import Costs
 from perfmodel.cli.grid import Grid
-from perfmodel.economics import USUAL_SITE
 from perfmodel.errors import UnknownNameError, UnsupportedError
 from perfmodel.report.answers import Answer, nothing_answered
 from perfmodel.report.columns import PHASE_TITLES
@@ -20,18 +18,19 @@ from perfmodel.report.plots import roofline_points, roofs_of
 from perfmodel.report.prediction_table import notes_of
 from perfmodel.types import Hardware
 from perfmodel.web.bodies import ExplainBody, PredictBody, ScaleBody
-from perfmodel.web.reading import read_grid
+from perfmodel.web.costs import read_costs
+from perfmodel.web.reading import Reader, read_grid
 from perfmodel.web.refusals import Mistake, Mistakes
 from perfmodel.web.uploads import Uploads
-
-COSTS = Costs(site=USUAL_SITE)
 
 
 def predict(body: PredictBody, uploads: Uploads) -> list[dict[str, Any]]:
     """One answer for each combination; one that a chip refuses has `error`."""
-    grid = read_grid(body, uploads)
+    reader = Reader()
+    costs = read_costs(body, reader)
+    grid = costs.of_grid(read_grid(body, uploads, reader=reader))
     found = [
-        answer(grid, cell, max_batch=body.max_batch, max_context=body.max_context, costs=COSTS)
+        answer(grid, cell, max_batch=body.max_batch, max_context=body.max_context, costs=costs)
         for cell in grid.combinations()
     ]
     return [answer_document(each) for each in _distinct(found)]
@@ -62,7 +61,7 @@ def scale(body: ScaleBody, uploads: Uploads) -> dict[str, Any]:
     from perfmodel.planning.scaling import size_lines
     from perfmodel.report.scaling_document import scale_document
 
-    grid = read_grid(body, uploads, _members(body))
+    grid = read_grid(body, uploads, models=_members(body))
     phases = _phases(body.phase or (), grid)
     answers = _distinct([answer(grid, cell) for cell in grid.combinations()])
     answered = [each for each in answers if each.prediction]

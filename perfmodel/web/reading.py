@@ -5,7 +5,6 @@ May import: bodies, refusals, uploads; cli.grid and everything below.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -17,11 +16,10 @@ from perfmodel.layouts import Layout, layouts_of
 from perfmodel.precisions import find_format, find_scheme
 from perfmodel.types import Model
 from perfmodel.web.bodies import ExplainBody, GridBody
-from perfmodel.web.refusals import BODY, Mistake, Mistakes
+from perfmodel.web.refusals import Mistake, Mistakes
 from perfmodel.web.uploads import PREFIX, Uploads
 
 Value = TypeVar("Value")
-_OPTION = re.compile(r"--([a-z][a-z-]*[a-z])")
 _LISTS = ("model", "hardware", "precision", "batch", "input_tokens", "output_tokens", "steps", "runtime")
 _DEGREES = ("tp", "pp", "ep", "attention_dp")
 
@@ -67,16 +65,22 @@ def find_model(name: str, uploads: Uploads, image_size: int = 0) -> Model:
     return uploads.load(name, image_size) if name.startswith(PREFIX) else model_entry(name, None, image_size)
 
 
-def read_grid(body: GridBody | ExplainBody, uploads: Uploads, models: Iterable[str] | None = None) -> Grid:
+def read_grid(
+    body: GridBody | ExplainBody,
+    uploads: Uploads,
+    *,
+    models: Iterable[str] | None = None,
+    reader: Reader | None = None,
+) -> Grid:
     """Every combination that a body asks for.
 
     Args:
-        models: in place of the body's, families written out.
+        models: in place of the body's, families written out. reader: with the mistakes found so far.
 
     Raises:
         Mistakes: all of them.
     """
-    reader = Reader()
+    reader = reader or Reader()
     lists = {name: _listed(getattr(body, name)) for name in (*_LISTS, *_DEGREES)}
     layouts, left_out = _layouts(reader, [lists[name] for name in _DEGREES], body.sequence_parallel)
     size = body.image_size or 0
@@ -96,13 +100,6 @@ def read_grid(body: GridBody | ExplainBody, uploads: Uploads, models: Iterable[s
         **held, layout=layouts, channels_last=body.channels_last, threads=body.threads or 0, level=body.level,
         strict=body.strict, specs=None, anchors=(), left_out=left_out,
     )  # fmt: skip
-
-
-def where_of(error: Exception, fields: Iterable[str]) -> str:
-    """The field that a message speaks of, by the first option it names; the whole body where it names none."""
-    known = set(fields)
-    named = (match.replace("-", "_") for match in _OPTION.findall(str(error)))
-    return next((name for name in named if name in known), BODY)
 
 
 def read_layout(body: Any) -> Layout:

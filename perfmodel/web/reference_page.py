@@ -11,7 +11,8 @@ from html import escape
 from typing import Any
 
 _STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; background: light-dark(#fff, #10151c);
+  color: light-dark(#1b2430, #e8edf3); }
 body { max-width: 60rem; margin: 0 auto; padding: 1rem; }
 section { border-top: 1px solid #8888; padding: .5rem 0 1rem; }
 h2 { font-size: 1.05rem; margin: .6rem 0 .2rem; }
@@ -20,6 +21,7 @@ pre { overflow-x: auto; padding: .6rem; border: 1px solid #8888; border-radius: 
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0; border-bottom: 1px solid #8884; }
 .scroll { overflow-x: auto; }
+a { color: light-dark(#2457a6, #8db8ff); }
 """
 _BOUNDS = {
     "minimum": "at least {}", "exclusiveMinimum": "above {}", "maximum": "at most {}", "exclusiveMaximum": "below {}",

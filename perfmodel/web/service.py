@@ -16,7 +16,7 @@ from perfmodel.web.jobs import Jobs
 from perfmodel.web.kept_uploads import KeptUploads
 from perfmodel.web.limits import Limits
 from perfmodel.web.response_cache import ResponseCache
-from perfmodel.web.workers import SLOW_NICE, Lane
+from perfmodel.web.workers import SLOW_NICE, SLOW_START_SECONDS, Lane
 
 STATE_SECONDS = 1.0  # after which the folders of the catalog are looked at again
 SMALL = frozenset(("models", "hardware", "engines"))  # lists, which are also taken apart here
@@ -32,7 +32,10 @@ class Service:
         for name in ("uploads", "empty"):
             (folder / name).mkdir()
         self.quick = Lane(limits, folder, workers=limits.workers, waiting=limits.waiting)
-        self.slow = Lane(limits, folder, workers=limits.slow_workers, waiting=limits.slow_waiting, nice=SLOW_NICE)
+        self.slow = Lane(
+            limits, folder, workers=limits.slow_workers, waiting=limits.slow_waiting, nice=SLOW_NICE,
+            warming=("predict", "plan"), start_seconds=SLOW_START_SECONDS,
+        )  # fmt: skip
         self.jobs = Jobs(self.slow, limits)
         self.uploads = KeptUploads(folder / "uploads", limits)
         self.cache = ResponseCache(limits.cache_bytes)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.catalog_entries import hardware_entry
+from perfmodel.economics import Site
 from perfmodel.errors import PerfmodelError
 from perfmodel.precisions import find_format, find_scheme
 from perfmodel.report.serving_document import ServedAnswer, finite, served_document
@@ -22,18 +23,24 @@ from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKEN
 from perfmodel.serving.simulation_settings import Objective
 from perfmodel.types import Hardware, Model
 from perfmodel.web.bodies import ServerFields, ServingBody
+from perfmodel.web.costs import read_costs
 from perfmodel.web.reading import Reader, find_model, read_layout
 from perfmodel.web.refusals import Mistake, Mistakes
 from perfmodel.web.uploads import Uploads
 
 
-def read_server(body: ServerFields, uploads: Uploads) -> tuple[Model, Hardware, dict[str, Any]]:
+def read_server(
+    body: ServerFields, uploads: Uploads, reader: Reader | None = None
+) -> tuple[Model, Hardware, dict[str, Any]]:
     """(model, chip, the rest as keywords of `deploy`).
+
+    Args:
+        reader: with the mistakes found so far.
 
     Raises:
         Mistakes: all of them.
     """
-    reader = Reader()
+    reader = reader or Reader()
     model = reader.read("model", lambda: find_model(body.model, uploads))
     chip = reader.read("hardware", lambda: hardware_entry(body.hardware))
     wanted = {
@@ -52,7 +59,10 @@ def read_server(body: ServerFields, uploads: Uploads) -> tuple[Model, Hardware, 
 def serving(body: ServingBody, uploads: Uploads) -> dict[str, Any]:
     """`answer` at the load that was asked for, `largest` within limits, `curve` of loads; null where not asked for."""
     _check_loads(body)
-    model, chip, wanted = read_server(body, uploads)
+    reader = Reader()
+    costs = read_costs(body, reader)
+    model, chip, wanted = read_server(body, uploads, reader)
+    chip = costs.priced(chip)
     wanted |= {
         "input_tokens": body.input_tokens or DEFAULT_INPUT_TOKENS,
         "output_tokens": body.output_tokens or DEFAULT_OUTPUT_TOKENS,
@@ -66,9 +76,9 @@ def serving(body: ServingBody, uploads: Uploads) -> dict[str, Any]:
     load = {name: value for name in ("concurrency", "rate") if (value := getattr(body, name)) is not None}
     if load:
         predicted = predict_serving(model, chip, **wanted, **load)
-        found["answer"] = _document(predicted, model, chip, wanted, load)
+        found["answer"] = _document(predicted, costs.site, model, chip, wanted, load)
     if body.slo_ttft or body.slo_tpot:
-        found["largest"] = _largest(body, model, chip, wanted)
+        found["largest"] = _largest(body, costs.site, model, chip, wanted)
     loads = None if body.loads is None else np.array(sorted(set(body.loads)), dtype=float)
     curve = serving_curve(model, chip, over=body.over, loads=loads, points=body.points, **wanted)
     return found | {"curve": curve_document(curve)}
@@ -79,22 +89,27 @@ def _check_loads(body: ServingBody) -> None:
         raise Mistakes([Mistake("concurrency", "requests in flight: give only one of concurrency and rate")])
 
 
-def _largest(body: ServingBody, model: Model, chip: Hardware, wanted: dict[str, Any]) -> dict[str, Any]:
+def _largest(body: ServingBody, site: Site, model: Model, chip: Hardware, wanted: dict[str, Any]) -> dict[str, Any]:
     """A limit that not even one user can keep is an answer, too."""
     limits = Objective(ttft_seconds=body.slo_ttft, tpot_seconds=body.slo_tpot)
     try:
         largest, predicted = predict_largest_load(model, chip, limits, **wanted)
     except PerfmodelError as error:
         return served_document(ServedAnswer(asked=_asked(model, chip, wanted, {}), prediction=None, error=str(error)))
-    return _document(predicted, model, chip, wanted, {"concurrency": float(largest.users)}, largest)
+    return _document(predicted, site, model, chip, wanted, {"concurrency": float(largest.users)}, largest)
 
 
 def _document(
-    predicted: ServingPrediction, model: Model, chip: Hardware, wanted: dict[str, Any], load: dict[str, float],
+    predicted: ServingPrediction,
+    site: Site,
+    model: Model,
+    chip: Hardware,
+    wanted: dict[str, Any],
+    load: dict[str, float],
     largest: LargestLoad | None = None,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     asked = _asked(model, chip, wanted, load)
-    economics = serving_economics(predicted)
+    economics = serving_economics(predicted, site)
     return served_document(ServedAnswer(asked=asked, prediction=predicted, largest=largest, economics=economics))
 
 

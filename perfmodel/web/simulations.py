@@ -23,16 +23,20 @@ from perfmodel.web.uploads import Uploads
 
 LOOK_SECONDS = 0.1  # between two looks at the records
 WORKLOAD = 0.8  # share of the progress that is the workload; the rest is the run that finds the highest rate
+STAGES = (
+    (0.0, WORKLOAD, "requests of the load"),
+    (WORKLOAD, 1 - WORKLOAD, "the highest rate that it carries"),
+)
 PLACES = 400  # of a timeline
 QUANTILES = (*(place / 100 for place in range(100)), 0.995, 0.999, 1.0)
 LATENCIES = ("ttft", "tpot", "e2e", "queue")
 
 
-def simulate(body: SimulateBody, uploads: Uploads, report: Callable[[float], None]) -> dict[str, Any]:
+def simulate(body: SimulateBody, uploads: Uploads, report: Callable[[float, str], None]) -> dict[str, Any]:
     """`result` is the document of `simulate --json`; `timeline` and `distribution` are for plots.
 
     Args:
-        report: is told the progress, from 0 to 1.
+        report: is told the progress, from 0 to 1, and what is being done.
 
     Raises:
         PerfmodelError: what makes no sense.
@@ -56,7 +60,7 @@ def simulate(body: SimulateBody, uploads: Uploads, report: Callable[[float], Non
 class _Progress:
     """Looks at the records of a run, from a thread beside it, and tells what share of the requests is answered."""
 
-    def __init__(self, report: Callable[[float], None]) -> None:
+    def __init__(self, report: Callable[[float, str], None]) -> None:
         self._report, self._requests, self._runs = report, np.zeros(0), 0
         self._over = threading.Event()
 
@@ -78,8 +82,8 @@ class _Progress:
             finished = self._requests
             if len(finished):
                 share = float(np.count_nonzero(finished >= 0)) / len(finished)
-                before, own = (0.0, WORKLOAD) if self._runs == 1 else (WORKLOAD, 1 - WORKLOAD)
-                self._report(before + own * share)
+                before, own, stage = STAGES[min(self._runs, 2) - 1]
+                self._report(before + own * share, stage)
 
 
 def _timeline(result: SimulationResult) -> dict[str, list[float]]:

@@ -15,6 +15,11 @@ from perfmodel.web.refusals import BODY, INTERNAL, UNPROCESSABLE, Mistake, Refus
 from perfmodel.web.strict_json import JSONMistake, dump_json, read_json
 
 UNSUPPORTED_MEDIA = 415
+_IN_WORDS = {  # what pydantic says of its types
+    "extra_forbidden": "there is no such field",
+    "missing": "is needed: give one",
+    "too_short": "give at least one",
+}
 _PARTS = ("body", "path", "query", "header")  # of a request, in front of the names of its fields
 
 
@@ -92,7 +97,5 @@ def _mistake(told: dict[str, Any]) -> Mistake:
     where = ""
     for part in parts:
         where += f"[{part}]" if isinstance(part, int) else f".{part}" if where else str(part)
-    message = str(told["msg"]).removeprefix("Value error, ")
-    if told["type"] == "extra_forbidden":
-        message = "there is no such field"
-    return Mistake(where[:120] or BODY, message)
+    message = str(told["msg"]).removeprefix("Value error, ").replace("Input should", "must")
+    return Mistake(where[:120] or BODY, _IN_WORDS.get(told["type"], message))

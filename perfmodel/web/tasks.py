@@ -46,12 +46,12 @@ class Desk:
     """What a worker has at hand.
 
     Args:
-        report: tells the server the progress of this task, from 0 to 1.
+        report: tells the server the progress of this task, from 0 to 1, and what is being done.
     """
 
     uploads: Uploads
     limits: Limits
-    report: Callable[[float], None]
+    report: Callable[[float, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,17 @@ def _simulate(body: SimulateBody, desk: Desk) -> dict[str, Any]:
     return simulate(body, desk.uploads, desk.report)
 
 
+def _plan(body: PlanBody, desk: Desk) -> dict[str, Any]:
+    return plans.plan(body, desk.uploads, desk.limits.candidates, desk.report)
+
+
 TASKS: Mapping[str, Task] = {
     "predict": Task(PredictBody, lambda body, desk: predictions.predict(body, desk.uploads)),
     "explain": Task(ExplainBody, lambda body, desk: predictions.explain(body, desk.uploads)),
     "scale": Task(ScaleBody, lambda body, desk: predictions.scale(body, desk.uploads)),
     "serving": Task(ServingBody, lambda body, desk: serving_answers.serving(body, desk.uploads)),
-    "plan": Task(PlanBody, lambda body, desk: plans.plan(body, desk.uploads, desk.limits.candidates)),
+    "plan": Task(PlanBody, _plan),
+    "plan_job": Task(PlanBody, lambda body, desk: {"result": _plan(body, desk)}),
     "simulate": Task(SimulateBody, _simulate),
     "models": Task(Nothing, lambda _, __: catalogs.models()),
     "model": Task(NamedModel, lambda body, desk: catalogs.model(body.name, desk.uploads)),

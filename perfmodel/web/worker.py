@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,8 +20,8 @@ from perfmodel.catalog import data_dirs
 from perfmodel.errors import PerfmodelError
 from perfmodel.home import home_folder
 from perfmodel.web import frames
+from perfmodel.web.field_words import in_fields, where_of
 from perfmodel.web.limits import Limits
-from perfmodel.web.reading import where_of
 from perfmodel.web.refusals import (
     BODY,
     INTERNAL,
@@ -36,7 +37,12 @@ from perfmodel.web.strict_json import dump_json
 from perfmodel.web.tasks import TASKS, Desk
 from perfmodel.web.uploads import Uploads
 
-WARMING = {"model": ["llama-3.1-8b"], "hardware": ["h100-sxm"]}
+_SMALL = {"model": ["llama-3.1-8b"], "hardware": ["h100-sxm"]}
+# small tasks, with which all is imported, read and compiled that others of their kind need
+WARMING: dict[str, dict[str, Any]] = {
+    "predict": _SMALL,
+    "plan": _SMALL | {"tp": [1], "rate": 1.0, "input_tokens": 100, "output_tokens": 10, "ttft": 1.0},
+}
 COLLECTED = (50_000, 20, 50)  # new objects, and rounds of the younger generations, between two looks for garbage
 LATE_SECONDS = 5.0  # after which a task ends itself that its server did not end
 _BY_NAME = ("model", "chip", "engine")  # tasks about one thing, which is there or not
@@ -46,7 +52,7 @@ def main(settings: dict[str, Any]) -> None:
     """Answer until the input ends.
 
     Args:
-        settings: limits, the folder of uploads, nice.
+        settings: limits, the folder of uploads, nice, and the names of `WARMING` that are done before all else.
     """
     asked, told = _take_pipes()
     limits = Limits(**settings["limits"])
@@ -60,36 +66,39 @@ def main(settings: dict[str, Any]) -> None:
             told.write(frames.packed(kind, payload))
             told.flush()
 
-    desk = Desk(uploads=uploads, limits=limits, report=lambda share: tell(frames.PROGRESS, dump_json(share)))
-    with suppress(Refusal):  # what is imported with the first answer
-        _answer("predict", WARMING, desk)
+    desk = Desk(uploads=uploads, limits=limits, report=lambda *progress: tell(frames.PROGRESS, dump_json(progress)))
+    for name in settings["warming"]:
+        with suppress(Refusal):
+            _answer(name, WARMING[name], replace(desk, report=lambda *_: None))
     _collect_rarely()
     tell(frames.READY, b"")
     while frame := frames.read_frame(asked):
         task = json.loads(frame[1])
         _end_after(task["seconds"] + LATE_SECONDS)
         try:
-            answer = (frames.ANSWER, dump_json(_answer(task["task"], task["body"], desk)))
+            answer = (frames.ANSWER, _answer(task["task"], task["body"], desk))
         except Refusal as refusal:
             answer = (frames.REFUSED, dump_json({"status": refusal.status, **refusal.document()}))
         _end_after(0)
         tell(*_without_folders(*answer, folders))
 
 
-def _answer(name: str, body: dict[str, Any], desk: Desk) -> Any:
-    """The document of a task.
+def _answer(name: str, body: dict[str, Any], desk: Desk) -> bytes:
+    """The document of a task, as JSON.
 
     Raises:
         Refusal: there is none, for whatever reason.
     """
     task = TASKS[name]
     try:
-        return task.answer(task.body.model_validate(body), desk)
+        return dump_json(task.answer(task.body.model_validate(body), desk))
     except Mistakes as error:
-        raise Refusal(UNPROCESSABLE, error.mistakes) from None
+        mistakes = [Mistake(own.where, in_fields(own.error)) for own in error.mistakes]
+        raise Refusal(UNPROCESSABLE, mistakes) from None
     except PerfmodelError as error:
         status = status_of(error) if name in _BY_NAME else UNPROCESSABLE
-        raise Refusal(status, [Mistake(where_of(error, task.body.model_fields), str(error))]) from None
+        text = str(error)
+        raise Refusal(status, [Mistake(where_of(text, task.body.model_fields), in_fields(text))]) from None
     except MemoryError:
         told = f"this needs more than the {desk.limits.worker_bytes / 2**30:.3g} GiB that a worker may use"
         raise refuse(TOO_LARGE, told) from None

@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,9 +19,10 @@ from perfmodel.web import frames
 from perfmodel.web.limits import Limits
 from perfmodel.web.refusals import TIMEOUT, TOO_MANY, UNAVAILABLE, Refusal, refuse
 
-Progress: TypeAlias = Callable[[float], None]
+Progress: TypeAlias = Callable[[float, str], None]
 START_SECONDS = 60.0
 SLOW_NICE = 10
+SLOW_START_SECONDS = 300.0  # with loops that are compiled, beside whatever else the machine does
 # a process group of its own, so that Ctrl-C is the server's alone; not a session, by which systems share out processors
 _PROGRAM = """import json, os, sys
 if hasattr(os, "setpgid"): os.setpgid(0, 0)
@@ -39,13 +40,17 @@ class Worker:
         self.process, self._asked, self._told = process, process.stdin, process.stdout
 
     @classmethod
-    async def start(cls, limits: Limits, folder: Path, *, nice: int) -> Worker:
+    async def start(cls, limits: Limits, folder: Path, *, nice: int, warming: Sequence[str], seconds: float) -> Worker:
         """A process that is ready.
+
+        Args:
+            warming: tasks that it does before (`worker.WARMING`). seconds: that it may take for them.
 
         Raises:
             EOFError, TimeoutError: it does not come up.
         """
-        settings = {"limits": asdict(limits), "uploads": str(folder / "uploads"), "nice": nice}
+        settings = {"limits": asdict(limits), "uploads": str(folder / "uploads"), "nice": nice,
+                    "warming": list(warming)}  # fmt: skip
         # in an empty folder, so that no name is a file by accident
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", _PROGRAM, json.dumps(settings), stdin=asyncio.subprocess.PIPE,
@@ -54,10 +59,11 @@ class Worker:
         )  # fmt: skip
         worker = cls(process)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(seconds):
                 await worker.receive()
         except BaseException:
             worker.kill()
+            await worker.ended()
             raise
         return worker
 
@@ -90,10 +96,15 @@ class Lane:
 
     Args:
         workers: processes. waiting: tasks that may wait for one of them. nice: lower priority of the processes.
+        warming: what each does before the first task, in at most so many start_seconds.
     """
 
-    def __init__(self, limits: Limits, folder: Path, *, workers: int, waiting: int, nice: int = 0) -> None:
+    def __init__(
+        self, limits: Limits, folder: Path, *, workers: int, waiting: int, nice: int = 0,
+        warming: Sequence[str] = ("predict",), start_seconds: float = START_SECONDS,
+    ) -> None:  # fmt: skip
         self._limits, self._folder, self._nice = limits, folder, nice
+        self._warming, self._start_seconds = warming, start_seconds
         self._most, self._waiting = workers, waiting
         self._idle: list[Worker] = []
         self._all: set[Worker] = set()
@@ -117,7 +128,9 @@ class Lane:
         self._idle.append(await self._new())
 
     async def _new(self) -> Worker:
-        worker = await Worker.start(self._limits, self._folder, nice=self._nice)
+        worker = await Worker.start(
+            self._limits, self._folder, nice=self._nice, warming=self._warming, seconds=self._start_seconds
+        )
         self._all.add(worker)
         return worker
 
@@ -150,7 +163,7 @@ class Lane:
                 kind, payload = await worker.receive()
                 while kind == frames.PROGRESS:
                     if progress is not None:
-                        progress(float(payload))
+                        progress(*json.loads(payload))
                     kind, payload = await worker.receive()
         except TimeoutError:
             self._drop(worker)

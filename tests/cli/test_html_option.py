@@ -30,6 +30,8 @@ COMMANDS = {
     "explain": ("explain", "gpt2-small", "--hardware", "l4", "--symbolic"),
     "compare": ("explain", "gpt2-small", "--hardware", "l4,t4", "--precision", "fp16", "--compare"),
     "scale": ("scale", "gpt-2", "--hardware", "l4,t4", "--precision", "fp16"),
+    "scale of phases": ("scale", "gpt2-small,opt-1.3b,bert-base", "--hardware", "l4", "--precision", "fp16",
+                        "--phase", "prefill,decode,forward", "--batch", "1,8", "--input-tokens", "64,512"),
     "simulate": ("simulate", "llama-3.1-8b", "--hardware", "l4", "--rate", "2", "--requests", "60",
                  "--slo-ttft", "1 s"),
     "plan": PLAN,

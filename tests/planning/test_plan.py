@@ -8,11 +8,15 @@ import pytest
 
 import perfmodel
 from perfmodel.errors import InputError
+from perfmodel.graphs import load_model
 from perfmodel.planning import capacity
+from perfmodel.planning.candidates import candidates_of, chips_of
 from perfmodel.planning.capacity import plan
 from perfmodel.planning.confirming import confirm
+from perfmodel.planning.demand import Demand
 from perfmodel.planning.plans import PlanAnswer, rank
 from perfmodel.planning.sizing import deployed
+from perfmodel.serving.engines import load_engine
 
 SIZES = {"input_tokens": 1000, "output_tokens": 200}
 
@@ -83,6 +87,23 @@ def test_processes_find_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = (plans(**asked, jobs=jobs) for jobs in (1, 2))
     assert [str(own.candidate) for own in one.feasible] == [str(own.candidate) for own in two.feasible]
     assert [own.reason for own in one.rejected] == [own.reason for own in two.rejected]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_it_is_told_how_far_it_is(monkeypatch: pytest.MonkeyPatch, jobs: int) -> None:
+    monkeypatch.setattr(capacity, "WORTH_A_PROCESS", 2)
+    model = ("llama-3.1-70b", load_model("llama-3.1-70b"))  # in four devices it does not fit
+    candidates = tuple(candidates_of([model], chips_of("l4"), [load_engine("vllm")], [None], (1, 2, 4)))
+    demand = Demand(rate=1.0, ttft_seconds=5.0, tpot_seconds=0.2, **SIZES)
+    told: list[tuple[str, float]] = []
+    capacity.plan_candidates(candidates, demand, jobs=jobs, told=lambda *own: told.append(own))
+    words, shares = zip(*told, strict=True)
+    assert words[0] == f"0 of {len(candidates)} candidates in closed form"
+    assert "0 of 2 pipelines over several nodes in closed form" in words
+    assert any(own.startswith("simulating llama-3.1-70b on") for own in words)
+    assert words[-1] == "what would change the choice"
+    assert list(shares) == sorted(shares)
+    assert 0 == shares[0] <= shares[-1] < 1
 
 
 def test_whole_answers_and_gaps_may_be_limited() -> None:

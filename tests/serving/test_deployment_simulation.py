@@ -117,6 +117,13 @@ def test_drafts_take_the_engines_figures() -> None:
     assert mean(given, "tpot") < mean(drafted, "tpot") < mean(plain, "tpot")
 
 
+def test_a_link_over_which_nothing_moves_is_refused() -> None:
+    load = requests(10, Arrival(rate=2))
+    for rate in (5e-324, 0.5):
+        with pytest.raises(InputError, match="moves no cache in any time: 1 B/s at least"):
+            simulate_deployment(deployed("vllm"), load, prompt_replicas=1, link_bytes_per_second=rate)
+
+
 def test_caches_move_at_the_rate_of_the_link() -> None:
     load = requests(300, Arrival(rate=2))
     slow, fast = (

@@ -32,6 +32,11 @@ def test_a_server_without_load_idles():
     assert rates == sorted(rates)
 
 
+@pytest.mark.parametrize("rate", [5e-324, 1e-309, 1e-300])
+def test_a_rate_of_next_to_nothing_idles_too(rate):
+    assert served(rate=rate).power.watts == pytest.approx(77)
+
+
 def test_open_and_closed_loads_of_the_same_rate_draw_alike():
     closed = served(concurrency=64)
     open_ = served(rate=closed.throughput["requests"])

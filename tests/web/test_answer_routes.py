@@ -14,6 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from perfmodel.report.schema_files import read_schema
+from perfmodel.web.field_words import in_fields
 from tests.cli.running import run, succeed
 
 LENGTHS = "--input-tokens 1000 --output-tokens 200"
@@ -147,7 +148,8 @@ def test_messages_are_those_of_the_command_line(client: TestClient, field: dict[
     own = LISTS | field
     arguments = [own["model"][0], "--hardware", own["hardware"][0]]
     arguments += [part for name in ("precision", "runtime") if name in own for part in (f"--{name}", own[name][0])]
-    assert told["error"] in run("predict", *arguments).stderr
+    assert told["error"] in in_fields(run("predict", *arguments).stderr)
+    assert "perfmodel" not in told["error"]
 
 
 def test_all_mistakes_are_told_at_once(client: TestClient) -> None:
@@ -161,7 +163,17 @@ def test_all_mistakes_are_told_at_once(client: TestClient) -> None:
 def test_a_mistake_that_shows_late_has_its_field(client: TestClient) -> None:
     told = refused(client, "predict", LISTS | {"steps": [4]})
     assert told["where"] == "steps"
-    assert "--steps" in told["error"]
+    assert told["error"].endswith("leave out steps")
+
+
+def test_no_message_speaks_of_the_command_line(client: TestClient) -> None:
+    unknown = {"architectures": ["LlamaForCausalLM"], "quantization_config": {"quant_method": "nix"}}
+    told = client.post("/api/v1/models/config", json={"config": unknown}).json()
+    assert "--" not in told["error"], told
+    for field, route in (("model", "models"), ("hardware", "hardware"), ("engine", "engines")):
+        told = refused(client, "serving", SERVER | {field: "nix"})
+        assert "perfmodel" not in told["error"]
+        assert f"GET /api/v1/{route} " in told["error"]
 
 
 @pytest.mark.parametrize(

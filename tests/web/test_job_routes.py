@@ -11,33 +11,34 @@ from fastapi.testclient import TestClient
 
 from perfmodel.report.schema_files import read_schema
 from tests.cli.running import succeed_json
+from tests.web.test_answer_routes import LENGTHS, PLAN
 
 BODY: dict[str, Any] = {"model": "llama-3.1-8b", "hardware": "h100-sxm", "rate": 10, "slo_ttft": 0.5, "slo_tpot": 0.03}
 LONG = BODY | {"requests": 500_000, "input_tokens": 1000, "output_tokens": 900, "rate": 20}
 
 
-def start(client: TestClient, body: dict[str, Any]) -> str:
-    """The id of a simulation that was begun."""
-    response = client.post("/api/v1/simulate", json=body)
+def start(client: TestClient, body: dict[str, Any], route: str = "simulate") -> str:
+    """The id of a job that was begun."""
+    response = client.post(f"/api/v1/{route}", json=body)
     assert response.status_code == 202, response.text
     job = response.json()
-    assert response.headers["location"] == f"/api/v1/simulate/{job['id']}"
+    assert response.headers["location"] == f"/api/v1/{route}/{job['id']}"
     assert job["state"] == "waiting"
     return str(job["id"])
 
 
-def look(client: TestClient, job: str) -> Any:
-    """The state of a simulation."""
-    response = client.get(f"/api/v1/simulate/{job}")
+def look(client: TestClient, job: str, route: str = "simulate") -> Any:
+    """The state of a job."""
+    response = client.get(f"/api/v1/{route}/{job}")
     assert response.status_code == 200
     return response.json()
 
 
-def follow(client: TestClient, job: str, *until: str) -> tuple[Any, list[float]]:
+def follow(client: TestClient, job: str, *until: str, route: str = "simulate") -> tuple[Any, list[float]]:
     """(its last state, the progress on the way)."""
     seen: list[float] = []
     for _ in range(1200):
-        found = look(client, job)
+        found = look(client, job, route)
         seen.append(found["progress"])
         if found["state"] in until:
             return found, seen
@@ -59,6 +60,40 @@ def test_the_result_is_that_of_the_command_line(client: TestClient) -> None:
     timeline = job["timeline"]
     assert 2 <= len(timeline["seconds"]) == len(timeline["running"]) <= 400
     assert timeline["seconds"] == sorted(timeline["seconds"])
+
+
+def test_a_plan_tells_its_stages_and_its_result_is_that_of_the_command_line(client: TestClient) -> None:
+    job = start(client, PLAN, "plans")
+    stages = set()
+    for _ in range(1200):
+        found = look(client, job, "plans")
+        stages.add(found["stage"])
+        if found["state"] in ("done", "failed"):
+            break
+        time.sleep(0.01)
+    asked = f"plan llama-3.1-8b --hardware h100-sxm --rate 5 {LENGTHS} --ttft 1 --tpot 0.05 --tp 1"
+    assert found["result"] == succeed_json(*asked.split())
+    assert found["progress"] == 1.0
+    words = ("of 1 candidates in closed form", "simulating llama-3.1-8b on", "what would change the choice")
+    untold = {stage for stage in stages if stage and not any(own in stage for own in words)}
+    assert not untold
+    assert client.get(f"/api/v1/simulate/{job}").status_code == 404
+
+
+def test_a_plan_is_cancelled_within_a_second(client: TestClient) -> None:
+    job = start(client, PLAN | {"rate": 900, "hardware": ["h100-sxm", "l4"], "tp": [1, 2, 4]}, "plans")
+    follow(client, job, "running", "done", route="plans")
+    begun = time.perf_counter()
+    cancelled = client.delete(f"/api/v1/plans/{job}").json()
+    assert time.perf_counter() - begun < 1
+    assert cancelled["state"] == "cancelled"
+    assert look(client, job, "plans") == cancelled
+
+
+def test_a_plan_that_makes_no_sense_fails_with_its_field(client: TestClient) -> None:
+    job, _ = follow(client, start(client, PLAN | {"hardware": ["nix"]}, "plans"), "done", "failed", route="plans")
+    assert (job["state"], job["where"]) == ("failed", "hardware[0]")
+    assert client.post("/api/v1/plans", json=PLAN | {"hardware": []}).status_code == 422
 
 
 def test_one_that_runs_is_cancelled_within_a_second(client: TestClient) -> None:

@@ -19,6 +19,12 @@ def test_plotly_comes_from_this_server(client: TestClient) -> None:
     assert plotly.__version__
 
 
+def test_the_icon_is_where_browsers_look(client: TestClient) -> None:
+    response = client.get("/favicon.ico")
+    assert response.headers["content-type"] == "image/svg+xml"
+    assert response.content == client.get("/static/icon.svg").content
+
+
 def test_a_file_is_sent_once(client: TestClient) -> None:
     first = client.get("/static/plotly.min.js")
     again = client.get("/static/plotly.min.js", headers={"if-none-match": first.headers["etag"]})

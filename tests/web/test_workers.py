@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import psutil
 import pytest
 
 from perfmodel.web.limits import Limits
@@ -18,7 +19,8 @@ from tests.web.event_loops import run_apart
 
 Value = TypeVar("Value")
 LIMITS = Limits(workers=1)
-PREDICT = framed("predict", b'{"model":["llama-3.1-8b"],"hardware":["h100-sxm"]}', 20)
+PREDICT_BODY = b'{"model":["llama-3.1-8b"],"hardware":["h100-sxm"]}'
+PREDICT = framed("predict", PREDICT_BODY, 20)
 LONG = b'{"model":"llama-3.1-8b","hardware":"h100-sxm","rate":10,"requests":5000000}'
 
 
@@ -106,9 +108,54 @@ def test_progress_is_told_and_never_goes_back(tmp_path: Path) -> None:
 
     async def use(lane: Lane) -> bytes:
         body = LONG.replace(b"5000000", b"400000")
-        return await lane.ask(framed("simulate", body, 60), 60, seen.append)
+        return await lane.ask(framed("simulate", body, 60), 60, lambda share, _: seen.append(share))
 
     result = json.loads(with_lane(tmp_path, use))["result"]
     assert result["requests"] == 400_000
     assert seen == sorted(seen)
     assert all(0 <= share <= 1 for share in seen)
+
+
+def test_a_worker_for_long_tasks_has_made_a_plan_before_it_is_asked(tmp_path: Path) -> None:
+    for name in ("uploads", "empty"):
+        (tmp_path / name).mkdir()
+    seen: list[str] = []
+
+    async def run() -> bytes:
+        lane = Lane(LIMITS, tmp_path, workers=1, waiting=1, warming=("predict", "plan"))
+        lane.start()
+        try:
+            await lane.ready()
+            assert len(lane.processes()) == 1
+            body = PREDICT_BODY[:-1] + b',"rate":1,"input_tokens":100,"output_tokens":10,"ttft":1,"tp":[1,2]}'
+            return await lane.ask(framed("plan", body, 60), 60, lambda share, stage: seen.append(f"{share:g} {stage}"))
+        finally:
+            await lane.close()
+
+    plans = json.loads(run_apart(run()))["feasible"]
+    assert plans[0]["hardware"] == "h100-sxm"
+    # what was done before tells nothing to whoever asks first
+    assert seen[:2] == ["0 0 of 2 candidates in closed form", "0.25 1 of 2 candidates in closed form"]
+    assert seen[-1] == "0.9 what would change the choice"
+
+
+def test_a_lane_that_closes_while_a_worker_gets_ready_leaves_none(tmp_path: Path) -> None:
+    for name in ("uploads", "empty"):
+        (tmp_path / name).mkdir()
+
+    def children() -> set[int]:
+        return {child.pid for child in psutil.Process().children()}
+
+    async def run() -> set[int]:
+        lane = Lane(LIMITS, tmp_path, workers=1, waiting=1, warming=("predict", "plan"))
+        others = children()
+        lane.start()
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if children() - others:
+                break
+        assert not lane.processes(), "it is not ready yet"
+        await lane.close()
+        return children() - others
+
+    assert run_apart(run()) == set()

@@ -34,7 +34,9 @@ def test_predict(opened: Opened, tmp_path: Path) -> None:
     rows = list(csv.DictReader(saved(page, "CSV", tmp_path).open(newline="")))
     assert [float(row["decode_seconds"]) for row in rows] == [own["phases"]["decode"]["seconds"] for own in answers]
 
-    image = saved(page, "PNG", tmp_path).read_bytes()
+    picture = saved(page, "PNG", tmp_path)
+    assert picture.name == "perfmodel-predict-llama-3.1-8b-h100-sxm-l4.png"
+    image = picture.read_bytes()
     assert image.startswith(PNG)
     width, height = int.from_bytes(image[16:20]), int.from_bytes(image[20:24])
     assert width > 1000
@@ -66,3 +68,21 @@ def test_serve_and_scale(opened: Opened, tmp_path: Path) -> None:
     rows = list(csv.DictReader(saved(page, "CSV", tmp_path).open(newline="")))
     assert len(rows) == sum(len(line["points"]) for line in lines)
     assert saved(page, "PNG", tmp_path).read_bytes().startswith(PNG)
+
+
+def test_nothing_to_save_is_told(opened: Opened) -> None:
+    page = opened("#plan")
+    shown(page).get_by_role("button", name="CSV", exact=True).click()
+    assert "no answer to save yet" in page.locator("#view-plan .exports").inner_text()
+
+
+def test_plan(opened: Opened, tmp_path: Path) -> None:
+    page = opened("#plan?degrees=1&hardware=l40s,h100-sxm&ttft=2&plan_rate=2")
+    plots(page, "plan", 2)
+    path = saved(page, "JSON", tmp_path)
+    assert path.name == "perfmodel-plan-llama-3.1-8b.json"
+    until(page, f"document.querySelector('#view-plan .exports').textContent.includes('Saved: {path.name}')")
+    plans = json.loads(path.read_text())["answer"]["feasible"]
+    rows = list(csv.DictReader(saved(page, "CSV", tmp_path).open(newline="")))
+    assert [row["hardware"] for row in rows] == [own["hardware"] for own in plans]
+    assert float(rows[0]["ttft_seconds"]) == plans[0]["ttft_seconds"]

@@ -25,3 +25,16 @@ def test_plan_by_its_form(opened: Opened) -> None:
     chosen = rows.nth(1).locator(".plan").evaluate("own => own.firstChild.textContent")
     assert chosen in page.locator("#view-plan h3", has_text="The chosen plan").inner_text()
     assert f"--hardware {chosen.split()[2]} " in page.locator("#view-plan .command code").nth(1).inner_text()
+
+
+def test_a_plan_tells_how_far_it_is_and_can_be_cancelled(opened: Opened) -> None:
+    page = opened("#plan")
+    shown(page).get_by_label("Requests per second, exactly").fill("300")
+    note = "document.querySelector('#view-plan .more .note').textContent"
+    page.get_by_role("button", name="Plan", exact=True).click()
+    until(page, f"/^\\d+ of \\d+ candidates in closed form|^Simulating llama/.test({note})")
+    assert page.locator("#view-plan progress").is_visible()
+    page.get_by_role("button", name="Cancel").first.click()
+    until(page, f"{note} === 'Cancelled.'")
+    assert page.get_by_role("button", name="Cancel").first.is_hidden()
+    assert page.locator("#view-plan progress").is_hidden()

@@ -107,6 +107,9 @@ def test_mistakes_stand_at_their_fields(opened: Opened) -> None:
     page.get_by_role("button", name="Remove h1000").click()
     plots(page, "predict")
     assert page.locator("#view-predict [aria-invalid]").count() == 0
+    page.get_by_role("button", name="Remove l4").click()  # the last one
+    chips.wait_for()
+    assert chips.inner_text() == "is needed: give one"
 
 
 def test_models_of_ones_own(opened: Opened, tmp_path: Path) -> None:

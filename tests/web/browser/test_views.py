@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Page
 
+from perfmodel import __version__
 from tests.web.browser.conftest import Opened, picture, plots, until
 
 PLAN = "#plan?degrees=1&hardware=h100-sxm,l40s&ttft=2&plan_rate=2"
@@ -43,6 +44,25 @@ def test_view(opened: Opened, view: str, width: int, scheme: Literal["light", "d
     for details in page.locator(f"#view-{view} details").all():
         details.evaluate("each => each.open = true")
     assert faults(page) == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1360, "light"), (390, "dark")])
+@pytest.mark.parametrize("address", ["static/help.html", "api"])
+def test_pages_beside_it(opened: Opened, address: str, width: int, scheme: Literal["light", "dark"]) -> None:
+    page = opened(address, width=width, scheme=scheme)
+    picture(page, f"{address.rpartition('/')[2].removesuffix('.html')}-{width}-{scheme}")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert faults(page) == []
+    page.go_back()
+
+
+def test_footer_tells_the_version_and_leads_to_explanations(opened: Opened) -> None:
+    page = opened("#scale")
+    until(page, f"document.querySelector('footer').textContent.includes('perfmodel {__version__}')")
+    page.get_by_role("link", name="How to read it").click()
+    until(page, "document.title.startsWith('How to read it')")
+    page.get_by_role("link", name="perfmodel").click()
+    until(page, "document.title.startsWith('Predict')")
 
 
 def test_theme_is_kept(opened: Opened) -> None:

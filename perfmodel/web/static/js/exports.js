@@ -1,6 +1,6 @@
 // An answer to take along: JSON as the API gave it, its table as CSV, its plots as PNG, all of it as one HTML file.
 
-import { h, say, table } from "./dom.js";
+import { h, table } from "./dom.js";
 import { images } from "./plots.js";
 
 function download(name, content, type) {
@@ -96,17 +96,19 @@ const FORMS = [
 
 // Buttons that save what `exported()` gives: null where there is no answer yet.
 export function exportBar(exported) {
+  const note = h("span", { role: "status" });
   const save = async (make, ending, type) => {
     const found = exported();
     if (!found) {
-      say("There is no answer to save yet");
+      note.textContent = "There is no answer to save yet.";
       return;
     }
-    download(`perfmodel-${found.name}.${ending}`, await make(found), type);
-    say(`Saved as ${ending.toUpperCase()}`);
+    const name = `${found.name}.${ending}`;
+    download(name, await make(found), type);
+    note.textContent = `Saved: ${name}`;
   };
   return h(
     "div", { class: "exports", role: "group", "aria-label": "Save the answer" }, h("span", {}, "Save as"),
-    FORMS.map(([title, ending, make, type]) => h("button", { type: "button", onclick: () => save(make, ending, type) }, title)),
+    FORMS.map(([title, ending, make, type]) => h("button", { type: "button", onclick: () => save(make, ending, type) }, title)), note,
   );
 }

@@ -1,5 +1,6 @@
 // Fields of a form, each with its label, its value in the state, and a place for what is wrong with it.
 
+import { prices } from "./costs.js";
 import { h } from "./dom.js";
 import { number } from "./format.js";
 import { picker } from "./picker.js";
@@ -7,7 +8,7 @@ import { state } from "./state.js";
 
 const STEPS = 400; // of a slider over powers
 
-const KINDS = { slider, number: numeric, select, checks, picker };
+const KINDS = { slider, number: numeric, select, checks, picker, prices };
 
 // A field from its description {kind, name, label, hint, where, ...}; `changed(name, moving)` is told of each change.
 // `where` lists the fields of the API that it stands for, where they have another name.

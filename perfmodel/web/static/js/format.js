@@ -30,6 +30,8 @@ export const seconds = (value) => quantity(value, "s", SMALL);
 export const bytes = (value) => quantity(value, "B", BINARY);
 export const flopsPerSecond = (value) => quantity(value, "FLOP/s", DECIMAL);
 export const bytesPerSecond = (value) => quantity(value, "B/s", DECIMAL);
+export const watts = (value) => quantity(value, "W", DECIMAL);
+export const joules = (value) => quantity(value, "J", SMALL);
 export const percent = (value, digits = 2) => (value === null || value === undefined ? "–" : `${number(100 * value, digits)} %`);
 export const parameters = (value) => quantity(value, "", [["T", 1e12], ["B", 1e9], ["M", 1e6], ["k", 1e3], ["", 1]]).trim();
 export const usd = (value) => (value === null || value === undefined ? "–" : `$${number(value)}`);

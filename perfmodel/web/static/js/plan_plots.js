@@ -33,7 +33,7 @@ export function planTable(plans, picked, pick) {
     radio.checked = place === picked;
     return [
       h("label", { class: "rank" }, radio, String(place + 1)), h("span", { class: "plan" }, deviceName(plan), h("small", {}, ` ${plan.precision} · ${plan.engine} · level ${plan.level}`)), f.count(plan.gpus), cost(plan), time(plan, "ttft"), time(plan, "tpot"),
-      chanceOf(plan), h("span", {}, `${f.number(plan.headroom, 2)} ×`, h("small", {}, ` then ${String(plan.binding).toUpperCase()}`))];
+      chanceOf(plan), h("span", { class: "cost" }, `${f.number(plan.headroom, 2)} ×`, h("small", {}, `then ${String(plan.binding).toUpperCase()}`))];
   });
   return table("Plans, the best first", columns, rows);
 }

@@ -9,7 +9,7 @@ import { memoryBars } from "./memory_bars.js";
 import { banner, latencyPanel, opsTable, rooflinePanel } from "./predict_plots.js";
 import { state } from "./state.js";
 import { uploader } from "./upload.js";
-import { bodyOf, commandBox, commandOf, makeView } from "./view.js";
+import { bodyOf, commandBox, commandOf, fileName, makeView } from "./view.js";
 
 const FIELDS = ["model", "hardware", "precision", "batch", "input_tokens", "output_tokens", "image_size", "steps", "tp", "pp", "level"];
 const LISTS = ["model", "hardware", "precision", "batch", "input_tokens", "output_tokens", "steps", "tp", "pp"];
@@ -31,28 +31,33 @@ export function predictView() {
   let version = "";
 
   const groups = [
-    ["Model", [{ kind: "picker", name: "model", label: "Model", entries: modelEntries(), titleOf: modelTitle }],
-      uploader((model) => { state.model = model.id; view.refresh(); view.tell("model"); })],
-    ["Chips", [
+    { heading: "Model", brief: () => modelTitle(state.model), fields: [{ kind: "picker", name: "model", label: "Model", entries: modelEntries(), titleOf: modelTitle }],
+      rest: [uploader((model) => { state.model = model.id; view.refresh(); view.tell("model"); })] },
+    { heading: "Chips", brief: () => [state.hardware.join(", "), state.precision.join(", ")].filter(Boolean).join("; "), fields: [
       { kind: "picker", several: true, name: "hardware", label: "Chips side by side", entries: chipEntries() },
       { kind: "checks", name: "precision", label: "Precision", options: PRECISIONS.map((name) => [name, name]), hint: "None: the model’s own." },
       { kind: "select", name: "tp", label: "Devices: tensor parallel", options: DEGREES, number: true, where: ["tp", "ep"] },
       { kind: "select", name: "pp", label: "Devices: pipeline stages", options: DEGREES, number: true },
-    ]],
-    ["Work", [
+    ] },
+    { heading: "Work", brief: workBrief, fields: [
       { kind: "slider", name: "batch", label: "Batch", lowest: 1, highest: 1024 },
       { kind: "slider", name: "input_tokens", label: "Input tokens", lowest: 1, highest: LONGEST, suffix: " tokens" },
       { kind: "slider", name: "output_tokens", label: "Output tokens", lowest: 1, highest: 1 << 14, suffix: " tokens" },
       { kind: "slider", name: "image_size", label: "Image size", lowest: 32, highest: 2048, suffix: " pixels" },
       { kind: "slider", name: "steps", label: "Denoising steps", lowest: 1, highest: 200 },
       { kind: "select", name: "level", label: "Intervals hold", number: true, options: [[0.5, "50 %"], [0.8, "80 %"], [0.9, "90 %"], [0.95, "95 %"]] },
-    ]],
+    ] },
   ];
   const view = makeView({
     name: "predict", title: "Predict", lead: "How fast a model runs on chips, how sure that is, and why.", groups,
     answer: [figures, latency.element, along.element, memory.element, roof.element, reasons, ops, command.element],
     own: ["along", "curve", "why"], changed, opened, exported,
   });
+
+  function workBrief() {
+    const shown = applies();
+    return [`batch ${f.count(state.batch)}`, shown.input_tokens && `${f.count(state.input_tokens)} in`, shown.output_tokens && `${f.count(state.output_tokens)} out`].filter(Boolean).join(", ");
+  }
 
   // what a model has no phase for is not asked
   const applies = () => {
@@ -194,7 +199,7 @@ export function predictView() {
       own.memory_bytes?.total, own.memory_bytes?.capacity, own.fits === undefined ? null : String(own.fits)]);
     const words = Object.entries(explained?.phases ?? {}).flatMap(([, phase]) => phase.reasons ?? []);
     return {
-      name: "predict", title: `${modelTitle(state.model)} on ${state.hardware.join(", ")}`, summary: view.summary.textContent, words, version,
+      name: fileName("predict", modelTitle(state.model), state.hardware), title: `${modelTitle(state.model)} on ${state.hardware.join(", ")}`, summary: view.summary.textContent, words, version,
       panels: [latency, along, roof], command: command.text(), link: location.href, request: body(), answer: { predict: answers, explain: explained },
       csv: [head, ...rows],
     };

@@ -6,7 +6,7 @@ import { h } from "./dom.js";
 import * as f from "./format.js";
 import { banded, colour, ink, logAxis, panel, verticalLine } from "./plots.js";
 import { state } from "./state.js";
-import { bodyOf, commandBox, commandOf, makeView } from "./view.js";
+import { bodyOf, commandBox, commandOf, fileName, makeView } from "./view.js";
 
 const FIELDS = ["hardware", "precision", "batch", "input_tokens", "output_tokens", "phase", "level"];
 const LISTS = ["hardware", "precision", "batch", "input_tokens", "output_tokens", "phase"];
@@ -21,17 +21,17 @@ export function scaleView() {
   let found = null;
   let version = "";
   const groups = [
-    ["Models", [{ kind: "picker", several: true, name: "sizes", where: ["model"], label: "Families or models", entries: sizeEntries(), hint: "One family, or at least two models." }]],
-    ["Chips", [
+    { heading: "Models", brief: () => state.sizes.join(", "), fields: [{ kind: "picker", several: true, name: "sizes", where: ["model"], label: "Families or models", entries: sizeEntries(), hint: "One family, or at least two models." }] },
+    { heading: "Chips", brief: () => [state.hardware.join(", "), state.precision.join(", ")].filter(Boolean).join("; "), fields: [
       { kind: "picker", several: true, name: "hardware", label: "Chips", entries: chipEntries() },
       { kind: "checks", name: "precision", label: "Precision", options: PRECISIONS.map((name) => [name, name]), hint: "None: each model’s own." },
-    ]],
-    ["Work", [
+    ] },
+    { heading: "Work", brief: () => [`batch ${f.count(state.batch)}`, `${f.count(state.input_tokens)} in`, state.phase && f.phaseTitle(state.phase)].filter(Boolean).join(", "), fields: [
       { kind: "slider", name: "batch", label: "Batch", lowest: 1, highest: 1024 },
       { kind: "slider", name: "input_tokens", label: "Input tokens", lowest: 1, highest: LONGEST, suffix: " tokens" },
       { kind: "slider", name: "output_tokens", label: "Output tokens", lowest: 1, highest: 1 << 14, suffix: " tokens" },
       { kind: "select", name: "phase", label: "Phase", options: PHASES.map((name) => [name, name ? f.phaseTitle(name) : "all"]) },
-    ]],
+    ] },
   ];
   const view = makeView({
     name: "scale", title: "Scale", lead: "Whether speed depends on the size of a model, and from where on.", groups,
@@ -105,7 +105,7 @@ export function scaleView() {
     const head = ["family", "hardware", "precision", "phase", "model", "parameters", "seconds", "low", "high", "bound", "exponent", "memory_bytes", "fits"];
     const rows = found.lines.flatMap((line) => line.points.map((own) => [line.family, line.hardware, line.precision, line.phase, ...head.slice(4, -1).map((key) => own[key]), String(own.fits)]));
     return {
-      name: "scale", title: `${state.sizes.join(", ")} on ${state.hardware.join(", ")}`, summary: view.summary.textContent, words: found.lines.flatMap((line) => line.reasons),
+      name: fileName("scale", state.sizes, state.hardware), title: `${state.sizes.join(", ")} on ${state.hardware.join(", ")}`, summary: view.summary.textContent, words: found.lines.flatMap((line) => line.reasons),
       version, panels: [sizes], command: command.text(), link: location.href, request: body(), answer: found, csv: [head, ...rows],
     };
   }

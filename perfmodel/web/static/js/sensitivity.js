@@ -66,6 +66,6 @@ export function sensitivityPanel() {
 function changeTable(changes) {
   const columns = ["If", "Then the best is", "Devices", "Per hour", "Changes the choice"].map((title, at) => ({ title, number: at === 2 || at === 3 }));
   const rows = changes.map((own) => [
-    own.assumption, own.candidate ? `${f.count(own.replicas)} × ${own.candidate}` : "nothing", f.count(own.gpus), f.usd(own.cost_usd_per_hour), own.flips ? "yes" : "no"]);
+    own.assumption.replace(" x ", " × ").replace(" / ", " ÷ "), own.candidate ? `${f.count(own.replicas)} × ${own.candidate}` : "nothing", f.count(own.gpus), f.usd(own.cost_usd_per_hour), own.flips ? "yes" : "no"]);
   return table("What would change the choice", columns, rows);
 }

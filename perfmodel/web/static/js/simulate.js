@@ -1,14 +1,12 @@
 // Percentiles of a server by the simulator: a job with progress that can be cancelled.
 
-import { ask, get, post } from "./api.js";
 import { h, say, table } from "./dom.js";
 import { makeField } from "./fields.js";
 import * as f from "./format.js";
+import { runJob } from "./job.js";
 import { colour, logAxis, panel } from "./plots.js";
 import { state, writeAddress } from "./state.js";
 
-const LOOK = 250; // ms between two looks at the job
-const OVER = ["done", "failed", "cancelled"];
 const SPECS = [
   { kind: "slider", name: "requests", label: "Requests", lowest: 100, highest: 1_000_000 },
   { kind: "number", name: "length_spread", label: "Spread of lengths", placeholder: "0.2: coefficient of variation" },
@@ -20,7 +18,7 @@ const LATENCIES = [["ttft", "TTFT"], ["tpot", "TPOT"], ["e2e", "End to end"], ["
 export function simulation(viewOf, serverBody) {
   const fields = SPECS.map((spec) => makeField(spec, "simulate", () => { outdate(); writeAddress(viewOf()); }));
   const start = h("button", { type: "button", class: "main", onclick: run }, "Simulate");
-  const stop = h("button", { type: "button", onclick: cancel, hidden: true }, "Cancel");
+  const stop = h("button", { type: "button", onclick: () => running?.cancel(), hidden: true }, "Cancel");
   const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the simulation", hidden: true });
   const note = h("p", { class: "note", role: "status" });
   const wrong = h("p", { class: "error", role: "alert", hidden: true });
@@ -33,7 +31,7 @@ export function simulation(viewOf, serverBody) {
     h("p", { class: "hint" }, "The curves above are means in steady state. The simulator follows each request."),
     h("div", { class: "row" }, fields.map((field) => field.element)), h("div", { class: "actions" }, start, stop, bar), note, wrong, drawn,
   );
-  let id = null;
+  let running = null;
   let last = null;
 
   function fail(error) {
@@ -62,47 +60,30 @@ export function simulation(viewOf, serverBody) {
     bar.value = 0;
     note.textContent = "Simulating …";
     stop.focus();
+    running = runJob("/simulate", body, (job) => {
+      bar.value = job.progress;
+      note.textContent = `${job.state === "waiting" ? "Waiting for a place" : "Simulating"}: ${f.percent(job.progress)}`;
+    });
     try {
-      let job = await post("/simulate", body);
-      id = job.id;
-      while (!OVER.includes(job.state)) {
-        await new Promise((resolve) => setTimeout(resolve, LOOK));
-        job = await get(`/simulate/${id}`);
-        bar.value = job.progress;
-        note.textContent = `${job.state === "waiting" ? "Waiting for a place" : "Simulating"}: ${f.percent(job.progress)}`;
-      }
-      ended(job);
+      ended(await running.ended);
     } catch (error) {
       note.textContent = "";
       fail(error);
     }
-    id = null;
+    running = null;
     busy(false);
     start.focus();
   }
 
   function ended(job) {
-    if (job.state === "cancelled") note.textContent = "Cancelled.";
-    else if (job.state === "failed") {
-      note.textContent = "";
-      fail({ mistakes: job.mistakes ?? [{ where: job.where, error: job.error }] });
-    } else {
-      last = job;
-      drawn.hidden = false;
-      drawn.classList.remove("stale");
-      show(job);
+    if (job.state === "cancelled") {
+      note.textContent = "Cancelled.";
+      return;
     }
-  }
-
-  async function cancel() {
-    if (!id) return;
-    stop.disabled = true;
-    try {
-      await ask("DELETE", `/simulate/${id}`);
-    } catch (error) {
-      fail(error);
-    }
-    stop.disabled = false;
+    last = job;
+    drawn.hidden = false;
+    drawn.classList.remove("stale");
+    show(job);
   }
 
   function show({ result, distribution, timeline: line }) {

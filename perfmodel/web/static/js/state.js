@@ -11,6 +11,7 @@ export const USUAL = {
   requests: 2000, length_spread: null, seed: 0,
   engines: ["vllm"], degrees: [1, 2, 4, 8], demand: "rate", plan_rate: 10, plan_users: 100, ttft: 1, tpot: 0.05,
   percentile: "95", max_gpus: null, order: "gpus",
+  prices: [], electricity: null, pue: null, utilisation: 1,
 };
 const WAIT = 250; // ms: browsers limit how often an address may change
 

@@ -27,7 +27,7 @@
   apply();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", apply);
   document.addEventListener("DOMContentLoaded", () => {
-    document.getElementById("theme").addEventListener("click", next);
+    document.getElementById("theme")?.addEventListener("click", next);
     apply();
   });
 })();

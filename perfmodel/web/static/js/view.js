@@ -4,27 +4,37 @@ import { Refused } from "./api.js";
 import { h, say } from "./dom.js";
 import { exportBar } from "./exports.js";
 import { makeField } from "./fields.js";
+import { makeGroup } from "./groups.js";
 import { state, writeAddress } from "./state.js";
 
-// A view from {name, title, lead, groups, answer, changed, opened, exported}. `groups` are [heading, fields] of the form,
-// `answer` the elements beside it; `changed(field, moving)` is called when something is asked anew,
+const MARGIN = 10; // px between the form and the edge of the window
+
+// A view from {name, title, lead, groups, answer, changed, opened, exported}. `groups` are those of the form, {heading, brief, fields,
+// rest, folded}; `answer` the elements beside it; `changed(field, moving)` is called when something is asked anew,
 // by a field or by `tell`, once the address knows of it; `own` are names of the state that have no field here.
 export function makeView({ name, title, lead, groups, answer, more = [], changed, opened, exported, own = [] }) {
   const fields = [];
   const tell = (field, moving) => {
     writeAddress(view);
+    folds.forEach((fold) => fold.refresh());
     changed(field, moving);
   };
-  const made = groups.map(([heading, specs, ...elements]) => {
+  const folds = groups.map(({ fields: specs, rest = [], ...group }) => {
     const parts = specs.map((spec) => makeField(spec, name, tell));
     fields.push(...parts);
-    const inner = [...parts.map((part) => part.element), ...elements];
-    return h("section", { class: "group", "aria-label": heading }, h("h3", {}, heading), inner);
+    const fold = makeGroup(name, { ...group, inside: [...parts.map((part) => part.element), ...rest] });
+    parts.forEach((part) => {
+      part.fold = fold;
+    });
+    return fold;
   });
   const wrong = h("p", { class: "error general", role: "alert", hidden: true });
   const summary = h("p", { class: "summary" });
-  const form = h("form", { class: "ask", "aria-label": `${title}: what is asked`, novalidate: true }, made, more);
+  const form = h("form", { class: "ask", "aria-label": `${title}: what is asked`, novalidate: true }, folds.map((fold) => fold.element), more.length ? h("div", { class: "more" }, more) : null);
   form.addEventListener("submit", (event) => event.preventDefault());
+  const stay = () => form.style.setProperty("--top", `${Math.min(MARGIN, window.innerHeight - form.offsetHeight - MARGIN)}px`);
+  new ResizeObserver(stay).observe(form);
+  window.addEventListener("resize", stay);
   const result = h("div", { class: "answer" }, wrong, summary, answer, exportBar(() => exported()));
   const element = h(
     "section", { id: `view-${name}`, class: "view", hidden: true, "aria-labelledby": `title-${name}` },
@@ -36,7 +46,7 @@ export function makeView({ name, title, lead, groups, answer, more = [], changed
     name, title, element, summary, form, tell,
     fields: [...fields.map((field) => field.name), ...own],
     field: (wanted) => fields.find((field) => field.name === wanted),
-    refresh: () => fields.forEach((field) => field.refresh()),
+    refresh: () => [...fields, ...folds].forEach((own) => own.refresh()),
     open() {
       view.refresh();
       opened();
@@ -62,7 +72,10 @@ export function makeView({ name, title, lead, groups, answer, more = [], changed
         const field = fields.find((each) => each.where.includes(base) && !each.element.hidden);
         (field ? at.get(field) : rest).push(mistake.error);
       }
-      for (const [field, texts] of at) field.fail(texts.join("\n"));
+      for (const [field, texts] of at) {
+        if (texts.length) field.fold.show();
+        field.fail(texts.join("\n"));
+      }
       wrong.textContent = rest.join("\n");
       wrong.hidden = rest.length === 0;
       result.classList.add("stale");
@@ -70,6 +83,11 @@ export function makeView({ name, title, lead, groups, answer, more = [], changed
   };
   return view;
 }
+
+const slug = (text) => text.toLowerCase().replace(/[^a-z0-9.]+/g, "-").replace(/^-+|-+$/g, "").slice(0, 60);
+
+// The name of a file with an answer: perfmodel-serve-llama-3.1-8b-h100-sxm
+export const fileName = (...parts) => ["perfmodel", ...parts.flat().slice(0, 4).map(slug)].filter(Boolean).join("-");
 
 const SAME = { tp: 1, pp: 1, replicas: 1, level: 0.8 }; // what the API takes where nothing is said
 
@@ -86,11 +104,17 @@ export function bodyOf(names, lists = []) {
 
 const quoted = (text) => (/^[\w.,:@%+=/-]+$/.test(text) ? text : `'${String(text).replaceAll("'", "'\\''")}'`);
 
+// Own prices as a file that the shell makes of a text; JSON is YAML, too.
+function priceFile(prices) {
+  const shared = { source: "given in the page", date: new Date().toISOString().slice(0, 10) };
+  return `<(echo ${quoted(JSON.stringify({ ...shared, prices }))})`;
+}
+
 // The command that gives the same answer in a terminal.
 export function commandOf(verb, body, positional = "model") {
   const parts = ["perfmodel", verb];
   for (const [name, value] of Object.entries(body)) {
-    const text = quoted([value].flat().join(","));
+    const text = name === "prices" ? priceFile(value) : quoted([value].flat().join(","));
     if (name === positional) parts.splice(2, 0, text);
     else parts.push(`--${name.replaceAll("_", "-")}`, text);
   }
@@ -106,7 +130,8 @@ export function commandBox() {
     element,
     text: () => code.textContent,
     show(text) {
-      code.textContent = text;
+      // lines end between words, not behind the hyphens of an option
+      code.replaceChildren(...text.split(" ").flatMap((word, place) => [place ? " " : "", h("span", {}, word)]));
       element.hidden = !text || text.includes("upload:");
     },
   };
