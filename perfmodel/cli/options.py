@@ -23,28 +23,36 @@ _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "--precision",
         metavar="P[,P]",
-        help="fp32 tf32 fp16 bf16 fp8 int8 w8a16 w4a16 nvfp4 mxfp4, amp-fp16 amp-bf16 (autocast over fp32 weights); "
-        "the model's own by default.",
+        help="fp32 tf32 fp16 bf16 fp8, int8 (weights and activations), w8a16, w4a16 (4-bit weights alone: AWQ, GPTQ), "
+        "nvfp4 mxfp4, amp-fp16 amp-bf16 (autocast over fp32 weights). [default: the model's own]",
     ),
     click.option(
         "--batch", default="1", metavar="N[,N]", help="Sequences or samples computed together.", show_default=True
     ),
-    click.option("--input-tokens", metavar="N[,N]", help="Prompt length of each sequence. [default: 512]"),
-    click.option("--output-tokens", metavar="N[,N]", help="Answer length of each sequence. [default: 128]"),
+    click.option(
+        "--input-tokens", metavar="N[,N]", help="Prompt length of each sequence. [default: 512; of a server 1024]"
+    ),
+    click.option(
+        "--output-tokens", metavar="N[,N]", help="Answer length of each sequence. [default: 128; of a server 256]"
+    ),
     click.option(
         "--image-size", metavar="N", help="Pixels of an image's side. [default: what the model was trained with]"
     ),
     click.option(
         "--steps", metavar="N[,N]", help="Denoising steps of an image. [default: the image pipeline's own number]"
     ),
-    click.option("--tp", default="1", metavar="N[,N]", help="Devices that share every layer (tensor parallelism)."),
-    click.option("--pp", default="1", metavar="N[,N]", help="Pipeline stages, each with a part of the layers."),
-    click.option("--ep", default="1", metavar="N[,N]", help="Devices that whole experts are spread over."),
+    click.option(
+        "--tp", default="1", metavar="N[,N]", help="Devices that share every layer (tensor parallelism). [default: 1]"
+    ),
+    click.option(
+        "--pp", default="1", metavar="N[,N]", help="Pipeline stages, each with a part of the layers. [default: 1]"
+    ),
+    click.option("--ep", default="1", metavar="N[,N]", help="Devices that whole experts are spread over. [default: 1]"),
     click.option(
         "--attention-dp",
         default="1",
         metavar="N[,N]",
-        help="Groups of --tp devices with sequences of their own; all groups share the experts.",
+        help="Groups of --tp devices with sequences of their own; all groups share the experts. [default: 1]",
     ),
     click.option("--sequence-parallel", is_flag=True, help="Devices of --tp share norms by tokens."),
     click.option(

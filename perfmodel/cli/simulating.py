@@ -22,6 +22,7 @@ from perfmodel.cli.simulation_options import (
     option_names,
     simulation_options,
 )
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
     from perfmodel.serving.workload import Arrival, Workload
 
 
-@click.command("simulate")
+@click.command(
+    "simulate",
+    epilog=examples(
+        "perfmodel simulate llama-3.1-8b --hardware h100-sxm --rate 12 --input-tokens 2000 --output-tokens 300",
+        'perfmodel simulate llama-3.1-70b --hardware h100-sxm --tp 4 --trace trace.csv --slo-ttft "500 ms"',
+    ),
+)
 @click.argument("model", metavar="MODEL")
 @simulation_options
 @click.option("--plot", metavar="FILE", help="Draw the run over time and its latencies: .png, .svg or .pdf.")
@@ -42,10 +49,6 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
     """Simulate a server under load: percentiles of TTFT and TPOT, throughput, goodput, and whether it keeps up.
 
     MODEL is what `perfmodel predict` takes, and generates tokens.
-
-    \b
-        perfmodel simulate llama-3.1-8b --hardware h100-sxm --rate 12 --input-tokens 2000 --output-tokens 300
-        perfmodel simulate llama-3.1-70b --hardware h100-sxm --tp 4 --trace trace.csv --slo-ttft "500 ms"
     """
     # numpy's BLAS starts a thread per core as it is imported, and nothing here multiplies large matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
