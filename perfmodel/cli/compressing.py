@@ -96,7 +96,7 @@ def _read_own(
     """What is to be done to the model, as arguments of `compress`, and what is wrong with it, as (option, mistake)."""
     from perfmodel.cli.options import read_count
     from perfmodel.planning.changes import KINDS
-    from perfmodel.precisions import find_format, find_scheme
+    from perfmodel.precisions import find_format, scheme_name
 
     mistakes: Mistakes = []
 
@@ -107,12 +107,12 @@ def _read_own(
             mistakes.append((option, error))
             return ()
 
-    def names(find: Callable[[str], Any]) -> Callable[[str], Any]:
-        return lambda text: tuple(find(item).name for item in split_list(text))
+    def names(find: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+        return lambda text: tuple(find(item) for item in split_list(text))
 
     chosen = {name: read(name, options.pop(name), lambda text, name=name: _shares(name, text)) for name in _SHARES}  # type: ignore[misc]
-    chosen["precisions"] = read("to", options.pop("precisions"), names(find_scheme))
-    chosen["cache_formats"] = read("kv_cache", options.pop("cache_formats"), names(find_format))
+    chosen["precisions"] = read("to", options.pop("precisions"), names(scheme_name))
+    chosen["cache_formats"] = read("kv_cache", options.pop("cache_formats"), names(lambda name: find_format(name).name))
     chosen["only"] = read("only", options.pop("only"), lambda text: _kinds(text, KINDS))
     chosen["multiple"] = read("multiple", options.pop("multiple"), lambda text: read_count(text, _MOST_ALIGNED)) or 1
     chosen |= {name: options.pop(name) for name in ("sparse_2_4", "sibling")}

@@ -118,7 +118,7 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
     from perfmodel.catalog_entries import model_entry
     from perfmodel.planning.candidates import candidates_of, chips_of
     from perfmodel.planning.demand import SPREAD, Demand, traced_demand
-    from perfmodel.precisions import find_scheme
+    from perfmodel.precisions import scheme_name
     from perfmodel.serving.engines import load_engine
     from perfmodel.serving.trace_files import read_trace
 
@@ -164,7 +164,7 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
     listed = [chip for found in each("hardware", lambda name: chips_of(name, specs)) for chip in found]
     chips = {chip.id: costs.priced(chip) for chip in listed}
     engines = each("engine", lambda name: load_engine(name, specs=specs))
-    precisions: list[str | None] = [*each("precision", lambda name: find_scheme(name).name)] or [None]
+    precisions: list[str | None] = [*each("precision", scheme_name)] or [None]
     one: tuple[int, ...] = (1,)
     degrees = read("tp", lambda text: read_counts(text, LARGEST), one, one)
     most = read("max_gpus", _count, 0, 0)
@@ -219,6 +219,8 @@ def _percentile(text: str) -> float:
     if text == "mean":
         return 0.0
     value = read_number(text)
-    if not 0 < value < 100:
-        raise InputError(f"'{text}' does not lie between 0 and 100; write 95, or mean")
+    if 0 < value < 1:
+        raise InputError(f"'{text}' is a percentile below 1: write {100 * value:g} for {100 * value:g} % of requests")
+    if not 1 <= value < 100:
+        raise InputError(f"'{text}' does not lie between 1 and 100; write 95, or mean")
     return value

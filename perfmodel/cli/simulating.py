@@ -173,15 +173,21 @@ def read_deployment(options: Mapping[str, Any]) -> Deployment:
     from dataclasses import replace
 
     from perfmodel.layouts import Layout
+    from perfmodel.precisions import scheme_name
     from perfmodel.serving.deployments import deploy
     from perfmodel.serving.engines import load_engine
 
+    for name in ("hardware", "model", "precision", "engine"):
+        if "," in (options[name] or ""):
+            raise InputError(
+                f"{option_names([name])}: simulate follows one server at a time; plan and predict take lists"
+            )
     changes = {name: options[name] for name in ("max_sequences", "chunk_tokens") if options[name] is not None}
     return deploy(
         options["model"],
         options["hardware"],
         engine=replace(load_engine(options["engine"], specs=options["specs"]), **changes),
-        precision=options["precision"],
+        precision=scheme_name(options["precision"]) if options["precision"] else None,
         cache_precision=options["cache_precision"],
         layout=Layout(
             tensor=options["tp"], pipeline=options["pp"], expert=options["ep"], attention_data=options["attention_dp"]
