@@ -17,6 +17,7 @@ from perfmodel.errors import InputError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LARGEST_RATE = 1e6  # requests per second; more is a typing error
+_LONG_SECONDS = 100.0  # no user waits for so long: a number without a unit is meant otherwise
 _COUNT = re.compile(r"[0-9][0-9_]{0,40}")
 
 _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
@@ -210,3 +211,20 @@ def read_level(text: str) -> float:
     if not 0 < level < 1:
         raise InputError(f"'{text}' does not lie between 0 and 1; write 0.8 for an interval that holds 80 % of cases")
     return level
+
+
+def read_limit(text: str) -> float:
+    """A limit on a latency in seconds, its unit's or the plain number's.
+
+    Raises:
+        InputError: a plain number of minutes, which is one of milliseconds that lacks its unit. UnitError: no time.
+    """
+    from perfmodel.units import parse_quantity
+
+    seconds = parse_quantity(text, "seconds")
+    if seconds >= _LONG_SECONDS and not text.strip()[-1:].isalpha():
+        number = text.strip()
+        raise InputError(
+            f"'{number}' would be {seconds:g} seconds: write '{number} ms', or '{number} s' if that is meant"
+        )
+    return seconds

@@ -19,6 +19,7 @@ from perfmodel.cli.options import (
     json_option,
     read_count,
     read_counts,
+    read_limit,
     read_number,
     read_rate,
     specs_option,
@@ -207,9 +208,7 @@ def _spread(text: str) -> float:
 
 
 def _limit(text: str) -> float:
-    from perfmodel.units import parse_quantity
-
-    seconds = parse_quantity(text, "seconds")
+    seconds = read_limit(text)
     if not 0 < seconds < float("inf"):
         raise InputError(f"a limit must be a time above 0, not {seconds:g} s")
     return seconds
