@@ -59,6 +59,7 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
     check_html(html)
     quantities = _read_quantities(options)
     workload = read_workload(options, quantities)
+    _refuse_lists(options)
     deployed = read_deployment(options)
     result = run_simulation(deployed, workload, options, quantities)
     subject = subject_of(deployed, options)
@@ -83,6 +84,12 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
         from perfmodel.report.html_serving import simulation_report
 
         save_html(html, simulation_report(result, subject, widths, deployed.hardware), quiet=as_json)
+
+
+def _refuse_lists(options: Mapping[str, Any]) -> None:
+    for name in ("hardware", "precision", "engine"):
+        if "," in (options[name] or ""):
+            raise InputError(f"--{name}: simulate follows one server at a time; plan and predict take lists")
 
 
 def _read_quantities(options: Mapping[str, Any]) -> dict[str, float | None]:
@@ -177,11 +184,6 @@ def read_deployment(options: Mapping[str, Any]) -> Deployment:
     from perfmodel.serving.deployments import deploy
     from perfmodel.serving.engines import load_engine
 
-    for name in ("hardware", "model", "precision", "engine"):
-        if "," in (options[name] or ""):
-            raise InputError(
-                f"{option_names([name])}: simulate follows one server at a time; plan and predict take lists"
-            )
     changes = {name: options[name] for name in ("max_sequences", "chunk_tokens") if options[name] is not None}
     return deploy(
         options["model"],
