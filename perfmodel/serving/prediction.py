@@ -36,6 +36,7 @@ from perfmodel.serving.physical_bounds import running_step
 from perfmodel.serving.power_use import serving_power
 from perfmodel.serving.server_anchors import ServerAnchor
 from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, open_server
+from perfmodel.serving.standing import Knowledge
 from perfmodel.serving.steady_answers import Over, Server, SteadyState, highest_rate, state_at
 from perfmodel.serving.steady_state import accepted_tokens
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
