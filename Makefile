@@ -27,7 +27,7 @@ check: .venv/dev.stamp  ## formatting, lint, types
 bench: .venv/dev.stamp  ## speeds, as a table
 	$(BIN)/python benchmarks/run.py
 
-docs: .venv/dev.stamp  ## the documentation as a site: build/site/index.html
+docs: .venv/docs.stamp  ## the documentation as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
@@ -41,8 +41,12 @@ clean:
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
+.venv/docs.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	# timm asks for torchvision, of which it needs nothing to build its models
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'timm>=1.0.20'
-	touch .venv/core.stamp $@
+	touch .venv/core.stamp .venv/docs.stamp $@

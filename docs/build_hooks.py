@@ -15,7 +15,7 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOM, NOTEBOOK_ROOM, GUIDES = "files", "notebooks", "Guides"
+ROOM, NOTEBOOK_ROOM, GUIDES = "files", "notebooks", "Tables, reports, page"
 PATTERNS = (
     "CONTRIBUTING.md",
     "CHANGELOG.md",
@@ -28,7 +28,7 @@ LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 
 
 def on_config(config: Any) -> Any:
-    """Puts pages that mkdocs.yml does not name at the end of the guides, under their own headings."""
+    """Puts pages that mkdocs.yml does not name at the end of the last guides, under their own headings."""
     named = set(re.findall(r"[\w./-]+\.md", repr(config.nav)))
     others = sorted(path.name for path in Path(config.docs_dir).glob("*.md") if path.name not in named)
     next(section[GUIDES] for section in config.nav if GUIDES in section).extend(others)

@@ -23,7 +23,8 @@ WIDTH = 100
 CLI_HEAD = """# Command line
 
 All commands with their options, from the program itself: `perfmodel COMMAND --help` shows the same. Exit codes: 0 fine;
-1 a check failed; 2 wrong usage or bad input, with one message that says what to do; 3 a mistake of perfmodel itself.
+1 a check failed; 2 wrong usage, bad input, or nothing that can be answered, with one message that says what to do; 3 a
+mistake of perfmodel itself; 130 interrupted; 141 whoever read the output went away.
 
 """
 API_HEAD = """# Python
@@ -52,6 +53,8 @@ def _commands(command: click.Command, context: click.Context) -> Iterator[str]:
     yield "\n".join(
         ["| option | |", "|---|---|", *(f"| {_code(name)} | {_cell(what)} |" for name, what in records), ""]
     )
+    if command.epilog:
+        yield "".join(f"```text\n{block.strip()}\n```\n\n" for block in command.epilog.split("\b\n") if block.strip())
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             if (found := command.get_command(context, name)) and not found.hidden:

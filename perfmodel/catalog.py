@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from perfmodel.errors import InputError, Problem, SpecError, UnknownNameError
+from perfmodel.errors import InputError, Problem, SpecError, UnknownNameError, nearest_names
 from perfmodel.hardware_profile import read_fabric, read_hardware
 from perfmodel.home import HARDWARE as LOCAL
 from perfmodel.home import home_folder, home_state, is_local
@@ -156,9 +156,12 @@ def resolve_name(what: str, name: str, known_ids: Iterable[str], aliases: Mappin
         if len(fitting) == 1:
             return fitting[0]
         if fitting:
-            shown = ", ".join(fitting[:12]) + (", ..." if len(fitting) > 12 else "")
-            raise UnknownNameError(what, name, fitting, f"Several begin like that ({shown}): say which; {hint}")
-    raise UnknownNameError(what, name, [*ids.values(), *others], hint)
+            shown = ", ".join(fitting[:12]) + (f" and {len(fitting) - 12} more" if len(fitting) > 12 else "")
+            raise UnknownNameError(what, name, (), f"Several begin like that: {shown}. Say which; {hint}")
+    # an owner before the name (meta-llama/...) makes all of that owner's look near
+    near = nearest_names(fold_name(name.rstrip("/").rpartition("/")[2]), [*ids, *others], count=12)
+    nearest = dict.fromkeys(ids.get(other) or others[other] for other in near)
+    raise UnknownNameError(what, name, (), hint, nearest=list(nearest)[:4])
 
 
 # ---------------------------------------------------------------------------------------- chips and fabrics

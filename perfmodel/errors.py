@@ -38,11 +38,14 @@ class UnknownNameError(InputError):
         name: the name as given.
         known: all names that would have resolved; the nearest are put into the message.
         hint: what to do next, e.g. a command that lists the names.
+        nearest: the nearest of them, where whoever looked the name up knows better than by its spelling.
     """
 
-    def __init__(self, what: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(
+        self, what: str, name: str, known: Iterable[str], hint: str = "", *, nearest: Sequence[str] | None = None
+    ) -> None:
         self.name = name
-        self.nearest = nearest_names(name, known)
+        self.nearest = nearest_names(name, known) if nearest is None else tuple(nearest)
         message = f"unknown {what} '{name}'"
         if self.nearest:
             message += f"; nearest: {', '.join(self.nearest)}"

@@ -9,6 +9,7 @@ May import: errors, sizes. To add a format or a scheme: one line in the table.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -148,6 +149,20 @@ AUTOCASTS = {
     )
 }
 PRECISIONS = (*SCHEMES, *AUTOCASTS)
+_DTYPES = {"float32": "fp32", "float": "fp32", "float16": "fp16", "half": "fp16", "bfloat16": "bf16"}  # torch's names
+# names of methods and files, which say less or more than a scheme -> what to write
+_MEANT = {
+    re.compile(r"_k(_[sml])?$|^i?q\d"): "A mixture of a GGUF file is predicted from the file (model.gguf), or from a "
+    "model of the catalog that has it (llama-3-8b-q4_k_m); close to it with 4 bits: w4a16",
+    re.compile(
+        r"4.?bit|int4|awq|gptq|nf4|^[ui]?4$|w4$"
+    ): "4-bit weights under 16-bit activations (AWQ, GPTQ) are w4a16",
+    re.compile(r"^w8$|8.?bit|int8.?weight"): "8-bit weights alone are w8a16, with 8-bit activations int8",
+    re.compile(r"w8a8"): "8-bit weights and activations are int8, or fp8",
+    re.compile(r"e4m3|e5m2|float8"): "8-bit floating point is fp8",
+    re.compile(r"fp4|w4a4"): "4-bit floating point is nvfp4 or mxfp4",
+    re.compile(r"mixed|^amp"): "Autocast over fp32 weights is amp-fp16 or amp-bf16",
+}
 FILE_PREFIX = "gguf:"  # of precisions that only a weight file has: a mixture of formats, tensor by tensor
 
 
@@ -163,6 +178,20 @@ def find_format(name: str) -> StorageFormat:
         raise UnknownNameError("storage format", name, FORMATS) from None
 
 
+def scheme_name(text: str) -> str:
+    """The name of the scheme that a person means: in any case, or as torch calls a dtype.
+
+    >>> scheme_name("BF16"), scheme_name("float16"), scheme_name("w4a16")
+    ('bf16', 'fp16', 'w4a16')
+
+    Raises:
+        UnknownNameError: with the nearest names.
+    """
+    folded = text.lower().removeprefix("torch.")
+    found = _DTYPES.get(folded, folded)
+    return found if found in PRECISIONS else find_scheme(text).name
+
+
 def find_scheme(name: str) -> Scheme:
     """The precision scheme of that name.
 
@@ -175,6 +204,8 @@ def find_scheme(name: str) -> Scheme:
         hint = f"Known: {', '.join(PRECISIONS)}"
         if name.startswith(FILE_PREFIX):
             hint += ". What a GGUF file holds is predicted without a precision, and of no other model"
+        elif meant := next((told for kind, told in _MEANT.items() if kind.search(name.lower())), ""):
+            raise UnknownNameError("precision", name, (), meant) from None
         raise UnknownNameError("precision", name, PRECISIONS, hint) from None
 
 

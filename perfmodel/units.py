@@ -28,7 +28,7 @@ _UNITS: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
     "flops": (("FLOP", "OP"), _DECIMAL),
     "flops_per_second": (("FLOP/s", "FLOPS", "OP/s", "OPS"), _DECIMAL),
     "hertz": (("Hz",), _DECIMAL),
-    "seconds": (("s",), {"": 1.0} | _SMALL),
+    "seconds": (("s", "sec", "second", "seconds"), {"": 1.0} | _SMALL),
     "watts": (("W",), {"": 1.0, "m": 1e-3, "k": 1e3}),
     "joules": (("J",), _DECIMAL | _SMALL),
     "usd": (("USD",), {"": 1.0}),

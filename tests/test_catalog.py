@@ -238,3 +238,19 @@ def test_any_name_resolves_or_is_refused(name):
         assert load_hardware(name).id
     except PerfmodelError as error:
         assert str(error)  # noqa: PT017
+
+
+def test_what_begins_like_several_names_each_once():
+    with pytest.raises(UnknownNameError) as wrong:
+        load_hardware("a100")
+    message = str(wrong.value)
+    assert "Several begin like that: a100-pcie-40gb, a100-pcie-80gb, " in message
+    assert message.count("a100-pcie-40gb") == 1
+
+
+def test_the_nearest_are_ids_and_an_owner_makes_nothing_near():
+    names = {"alpha-7b": "", "beta-13b": ""}
+    with pytest.raises(UnknownNameError) as wrong:
+        resolve_name("model", "alpha-labs/beta-14b", names, {"alpha-labs/alpha-7b": "alpha-7b"})
+    assert wrong.value.nearest[0] == "beta-13b"
+    assert set(wrong.value.nearest) <= set(names)

@@ -5,7 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.errors import UnknownNameError
-from perfmodel.precisions import FORMATS, PRECISIONS, SCHEMES, element_bytes, find_format, find_scheme, storage_bytes
+from perfmodel.precisions import (
+    FORMATS,
+    PRECISIONS,
+    SCHEMES,
+    element_bytes,
+    find_format,
+    find_scheme,
+    scheme_name,
+    storage_bytes,
+)
 from perfmodel.sizes import evaluate, size
 
 FORMAT = st.sampled_from(sorted(FORMATS))
@@ -78,3 +87,39 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
         find_scheme("bf61")
     with pytest.raises(UnknownNameError, match="unknown storage format 'int4_g64'"):
         find_format("int4_g64")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("BF16", "bf16"), ("torch.float16", "fp16"), ("half", "fp16"), ("bfloat16", "bf16"), ("AMP-FP16", "amp-fp16"),
+     ("W4A16", "w4a16"), ("float32", "fp32")],
+)  # fmt: skip
+def test_people_write_precisions_in_any_case_and_as_torch_does(text: str, name: str) -> None:
+    assert scheme_name(text) == name
+
+
+@given(st.sampled_from(PRECISIONS))
+def test_names_of_schemes_are_their_own(name: str) -> None:
+    assert scheme_name(name) == scheme_name(name.upper()) == find_scheme(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("int4", "4-bit weights under 16-bit activations .AWQ, GPTQ. are w4a16"),
+        ("AWQ", "are w4a16"),
+        ("gptq-int4", "are w4a16"),
+        ("nf4", "are w4a16"),
+        ("q4_k_m", "predicted from the file"),
+        ("Q8_0", "predicted from the file"),
+        ("w8a8", "are int8, or fp8"),
+        ("fp8_e4m3", "is fp8"),
+        ("fp4", "is nvfp4 or mxfp4"),
+        ("gguf:q4_k_m", "without a precision"),
+        ("fp7", "Known: fp32"),
+    ],
+)
+def test_what_is_no_scheme_is_told_what_to_write(text: str, told: str) -> None:
+    for find in (find_scheme, scheme_name):
+        with pytest.raises(UnknownNameError, match=told):
+            find(text)

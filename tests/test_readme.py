@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -51,3 +52,38 @@ def test_figures_in_the_feature_list_are_right() -> None:
     )
     assert re.search(rf"\b{models} by name", README)
     assert re.search(rf"{chips} GPUs, TPUs, CPUs", README)
+
+
+def test_accuracy_is_what_its_page_says() -> None:
+    """Each line of the table stands in docs/accuracy.md, the limits of the tails with them."""
+    page = (CHECKOUT / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| .* \| (\d+) \| ([\d.]+) % \| (?:(\d+) %|–) \|$", README, re.MULTILINE)
+    assert len(lines) == 7
+    tails = []
+    for rows, median, coverage in lines:
+        if coverage:
+            found = re.search(rf"\| {rows} \| {median} \| [\d.]+ \| ([\d.]+) \| .* \| 0\.{coverage} \|", page)
+        else:
+            found = re.search(rf"\| family \| T[PT]\wT \| {rows} \| {median} \| [\d.]+ \| ([\d.]+) \|", page)
+        assert found is not None, (rows, median)
+        tails.append(float(found[1]))
+    assert f"more than {min(tails):.0f} % (whole models) to {max(tails):.0f} % (first tokens" in README
+
+
+def test_it_begins_with_what_it_does_and_is_short() -> None:
+    first = README.index("```console")
+    assert len(README[:first].split()) < 40
+    assert len(README.splitlines()) < 200
+
+
+def test_extras_are_those_of_the_package() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    told = set(re.findall(r"`\[(\w+)\]`", README))
+    assert told == set(project["optional-dependencies"]) - {"all", "dev", "docs"}
+
+
+def test_every_command_is_named() -> None:
+    from perfmodel.cli import COMMANDS
+
+    for name in COMMANDS:
+        assert re.search(rf"^\|.*`{name}`.*\|", README, re.MULTILINE), name

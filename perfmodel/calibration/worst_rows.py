@@ -69,6 +69,10 @@ def _series_bias(sets: Sequence[Scored]) -> dict[tuple[str, ...], tuple[float, i
     return {key: (float(np.median(np.concatenate(parts))), sum(map(len, parts))) for key, parts in ratios.items()}
 
 
+def _series_name(own: Scored) -> str:
+    return "the whole kernel" if own.metric == "latency" else "this server"
+
+
 def _reason(own: Scored, place: int, bias: Mapping[tuple[str, ...], tuple[float, int]]) -> str:
     error, measured = float(own.log_ratio[place]), float(own.measured[place])
     bound, regime = float(own.bound[place]), REGIMES[int(own.regime[place])]
@@ -77,7 +81,7 @@ def _reason(own: Scored, place: int, bias: Mapping[tuple[str, ...], tuple[float,
         return f"measured {bound / measured:.2g} times faster than its work allows: a size, a unit or a cache"
     if rows > 1 and abs(middle) > SERIES_SHARE * abs(error) and middle * error > 0:
         direction = "faster" if middle > 0 else "slower"
-        return f"the whole kernel runs {np.exp(abs(middle)):.2g} times {direction} than predicted ({rows} rows)"
+        return f"{_series_name(own)} runs {np.exp(abs(middle)):.2g} times {direction} than predicted ({rows} rows)"
     if error < 0 and bound * FAR_FROM_BOUND < measured:
         return f"measured at {bound / measured:.1%} of what its work allows, others like it do better ({regime}-bound)"
     if not own.kernel_known and own.labels["kernel"]:

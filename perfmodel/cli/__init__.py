@@ -4,7 +4,7 @@ Exit codes: 0 fine; 1 a check failed; 2 wrong usage or bad input, or no combinat
 perfmodel itself (PERFMODEL_DEBUG=1 shows the traceback); 130 interrupted; 141 the reader of the output went away.
 
 A file here imports only click at its top and the work inside the command, so that `--help` is instant. May import:
-everything below. To add a command: a file with it, and a line in `COMMANDS`.
+everything below. To add a command: a file with it, and a line in `SECTIONS`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,42 @@ from typing import Any, NoReturn
 
 import click
 
+from perfmodel.cli.usage import examples, explained, refuse_repeated_lists
 from perfmodel.errors import PerfmodelError
 
-# name -> where the command is, in this room or in one above, and what it says of itself in --help
-COMMANDS = {
-    "predict": ("predicting", "Latency, throughput and memory of models on chips."),
-    "explain": ("predicting", "Where the time goes, op by op, and why."),
-    "scale": ("scaling", "Whether speed depends on the size of a model, and where it starts to."),
-    "compress": ("compressing", "What quantization, pruning, sparsity and low rank bring, and when they hurt."),
-    "tradeoff": ("trading", "Accuracy against latency: the models worth their time, under a budget."),
-    "results": ("viewing", "A table of results: filter, sort, Pareto front, sums over two columns."),
-    "simulate": ("simulating", "A server under load: percentiles, goodput, whether it keeps up."),
-    "plan": ("planning", "Load and limits to chips, layout, replicas, cost."),
-    "sweep": ("sweeping", "Millions of points of predict, plan or simulate into one table."),
-    "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
-    "fit": ("measured", "Kernel coefficients from measured files, with their errors."),
-    "calibrate": ("calibrating", "This machine: measure, fit and check, in minutes."),
-    "measure": ("measuring", "Real torch runs on this machine, for calibrating on it."),
-    "hardware": ("hardware", "The chips and networks: list, show, check; detect this machine."),
-    "models": ("models", "The catalog of models: list, show."),
-    "engines": ("engines", "The serving engines: list, show."),
-    "serve": ("perfmodel.web.command", "A page with sliders, and a REST API."),
+# heading of --help -> name -> where the command is, in this room or in one above, and what it says of itself there
+SECTIONS = {
+    "Models on chips": {
+        "predict": ("predicting", "Latency, throughput and memory of models on chips, and of servers."),
+        "explain": ("predicting", "Where the time goes, op by op, and why; two requests side by side."),
+        "scale": ("scaling", "Whether speed depends on the size of a model, and where it starts to."),
+        "compress": ("compressing", "What quantization, pruning, sparsity and low rank bring, and when they hurt."),
+        "tradeoff": ("trading", "Accuracy against latency: the models worth their time, under a budget."),
+    },
+    "Servers under load": {
+        "plan": ("planning", "Load and limits to chips, layout, replicas, cost."),
+        "simulate": ("simulating", "A server under load: percentiles, goodput, whether it keeps up."),
+    },
+    "Many points": {
+        "sweep": ("sweeping", "Millions of points of predict, plan or simulate into one table."),
+        "results": ("viewing", "A table of results: filter, sort, Pareto front, sums over two columns."),
+    },
+    "Measurements": {
+        "validate": ("measured", "Predictions against measured files: errors, coverage, worst rows."),
+        "fit": ("measured", "Coefficients from measured files, with their errors."),
+        "measure": ("measuring", "Real torch runs on this machine, for calibrating on it."),
+        "calibrate": ("calibrating", "This machine: measure, fit and check, in minutes."),
+    },
+    "What is known": {
+        "hardware": ("hardware", "The chips and networks: list, show, check, prices; detect this machine."),
+        "models": ("models", "The catalog of models: list, show."),
+        "engines": ("engines", "The serving engines: list, show."),
+    },
+    "In a browser": {
+        "serve": ("perfmodel.web.command", "A page with sliders, and a REST API."),
+    },
 }
+COMMANDS = {name: told for section in SECTIONS.values() for name, told in section.items()}
 INTERNAL_ERROR, INTERRUPTED, CLOSED_PIPE = 3, 130, 141
 
 
@@ -67,18 +81,26 @@ class CommandGroup(click.Group):
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             from perfmodel.errors import UnknownNameError
 
-            raise UnknownNameError("command", args[0], COMMANDS, f"Commands: {', '.join(COMMANDS)}")
-        return super().resolve_command(ctx, args)
+            hint = f"Commands: {', '.join(COMMANDS)}; `perfmodel --help` says what each does"
+            raise UnknownNameError("command", args[0], COMMANDS, hint)
+        name, command, words = super().resolve_command(ctx, args)
+        if command is not None:
+            refuse_repeated_lists(command, words)
+        return name, command, words
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for title, commands in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), text) for name, (_, text) in commands.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result
+        except click.UsageError as error:
+            raise explained(error) from None
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except PerfmodelError as error:
@@ -116,14 +138,26 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool)
         ctx.exit()
 
 
-@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_EPILOG = examples(
+    "perfmodel predict llama-3.1-8b --hardware h100-sxm,l4 --precision bf16,fp8 --batch 1,32",
+    "perfmodel explain llama-3.1-8b --hardware h100-sxm --plot roofline.png",
+    'perfmodel plan llama-3.1-8b --concurrency 500 --input-tokens 1000 --output-tokens 200 --ttft "2 s" \\',
+    "    --hardware h100-sxm,l40s",
+    "perfmodel validate my-runs.csv",
+)
+_EXIT_CODES = """\b
+Exit codes: 0 fine; 1 a check failed; 2 wrong usage, bad input, or nothing that
+can be answered; 3 a mistake of perfmodel itself; 130 interrupted; 141 whoever
+read the output went away."""
+
+
+@click.group(
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=f"{_EPILOG}\n\n{_EXIT_CODES}",
+)
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Show the version."
 )
 def main() -> None:
-    """How fast a neural network will run on hardware you do not have, how sure, and why.
-
-    \b
-    perfmodel predict llama-3.1-8b --hardware h100-sxm,a100-sxm-80gb --precision bf16,fp8 --batch 1,32
-    perfmodel explain llama-3.1-8b --hardware h100-sxm --plot roofline.png
-    """
+    """How fast a neural network will run on hardware you do not have, how sure, and why."""

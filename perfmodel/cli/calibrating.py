@@ -14,6 +14,7 @@ import click
 from perfmodel.cli.html_reports import check_html, html_option, save_html
 from perfmodel.cli.options import echo_json, json_option, read_counts, split_list
 from perfmodel.cli.progress import progress_line
+from perfmodel.cli.usage import examples
 
 if TYPE_CHECKING:
     from perfmodel.calibration.local import ScopeCalibration
@@ -23,7 +24,15 @@ if TYPE_CHECKING:
 _MOST = 1_000_000
 
 
-@click.command("calibrate")
+@click.command(
+    "calibrate",
+    epilog=examples(
+        "perfmodel calibrate",
+        "perfmodel calibrate --device cuda --dtype bf16,fp16",
+        "perfmodel calibrate --from runs-cuda-quick.jsonl runs-cuda-validation.jsonl",
+        "perfmodel predict bert-base --hardware local",
+    ),
+)
 @click.argument("more", metavar="[FILE...]", nargs=-1)
 @click.option(
     "--from",

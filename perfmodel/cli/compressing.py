@@ -13,6 +13,7 @@ import click
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.mistakes import Mistakes, output_mistakes
 from perfmodel.cli.options import echo_json, json_option, request_options, split_list, with_options
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ def _own_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--sparsity", metavar="X[,X]", help="Share of the weights that is zero, in no pattern."),
         click.option("--sparsity-2-4", "sparse_2_4", is_flag=True, help="Two of every four weights are zero."),
         click.option("--sibling", is_flag=True, help="The next smaller model of the family."),
-        click.option("--multiple", default="1", metavar="N", help="Round pruned channels up to a multiple of it."),
+        click.option("--multiple", default="1", metavar="N",
+                     help="Round pruned channels up to a multiple of it. [default: 1]"),
         click.option("--only", metavar="K[,K]",
                      help="Of the list: precision, cache, heads, channels, layers, rank, 2:4, sparsity, sibling."),
         click.option("--plot", metavar="FILE", help="Draw speed-ups as bars: .png, .svg or .pdf."),
@@ -42,7 +44,14 @@ def _own_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_options(command, options)
 
 
-@click.command("compress")
+@click.command(
+    "compress",
+    epilog=examples(
+        "perfmodel compress llama-3.1-8b --hardware h100-sxm,l4 --batch 8 --input-tokens 2048",
+        "perfmodel compress timm:resnet50 --hardware t4 --channels 0.75,0.5 --plot bars.png",
+        "perfmodel compress llama-3.1-70b --hardware h100-sxm --to w4a16,fp8 --sparsity-2-4",
+    ),
+)
 @click.argument("model", metavar="MODEL")
 @_own_options
 @request_options
@@ -54,11 +63,6 @@ def compress_command(as_json: bool, as_csv: bool, plot: str | None, html: str | 
 
     Each is applied alone to the model in --precision; without choices a list that makes sense for it. Accuracy is not
     predicted.
-
-    \b
-        perfmodel compress llama-3.1-8b --hardware h100-sxm,l4 --batch 8 --input-tokens 2048
-        perfmodel compress timm:resnet50 --hardware t4 --channels 0.75,0.5 --plot bars.png
-        perfmodel compress llama-3.1-70b --hardware h100-sxm --to w4a16,fp8 --sparsity-2-4
     """
     from perfmodel.cli.grid import read_grid
     from perfmodel.cli.progress import progress_line
@@ -92,7 +96,7 @@ def _read_own(
     """What is to be done to the model, as arguments of `compress`, and what is wrong with it, as (option, mistake)."""
     from perfmodel.cli.options import read_count
     from perfmodel.planning.changes import KINDS
-    from perfmodel.precisions import find_format, find_scheme
+    from perfmodel.precisions import find_format, scheme_name
 
     mistakes: Mistakes = []
 
@@ -103,12 +107,12 @@ def _read_own(
             mistakes.append((option, error))
             return ()
 
-    def names(find: Callable[[str], Any]) -> Callable[[str], Any]:
-        return lambda text: tuple(find(item).name for item in split_list(text))
+    def names(find: Callable[[str], str]) -> Callable[[str], tuple[str, ...]]:
+        return lambda text: tuple(find(item) for item in split_list(text))
 
     chosen = {name: read(name, options.pop(name), lambda text, name=name: _shares(name, text)) for name in _SHARES}  # type: ignore[misc]
-    chosen["precisions"] = read("to", options.pop("precisions"), names(find_scheme))
-    chosen["cache_formats"] = read("kv_cache", options.pop("cache_formats"), names(find_format))
+    chosen["precisions"] = read("to", options.pop("precisions"), names(scheme_name))
+    chosen["cache_formats"] = read("kv_cache", options.pop("cache_formats"), names(lambda name: find_format(name).name))
     chosen["only"] = read("only", options.pop("only"), lambda text: _kinds(text, KINDS))
     chosen["multiple"] = read("multiple", options.pop("multiple"), lambda text: read_count(text, _MOST_ALIGNED)) or 1
     chosen |= {name: options.pop(name) for name in ("sparse_2_4", "sibling")}

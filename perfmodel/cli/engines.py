@@ -8,6 +8,7 @@ from __future__ import annotations
 import click
 
 from perfmodel.cli.options import echo_json, json_option, specs_option
+from perfmodel.cli.usage import examples
 
 
 @click.group("engines")
@@ -15,7 +16,12 @@ def engines_command() -> None:
     """The serving engines that are known: how they batch, and what was fitted for them."""
 
 
-@engines_command.command("list")
+@engines_command.command(
+    "list",
+    epilog=examples(
+        "perfmodel engines list",
+    ),
+)
 @specs_option
 @json_option
 def list_command(specs: str | None, as_json: bool) -> None:
@@ -32,7 +38,13 @@ def list_command(specs: str | None, as_json: bool) -> None:
     print_engines(open_console(), documents)
 
 
-@engines_command.command("show")
+@engines_command.command(
+    "show",
+    epilog=examples(
+        "perfmodel engines show vllm",
+        "perfmodel engines show my-engine.yaml",
+    ),
+)
 @click.argument("name", metavar="ID")
 @specs_option
 @json_option

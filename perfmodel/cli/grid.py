@@ -130,7 +130,7 @@ def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelErr
     from perfmodel.catalog import data_dirs, load_hardware
     from perfmodel.graphs import load_model
     from perfmodel.kernels.device import ASKED_RUNTIMES
-    from perfmodel.precisions import find_format, find_scheme
+    from perfmodel.precisions import find_format, scheme_name
     from perfmodel.predict import LARGEST
 
     reader, specs = _Reader(options), options["specs"]
@@ -145,7 +145,7 @@ def read_grid(options: Mapping[str, Any], more: Sequence[tuple[str, PerfmodelErr
     grid = {
         "model": reader.read_each("model", lambda name: load_model(name, specs=specs, image_size=image_size)),
         "hardware": reader.read_each("hardware", lambda name: load_hardware(name, specs=specs)),
-        "precision": reader.read_each("precision", lambda name: find_scheme(name).name),
+        "precision": reader.read_each("precision", scheme_name),
         "batch": counts("batch"),
         "input_tokens": counts("input_tokens"),
         "output_tokens": counts("output_tokens"),

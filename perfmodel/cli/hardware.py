@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING
 import click
 
 from perfmodel.cli.options import echo_json, json_option, specs_option
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from perfmodel.types import Fabric, Hardware
 
 FABRIC = "fabric"
+_PRICES_FILE = """
+prices.yaml:
+  source: offer of a lessor
+  date: 2026-10-01
+  prices:
+    l40s: {usd_per_hour: 0.95}
+    rtx-4090: {purchase_usd: 1800, years: 3}
+"""
 
 
 @click.group("hardware")
@@ -23,7 +32,13 @@ def hardware_command() -> None:
     """The chips and networks that are known, with the source of every figure."""
 
 
-@hardware_command.command("list")
+@hardware_command.command(
+    "list",
+    epilog=examples(
+        "perfmodel hardware list --kind gpu",
+        "perfmodel hardware list --family hopper --json",
+    ),
+)
 @click.option("--kind", type=click.Choice(["gpu", "tpu", "cpu", "accelerator", FABRIC]), help="Only this kind.")
 @click.option("--family", metavar="NAME", help="Only this architecture family, e.g. hopper.")
 @specs_option
@@ -52,7 +67,13 @@ def list_command(kind: str | None, family: str | None, specs: str | None, as_jso
     print_fabrics(console, fabrics)
 
 
-@hardware_command.command("show")
+@hardware_command.command(
+    "show",
+    epilog=examples(
+        "perfmodel hardware show h100-sxm",
+        "perfmodel hardware show my-specs/my-chip.yaml",
+    ),
+)
 @click.argument("name", metavar="ID")
 @specs_option
 @json_option
@@ -95,7 +116,13 @@ def _find(name: str, specs: str | None) -> Hardware | Fabric:
             raise error from None
 
 
-@hardware_command.command("check")
+@hardware_command.command(
+    "check",
+    epilog=examples(
+        "perfmodel hardware check",
+        "perfmodel hardware check my-specs/my-chip.yaml",
+    ),
+)
 @click.argument("files", nargs=-1, type=click.Path(exists=True))
 @specs_option
 @click.pass_context
@@ -116,7 +143,14 @@ def check_command(ctx: click.Context, files: tuple[str, ...], specs: str | None)
     click.echo("No mistakes found.")
 
 
-@hardware_command.command("prices")
+@hardware_command.command(
+    "prices",
+    epilog=examples(
+        "perfmodel hardware prices",
+        "perfmodel hardware prices --prices prices.yaml",
+        file=_PRICES_FILE,
+    ),
+)
 @click.option("--prices", metavar="FILE", help="Your own prices (YAML or CSV), listed with the others.")
 @specs_option
 @json_option
@@ -139,7 +173,14 @@ def prices_command(prices: str | None, specs: str | None, as_json: bool) -> None
     print_prices(open_console(), rows, len({chip.id for chip in chips} - {row["hardware"] for row in rows}))
 
 
-@hardware_command.command("detect")
+@hardware_command.command(
+    "detect",
+    epilog=examples(
+        "perfmodel hardware detect",
+        "perfmodel hardware detect --save",
+        "perfmodel hardware detect --device cuda --out my-gpu.yaml",
+    ),
+)
 @click.option(
     "--device",
     type=click.Choice(["cpu", "cuda", "rocm", "mps"]),

@@ -17,6 +17,7 @@ from perfmodel.cli.mistakes import refuse_plot
 from perfmodel.cli.options import echo_json, json_option, read_level, specs_option, split_list
 from perfmodel.cli.progress import progress_line
 from perfmodel.cli.told import read_told, told_options
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,7 +42,22 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("validate")
+_MY_RUNS_FILE = """
+my-runs.csv:
+  hardware,precision,runtime,model,batch,input_tokens,milliseconds
+  l4,fp16,eager,bert-base,8,128,7.9
+"""
+
+
+@click.command(
+    "validate",
+    epilog=examples(
+        "perfmodel validate my-runs.csv",
+        "perfmodel validate result.json --hardware h100-sxm --engine vllm@0.8.5 --tp 4 --precision fp8",
+        "perfmodel validate runs.csv --leave-out deployment --by engine --html errors.html",
+        file=_MY_RUNS_FILE,
+    ),
+)
 @file_options
 @click.option("--by", metavar="KEY[,KEY]", help="Metrics by hardware, op, precision, engine, kernel, regime, ...")
 @click.option(
@@ -137,7 +153,14 @@ def _save_plot(path: str, found: Validation) -> None:
     save_figure(path, draw_validation(found))
 
 
-@click.command("fit")
+@click.command(
+    "fit",
+    epilog=examples(
+        "perfmodel fit ops.csv --out my-specs/calibration/coefficients/mine.json",
+        'perfmodel fit runs.csv --about "our servers, May" --out my-specs/calibration/coefficients/serving-mine.json',
+        "perfmodel predict llama-3.1-8b --hardware h100-sxm --specs my-specs",
+    ),
+)
 @file_options
 @click.option(
     "--leave-out",

@@ -14,6 +14,7 @@ from perfmodel.cli.html_reports import check_html, html_option
 from perfmodel.cli.measuring_collectives import DEVICES, check_collectives, run_collectives
 from perfmodel.cli.options import echo_json, json_option, read_counts, split_list
 from perfmodel.cli.progress import progress_bar, resumable
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,9 +25,17 @@ _MOST = 1_000_000
 _OF_MODELS = ("batch", "input_tokens", "output_tokens", "image_size")
 
 
-@click.command("measure")
+@click.command(
+    "measure",
+    epilog=examples(
+        "perfmodel measure --suite quick",
+        "perfmodel measure bert-base --batch 1,8 --input-tokens 128 --dtype fp32,bf16",
+        "perfmodel measure llama-3.2-1b --suggest 5 --dtype bf16",
+        "perfmodel measure --collectives 2",
+    ),
+)
 @click.argument("model", required=False)
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", help="What is timed.", show_default=True)
 @click.option(
     "--suite",
     type=click.Choice(["quick", "full", "validation", "anchors"]),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.options import echo_json, json_option, specs_option
+from perfmodel.cli.usage import examples
 from perfmodel.errors import PerfmodelError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ def models_command() -> None:
     """The models of the catalog, with their facts."""
 
 
-@models_command.command("list")
+@models_command.command(
+    "list",
+    epilog=examples(
+        "perfmodel models list",
+        "perfmodel models list --family llama-3.1",
+    ),
+)
 @click.option("--family", metavar="NAME", help="Only this family, e.g. llama-3.1.")
 @specs_option
 @json_option
@@ -46,7 +53,13 @@ def list_command(family: str | None, specs: str | None, as_json: bool) -> None:
     print_models(open_console(), documents)
 
 
-@models_command.command("show")
+@models_command.command(
+    "show",
+    epilog=examples(
+        "perfmodel models show llama-3.1-8b",
+        "perfmodel models show ./config.json",
+    ),
+)
 @click.argument("name", metavar="MODEL")
 @specs_option
 @json_option

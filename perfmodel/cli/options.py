@@ -17,34 +17,43 @@ from perfmodel.errors import InputError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 LARGEST_RATE = 1e6  # requests per second; more is a typing error
+_LONG_SECONDS = 100.0  # no user waits for so long: a number without a unit is meant otherwise
 _COUNT = re.compile(r"[0-9][0-9_]{0,40}")
 
 _REQUEST_OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option(
         "--precision",
         metavar="P[,P]",
-        help="fp32 tf32 fp16 bf16 fp8 int8 w8a16 w4a16 nvfp4 mxfp4, amp-fp16 amp-bf16 (autocast over fp32 weights); "
-        "the model's own by default.",
+        help="fp32 tf32 fp16 bf16 fp8, int8 (weights and activations), w8a16, w4a16 (4-bit weights alone: AWQ, GPTQ), "
+        "nvfp4 mxfp4, amp-fp16 amp-bf16 (autocast over fp32 weights). [default: the model's own]",
     ),
     click.option(
         "--batch", default="1", metavar="N[,N]", help="Sequences or samples computed together.", show_default=True
     ),
-    click.option("--input-tokens", metavar="N[,N]", help="Prompt length of each sequence. [default: 512]"),
-    click.option("--output-tokens", metavar="N[,N]", help="Answer length of each sequence. [default: 128]"),
+    click.option(
+        "--input-tokens", metavar="N[,N]", help="Prompt length of each sequence. [default: 512; of a server 1024]"
+    ),
+    click.option(
+        "--output-tokens", metavar="N[,N]", help="Answer length of each sequence. [default: 128; of a server 256]"
+    ),
     click.option(
         "--image-size", metavar="N", help="Pixels of an image's side. [default: what the model was trained with]"
     ),
     click.option(
         "--steps", metavar="N[,N]", help="Denoising steps of an image. [default: the image pipeline's own number]"
     ),
-    click.option("--tp", default="1", metavar="N[,N]", help="Devices that share every layer (tensor parallelism)."),
-    click.option("--pp", default="1", metavar="N[,N]", help="Pipeline stages, each with a part of the layers."),
-    click.option("--ep", default="1", metavar="N[,N]", help="Devices that whole experts are spread over."),
+    click.option(
+        "--tp", default="1", metavar="N[,N]", help="Devices that share every layer (tensor parallelism). [default: 1]"
+    ),
+    click.option(
+        "--pp", default="1", metavar="N[,N]", help="Pipeline stages, each with a part of the layers. [default: 1]"
+    ),
+    click.option("--ep", default="1", metavar="N[,N]", help="Devices that whole experts are spread over. [default: 1]"),
     click.option(
         "--attention-dp",
         default="1",
         metavar="N[,N]",
-        help="Groups of --tp devices with sequences of their own; all groups share the experts.",
+        help="Groups of --tp devices with sequences of their own; all groups share the experts. [default: 1]",
     ),
     click.option("--sequence-parallel", is_flag=True, help="Devices of --tp share norms by tokens."),
     click.option(
@@ -202,3 +211,20 @@ def read_level(text: str) -> float:
     if not 0 < level < 1:
         raise InputError(f"'{text}' does not lie between 0 and 1; write 0.8 for an interval that holds 80 % of cases")
     return level
+
+
+def read_limit(text: str) -> float:
+    """A limit on a latency in seconds, its unit's or the plain number's.
+
+    Raises:
+        InputError: a plain number of minutes, which is one of milliseconds that lacks its unit. UnitError: no time.
+    """
+    from perfmodel.units import parse_quantity
+
+    seconds = parse_quantity(text, "seconds")
+    if seconds >= _LONG_SECONDS and not text.strip()[-1:].isalpha():
+        number = text.strip()
+        raise InputError(
+            f"'{number}' would be {seconds:g} seconds: write '{number} ms', or '{number} s' if that is meant"
+        )
+    return seconds

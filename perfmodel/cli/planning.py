@@ -19,6 +19,7 @@ from perfmodel.cli.options import (
     json_option,
     read_count,
     read_counts,
+    read_limit,
     read_number,
     read_rate,
     specs_option,
@@ -26,6 +27,7 @@ from perfmodel.cli.options import (
     split_models,
 )
 from perfmodel.cli.progress import progress_line
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError, PerfmodelError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -37,16 +39,25 @@ Value = TypeVar("Value")
 LARGEST = 1 << 24
 
 
-@click.command("plan")
+@click.command(
+    "plan",
+    epilog=examples(
+        'perfmodel plan llama-3.1-8b --concurrency 500 --input-tokens 1000 --output-tokens 200 --ttft "2 s" \\',
+        '    --tpot "50 ms" --hardware l40s,h100-sxm --order cost',
+        'perfmodel plan llama-3.1-70b --rate 10 --input-tokens 2000 --output-tokens 300 --ttft "2 s" \\',
+        '    --tpot "50 ms" --hardware nvidia-datacenter --engine vllm,trtllm --precision bf16,fp8',
+        'perfmodel plan llama-3.1-8b --trace trace.csv --e2e "15 s" --percentile 99 --hardware h100-sxm',
+    ),
+)
 @click.argument("models", metavar="MODEL[,MODEL]")
 @click.option("--rate", metavar="R", help="Requests per second that arrive, at random.")
 @click.option("--concurrency", metavar="N", help="Or: users who each have one request in flight.")
-@click.option("--input-tokens", metavar="N", help="Mean length of prompts.")
-@click.option("--output-tokens", metavar="N", help="Mean length of answers.")
+@click.option("--input-tokens", metavar="N", help="Mean length of prompts; needed without --trace.")
+@click.option("--output-tokens", metavar="N", help="Mean length of answers; needed without --trace.")
 @click.option("--length-spread", metavar="X", help="Standard deviation of both over their means.  [default: 0.2]")
 @click.option("--trace", metavar="FILE", help="Or: recorded requests, with their lengths and, without --rate or "
               "--concurrency, their times.")  # fmt: skip
-@click.option("--ttft", metavar="S", help="Longest time to first token, e.g. '500 ms'.")
+@click.option("--ttft", metavar="S", help="Longest time to first token, e.g. '500 ms' (no unit: seconds).")
 @click.option("--tpot", metavar="S", help="Longest time per further token, e.g. '50 ms'.")
 @click.option("--itl", metavar="S", help="Longest time between two tokens, e.g. '80 ms'.")
 @click.option("--e2e", metavar="S", help="Longest time of a whole answer, e.g. '15 s'.")
@@ -70,12 +81,7 @@ LARGEST = 1 << 24
 @json_option
 @specs_option
 def plan_command(as_json: bool, rejected: bool, html: str | None, **options: Any) -> None:
-    """The fewest devices that serve a load within limits: chip, engine, precision, layout, replicas, cost.
-
-    \b
-        perfmodel plan llama-3.1-70b --rate 10 --input-tokens 2000 --output-tokens 300 --ttft "2 s" --tpot "50 ms" \\
-            --hardware h100-sxm,h200-sxm --engine vllm,trtllm --precision bf16,fp8
-    """
+    """The fewest devices that serve a load within limits: chip, engine, precision, layout, replicas, cost."""
     # numpy's BLAS starts a thread per core as it is imported, and nothing here multiplies large matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from perfmodel.planning.capacity import plan_candidates, usable_cores
@@ -113,7 +119,7 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
     from perfmodel.catalog_entries import model_entry
     from perfmodel.planning.candidates import candidates_of, chips_of
     from perfmodel.planning.demand import SPREAD, Demand, traced_demand
-    from perfmodel.precisions import find_scheme
+    from perfmodel.precisions import scheme_name
     from perfmodel.serving.engines import load_engine
     from perfmodel.serving.trace_files import read_trace
 
@@ -159,7 +165,7 @@ def _read(options: Mapping[str, Any], html: str | None) -> tuple[Demand, tuple[C
     listed = [chip for found in each("hardware", lambda name: chips_of(name, specs)) for chip in found]
     chips = {chip.id: costs.priced(chip) for chip in listed}
     engines = each("engine", lambda name: load_engine(name, specs=specs))
-    precisions: list[str | None] = [*each("precision", lambda name: find_scheme(name).name)] or [None]
+    precisions: list[str | None] = [*each("precision", scheme_name)] or [None]
     one: tuple[int, ...] = (1,)
     degrees = read("tp", lambda text: read_counts(text, LARGEST), one, one)
     most = read("max_gpus", _count, 0, 0)
@@ -202,9 +208,7 @@ def _spread(text: str) -> float:
 
 
 def _limit(text: str) -> float:
-    from perfmodel.units import parse_quantity
-
-    seconds = parse_quantity(text, "seconds")
+    seconds = read_limit(text)
     if not 0 < seconds < float("inf"):
         raise InputError(f"a limit must be a time above 0, not {seconds:g} s")
     return seconds
@@ -214,6 +218,8 @@ def _percentile(text: str) -> float:
     if text == "mean":
         return 0.0
     value = read_number(text)
-    if not 0 < value < 100:
-        raise InputError(f"'{text}' does not lie between 0 and 100; write 95, or mean")
+    if 0 < value < 1:
+        raise InputError(f"'{text}' is a percentile below 1: write {100 * value:g} for {100 * value:g} % of requests")
+    if not 1 <= value < 100:
+        raise InputError(f"'{text}' does not lie between 1 and 100; write 95, or mean")
     return value

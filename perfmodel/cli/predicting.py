@@ -15,6 +15,7 @@ from perfmodel.cli.html_reports import check_html, html_mistakes, html_option, s
 from perfmodel.cli.mistakes import BOTH_FORMS, refuse_plot
 from perfmodel.cli.options import echo_json, json_option, request_options, side_options
 from perfmodel.cli.serving_options import SERVING_OPTIONS, asks_server, serving_options
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
     from perfmodel.report.answers import Answer
 
 
-@click.command("predict")
+@click.command(
+    "predict",
+    epilog=examples(
+        "perfmodel predict llama-3.1-8b --hardware h100-sxm,l4 --precision bf16,w4a16 --input-tokens 2048",
+        "perfmodel predict ./config.json --hardware rtx-4090 --precision w4a16 --max-batch --max-context",
+        "perfmodel predict llama-3.1-8b --hardware l40s --engine vllm --concurrency 1,8,32",
+        'perfmodel predict llama-3.1-8b --hardware l40s,h100-sxm --engine vllm --slo-ttft "2 s" --slo-tpot "50 ms"',
+    ),
+)
 @click.argument("model", metavar="MODEL[,MODEL]")
 @request_options
 @json_option
@@ -94,7 +103,17 @@ def _print(answers: Sequence[Answer], *, as_json: bool, as_csv: bool) -> None:
     print_answers(open_console(), answers)
 
 
-@click.command("explain")
+@click.command(
+    "explain",
+    epilog=examples(
+        "perfmodel explain llama-3.1-8b --hardware l4 --plot roofline.png",
+        "perfmodel explain timm:efficientnet_b4 --compare timm:resnet50 --hardware rtx-3090",
+        "perfmodel explain llama-3.1-8b --compare --precision fp16,int8 --hardware a100-sxm-80gb",
+        'perfmodel explain --compare "llama-3.1-8b --precision fp8" "llama-3.1-70b --tp 4" --hardware h100-sxm',
+        'perfmodel explain --compare "llama-3.1-8b --concurrency 8" "llama-3.1-8b --concurrency 64" \\',
+        "    --hardware h100-sxm --engine vllm",
+    ),
+)
 @click.argument("models", metavar="MODEL|REQUEST [...]", nargs=-1, required=True)
 @click.option("--compare", is_flag=True, help="Two requests side by side, and the terms that differ.")
 @side_options
@@ -130,13 +149,6 @@ def explain_command(
     With --compare, tell why one of two requests takes longer than the other: two models, one model and a list of two
     chips, precisions, batches, loads, ..., or any two requests in quotes, each with options of its own. Options outside
     of the quotes hold for both.
-
-    \b
-        perfmodel explain timm:efficientnet_b4 --compare timm:resnet50 --hardware rtx-3090
-        perfmodel explain llama-3.1-8b --compare --precision fp16,int8 --hardware a100-sxm-80gb
-        perfmodel explain --compare "llama-3.1-8b --precision fp8" "llama-3.1-70b --tp 4" --hardware h100-sxm
-        perfmodel explain --compare "llama-3.1-8b --concurrency 8" "llama-3.1-8b --concurrency 64" \\
-            --hardware h100-sxm --engine vllm
     """
     from perfmodel.cli.grid import read_grid
     from perfmodel.cli.sides import are_requests

@@ -13,6 +13,7 @@ import click
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.mistakes import Mistakes, output_mistakes
 from perfmodel.cli.options import echo_json, json_option, request_options
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
     from perfmodel.report.answers import Answer
 
 
-@click.command("scale")
+@click.command(
+    "scale",
+    epilog=examples(
+        "perfmodel scale llama --hardware h100-sxm,l4 --phase decode --plot sizes.png",
+        "perfmodel scale bert-base,bert-large --hardware a100-sxm-80gb --batch 1,32",
+    ),
+)
 @click.argument("models", metavar="FAMILY|MODEL,MODEL")
 @request_options
 @click.option("--phase", metavar="PHASE[,PHASE]", help="prefill, decode, forward, ...; all phases by default.")
@@ -36,10 +43,6 @@ def scale_command(
 
     Families: llama, qwen, gemma, gpt-2, gpt3, opt, t5, vit, resnet, efficientnet. Or any list of what
     `perfmodel predict` takes.
-
-    \b
-        perfmodel scale llama --hardware h100-sxm,l4 --phase decode --plot sizes.png
-        perfmodel scale bert-base,bert-large --hardware a100-sxm-80gb --batch 1,32
     """
     from perfmodel.cli.answering import answer
     from perfmodel.cli.grid import read_grid

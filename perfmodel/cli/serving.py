@@ -13,7 +13,7 @@ import click
 
 from perfmodel.cli.html_reports import save_html
 from perfmodel.cli.mistakes import Mistakes
-from perfmodel.cli.options import echo_json, read_counts, read_rate, split_list
+from perfmodel.cli.options import echo_json, read_counts, read_limit, read_rate, split_list
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -212,7 +212,6 @@ def _read_anchors(
 def _read_objective(served: Mapping[str, str | None], mistakes: Mistakes) -> Objective | None:
     """The limits whose largest load is asked for; none where a load is given."""
     from perfmodel.serving.simulation_settings import Objective
-    from perfmodel.units import parse_quantity
 
     asked = {name: text for name in ("slo_ttft", "slo_tpot") if (text := served[name]) is not None}
     if not asked:
@@ -220,7 +219,7 @@ def _read_objective(served: Mapping[str, str | None], mistakes: Mistakes) -> Obj
     limits: dict[str, float] = {}
     for name, text in asked.items():
         try:
-            limits[name] = parse_quantity(text, "seconds")
+            limits[name] = read_limit(text)
         except PerfmodelError as error:
             mistakes.append((name, error))
             continue

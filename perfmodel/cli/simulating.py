@@ -22,6 +22,7 @@ from perfmodel.cli.simulation_options import (
     option_names,
     simulation_options,
 )
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -31,7 +32,13 @@ if TYPE_CHECKING:
     from perfmodel.serving.workload import Arrival, Workload
 
 
-@click.command("simulate")
+@click.command(
+    "simulate",
+    epilog=examples(
+        "perfmodel simulate llama-3.1-8b --hardware h100-sxm --rate 12 --input-tokens 2000 --output-tokens 300",
+        'perfmodel simulate llama-3.1-70b --hardware h100-sxm --tp 4 --trace trace.csv --slo-ttft "500 ms"',
+    ),
+)
 @click.argument("model", metavar="MODEL")
 @simulation_options
 @click.option("--plot", metavar="FILE", help="Draw the run over time and its latencies: .png, .svg or .pdf.")
@@ -42,10 +49,6 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
     """Simulate a server under load: percentiles of TTFT and TPOT, throughput, goodput, and whether it keeps up.
 
     MODEL is what `perfmodel predict` takes, and generates tokens.
-
-    \b
-        perfmodel simulate llama-3.1-8b --hardware h100-sxm --rate 12 --input-tokens 2000 --output-tokens 300
-        perfmodel simulate llama-3.1-70b --hardware h100-sxm --tp 4 --trace trace.csv --slo-ttft "500 ms"
     """
     # numpy's BLAS starts a thread per core as it is imported, and nothing here multiplies large matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -56,6 +59,7 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
     check_html(html)
     quantities = _read_quantities(options)
     workload = read_workload(options, quantities)
+    _refuse_lists(options)
     deployed = read_deployment(options)
     result = run_simulation(deployed, workload, options, quantities)
     subject = subject_of(deployed, options)
@@ -80,6 +84,12 @@ def simulate_command(as_json: bool, plot: str | None, html: str | None, **option
         from perfmodel.report.html_serving import simulation_report
 
         save_html(html, simulation_report(result, subject, widths, deployed.hardware), quiet=as_json)
+
+
+def _refuse_lists(options: Mapping[str, Any]) -> None:
+    for name in ("hardware", "precision", "engine"):
+        if "," in (options[name] or ""):
+            raise InputError(f"--{name}: simulate follows one server at a time; plan and predict take lists")
 
 
 def _read_quantities(options: Mapping[str, Any]) -> dict[str, float | None]:
@@ -170,6 +180,7 @@ def read_deployment(options: Mapping[str, Any]) -> Deployment:
     from dataclasses import replace
 
     from perfmodel.layouts import Layout
+    from perfmodel.precisions import scheme_name
     from perfmodel.serving.deployments import deploy
     from perfmodel.serving.engines import load_engine
 
@@ -178,7 +189,7 @@ def read_deployment(options: Mapping[str, Any]) -> Deployment:
         options["model"],
         options["hardware"],
         engine=replace(load_engine(options["engine"], specs=options["specs"]), **changes),
-        precision=options["precision"],
+        precision=scheme_name(options["precision"]) if options["precision"] else None,
         cache_precision=options["cache_precision"],
         layout=Layout(
             tensor=options["tp"], pipeline=options["pp"], expert=options["ep"], attention_data=options["attention_dp"]

@@ -12,9 +12,29 @@ import click
 from perfmodel.cli.html_reports import check_html, html_option, save_html
 from perfmodel.cli.options import echo_json, json_option, specs_option
 from perfmodel.cli.progress import progress_bar
+from perfmodel.cli.usage import examples
+
+_SWEEP_FILE = """
+sweep.yaml:
+  kind: serving
+  grid:
+    model: llama-3.1-8b
+    hardware: [l40s, h100-sxm]
+    precision: [bf16, fp8]
+    input_tokens: {from: 128, to: 8192, steps: 7, scale: log}
+    output_tokens: 256
+    concurrency: [1, 8, 64]
+"""
 
 
-@click.command("sweep")
+@click.command(
+    "sweep",
+    epilog=examples(
+        "perfmodel sweep sweep.yaml --out sweep.parquet",
+        "perfmodel sweep sweep.yaml --out sweep.parquet --executor dask --address tcp://10.0.0.5:8786",
+        file=_SWEEP_FILE,
+    ),
+)
 @click.argument("spec", metavar="SPEC.yaml")
 @click.option("--out", required=True, metavar="FILE", help="The table: .parquet or .csv.")
 @click.option(
@@ -44,11 +64,7 @@ def sweep_command(
     """Answer every point of a grid into one table: servers in steady state, predictions, plans or simulations.
 
     A sweep that was stopped, in whatever way, goes on where it was when the same command is run again; the table comes
-    out the same. What SPEC.yaml holds: docs/sweeping.md.
-
-    \b
-        perfmodel sweep sweep.yaml --out sweep.parquet
-        perfmodel sweep sweep.yaml --out sweep.parquet --executor dask --address tcp://10.0.0.5:8786
+    out the same. Axes of a grid are named like options; kind is serving (the default), predict, plan or simulate.
     """
     # numpy's BLAS starts a thread per core as it is imported, and nothing here multiplies large matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

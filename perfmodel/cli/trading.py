@@ -13,6 +13,7 @@ import click
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.mistakes import Mistakes, output_mistakes
 from perfmodel.cli.options import echo_json, json_option, request_options
+from perfmodel.cli.usage import examples
 from perfmodel.errors import PerfmodelError
 
 if TYPE_CHECKING:
@@ -20,7 +21,23 @@ if TYPE_CHECKING:
     from perfmodel.planning.tradeoff import Budget, Tradeoff
 
 
-@click.command("tradeoff")
+_MMLU_FILE = """
+mmlu.csv:
+  model,accuracy
+  llama-3.2-1b,49.3
+  llama-3.1-8b,69.4
+"""
+
+
+@click.command(
+    "tradeoff",
+    epilog=examples(
+        'perfmodel tradeoff results-imagenet.csv --hardware l4 --precision fp16 --budget-latency "5 ms"',
+        "perfmodel tradeoff results-imagenet.csv --hardware l4,t4 --plot front.png",
+        'perfmodel tradeoff mmlu.csv --hardware h100-sxm,l40s --input-tokens 2048 --budget-cost "0.5 USD"',
+        file=_MMLU_FILE,
+    ),
+)
 @click.argument("table", metavar="FILE")
 @request_options
 @click.option("--latency", metavar="WHICH", help="e2e, ttft or tpot. [default: tpot for language models, else e2e]")
@@ -46,10 +63,6 @@ def tradeoff_command(
 
     FILE is a CSV or Parquet table of your own with a column of models and one of accuracies; timm's results files work
     as they are. Models are names of the catalog, of timm, or paths.
-
-    \b
-        perfmodel tradeoff results-imagenet.csv --hardware l4 --precision fp16 --budget-latency "5 ms" --plot front.png
-        perfmodel tradeoff mmlu.csv --hardware h100-sxm,l40s --input-tokens 2048 --budget-cost "0.5 USD"
     """
     from perfmodel.cli.grid import read_grid
     from perfmodel.cli.progress import progress_bar

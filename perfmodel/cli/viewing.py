@@ -16,6 +16,7 @@ import click
 from perfmodel.cli.html_reports import html_mistakes, html_option, save_html
 from perfmodel.cli.mistakes import BOTH_FORMS, check_plot, refuse_all
 from perfmodel.cli.options import echo_json, json_option, read_count, split_list
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
@@ -28,7 +29,13 @@ SHOWN = 20  # rows that a terminal is shown unless told otherwise
 _MOST = 1 << 40
 
 
-@click.command("results")
+@click.command(
+    "results",
+    epilog=examples(
+        'perfmodel results sweep.parquet --where "stable = true and ttft_s < 2" --pareto usd_per_hour:min,tpot_s:min',
+        "perfmodel results sweep.parquet --pivot hardware,precision,tpot_s:min --plot heat.png",
+    ),
+)
 @click.argument("file", metavar="FILE")
 @click.option("--where", metavar="CONDITION", help='Rows wanted, e.g. "ttft_s < 2 and hardware in (l4, l40s)".')
 @click.option("--columns", metavar="C[,C]", help="Columns wanted; all by default.")
@@ -49,10 +56,6 @@ def results_command(file: str, as_json: bool, as_csv: bool, **options: Any) -> N
     """Look at a table: the results of a sweep, or any other CSV or Parquet file.
 
     A CONDITION compares columns with values (= != < <= > >= in) and joins that by and, or, not and parentheses.
-
-    \b
-        perfmodel results sweep.parquet --where "stable = true and ttft_s < 2" --pareto usd_per_hour:min,tpot_s:min
-        perfmodel results sweep.parquet --pivot hardware,precision,tpot_s:min --plot heat.png
     """
     from perfmodel.planning.table_files import open_table
 

@@ -5,6 +5,7 @@ May import: errors, catalog, yaml_strict. To add a model: one file in model_spec
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from perfmodel.yaml_strict import describe, read_yaml, unknown_key
 
 FOLDER = "model_specs"
 _HINT = "`perfmodel models list` shows all; a path to a config.json works too"
+_HUB_HINT = (
+    "`perfmodel models list` shows all. Nothing is downloaded: save the model's config.json from Hugging Face and give "
+    "its path"
+)
+_HUB = re.compile(r"^(?:https?://)?(?:huggingface\.co|hf\.co)/|/+$")
 _REQUIRED = ("id", "source", "config")
 _KEYS = (*_REQUIRED, "name", "aliases", "family", "task", "confidence", "parameters", "active_parameters", "notes")
 
@@ -39,13 +45,18 @@ def model_aliases(*, specs: Specs = None) -> dict[str, str]:
 def model_spec(name: str, *, specs: Specs = None) -> dict[str, Any]:
     """The facts of a catalog model as its file states them.
 
+    Args:
+        name: an id, the beginning of one, or the name or address of the model on Hugging Face.
+
     Raises:
         UnknownNameError: with the nearest names. SpecError: all mistakes of the file.
     """
     files = data_files(FOLDER, specs=specs)
     known = name.lower()
     if known not in files:
-        known = resolve_name("model", name, files, _aliases(tuple(files.items())), _HINT)
+        bare = _HUB.sub("", name)
+        hint = _HUB_HINT if "/" in bare else _HINT
+        known = resolve_name("model", bare, files, _aliases(tuple(files.items())), hint)
     return read_model_spec(files[known])
 
 

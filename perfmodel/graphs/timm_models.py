@@ -156,7 +156,7 @@ def import_timm() -> Any:
             import timm
             import timm.utils
     except ImportError as error:
-        install = "pip install torch, then pip install --no-deps timm"
+        install = "pip install 'perfmodel[timm]'"
         raise ModelError(f"models of timm need the packages timm and torch ({error}); {install}") from None
     return timm
 

@@ -1,6 +1,6 @@
 """What may serve a model: every chip, engine, precision and layout within a node; pipelines where no node holds it.
 
-May import: catalog, layouts, types, serving.
+May import: errors, catalog, layouts, types, serving.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from perfmodel.catalog import list_hardware, load_hardware
+from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
 from perfmodel.serving.engines import EnginePolicy
 from perfmodel.types import Hardware, Model
@@ -48,7 +49,7 @@ def chips_of(name: str, specs: str | None = None) -> tuple[Hardware, ...]:
     """The chips that a name stands for: one, or GPUs of servers (`all-datacenter`, `nvidia-datacenter`, ...).
 
     Raises:
-        UnknownNameError: no such chip.
+        UnknownNameError: no such chip. InputError: all chips at once, games' cards among them.
     """
     vendor = name.strip().lower().removesuffix(DATACENTER)
     if name.strip().lower() == f"{vendor}{DATACENTER}":
@@ -59,6 +60,8 @@ def chips_of(name: str, specs: str | None = None) -> tuple[Hardware, ...]:
         )
         if found:
             return found
+    if name.strip().lower() in (_EVERYONE, "any", "*"):
+        raise InputError(f"'{name}' is no chip: all GPUs of servers are {_EVERYONE}{DATACENTER}")
     return (load_hardware(name, specs=specs),)
 
 

@@ -24,7 +24,7 @@ from perfmodel.planning.finalists import confirmed
 from perfmodel.planning.plans import MEMORY, ORDERS, REFUSED, Plan, PlanAnswer, Rejected
 from perfmodel.planning.sensitivity import what_changes
 from perfmodel.planning.sizing import size_all
-from perfmodel.precisions import find_scheme
+from perfmodel.precisions import scheme_name
 from perfmodel.serving.engines import load_engine
 from perfmodel.serving.trace_files import read_trace
 
@@ -89,7 +89,7 @@ def plan(
         [(name, model_entry(name, specs)) for name in _several(model)],
         list({chip.id: chip for name in _several(hardware) for chip in chips_of(name, specs)}.values()),
         [load_engine(name, specs=specs) for name in _several(engine)],
-        [find_scheme(name).name for name in _several(precision)] if precision else [None],
+        [scheme_name(name) for name in _several(precision)] if precision else [None],
     )
     return plan_candidates(tuple(candidates), demand, max_gpus=max_gpus, order=order, site=site, jobs=jobs, specs=specs)
 

@@ -17,7 +17,7 @@ from perfmodel.graphs.prune import prune_channels, prune_heads, prune_layers, pr
 from perfmodel.graphs.sparsify import sparsify_2_4
 from perfmodel.kernels import contraction_rate
 from perfmodel.planning.families import FAMILIES
-from perfmodel.precisions import SCHEMES, find_format, find_scheme, own_scheme
+from perfmodel.precisions import SCHEMES, find_format, own_scheme, scheme_name
 from perfmodel.preparing import in_precision
 from perfmodel.types import Graph, Hardware, Model, Tensor
 
@@ -77,7 +77,7 @@ def compression_changes(
         raise InputError("; ".join(wrong))
     if not (any(asked.values()) or sparse_2_4 or sibling):
         asked, sparse_2_4, sibling = _defaults(model, chip, precision or model.precision), True, True
-    changes = [Change(kind="precision", name=find_scheme(name).name, target=name) for name in asked["precision"]]
+    changes = [Change(kind="precision", name=name, target=name) for name in map(scheme_name, asked["precision"])]
     changes += [
         Change(kind="cache", name=f"KV cache in {find_format(name).name}", target=name) for name in asked["cache"]
     ]

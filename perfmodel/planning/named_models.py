@@ -13,7 +13,7 @@ from perfmodel.graphs.model_spec import model_aliases
 from perfmodel.types import Model
 
 _TIMM, _HUB = "timm:", "timm/"
-_NO_TIMM = "Models of timm need it and torch: pip install timm 'perfmodel[torch]'"
+_NO_TIMM = "Models of timm need it and torch: pip install 'perfmodel[timm]'"
 
 
 def load_named(name: str, *, image_size: int = 0, specs: str | None = None) -> Model:

@@ -19,13 +19,16 @@ from perfmodel.units import format_quantity
 if TYPE_CHECKING:
     from rich.console import Console
 
-KIND_TITLES = {"gpu": "GPUs", "tpu": "TPUs", "cpu": "CPUs", "accelerator": "Other accelerators"}
+KIND_TITLES = {"gpu": "GPUs", "tpu": "TPUs", "accelerator": "Other accelerators", "cpu": "CPUs"}  # in this order
 _WIDE, _NARROW = ("bf16", "fp16", "fp32"), ("fp8", "int8")
 
 
 def print_chips(console: Console, chips: Sequence[Hardware], title: str = "") -> None:
     """Print a line per chip: by kind, or all under one title."""
-    for kind, members in groupby(chips, key=lambda chip: title or chip.kind):
+    order = list(KIND_TITLES)
+    for kind, members in groupby(
+        sorted(chips, key=lambda chip: order.index(chip.kind)), key=lambda chip: title or chip.kind
+    ):
         console.print(KIND_TITLES.get(kind, kind), style="bold")
         table = make_table(
             ("id", "left"), ("family", "left"), ("memory", "right"), ("bandwidth", "right"), ("bf16 FLOP/s", "right"),

@@ -95,3 +95,11 @@ def join_words(words: list[str]) -> str:
     'a, b and c'
     """
     return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
+
+
+def format_in_flight(count: float) -> str:
+    """
+    >>> format_in_flight(1), format_in_flight(64.0)
+    ('1 request in flight', '64 requests in flight')
+    """
+    return f"{count:g} request{'' if count == 1 else 's'} in flight"

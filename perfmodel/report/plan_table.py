@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from perfmodel.report.cost_words import site_words
-from perfmodel.report.formats import format_interval, format_number, format_seconds, format_share, join_words
+from perfmodel.report.formats import (
+    format_in_flight,
+    format_interval,
+    format_number,
+    format_seconds,
+    format_share,
+    join_words,
+)
 from perfmodel.report.plan_document import launch_of_plan, means_within, predict_command, simulate_command
 from perfmodel.report.prediction_table import make_table
 
@@ -60,7 +67,7 @@ def demand_words(demand: Demand) -> str:
     """`10 requests/s, 2000 tokens in, 300 out; TTFT ≤ 2.00 s and TPOT ≤ 50.0 ms (P95)`."""
     from perfmodel.planning.confirming import statistic_name
 
-    load = f"{demand.rate:g} requests/s" if demand.rate else f"{demand.concurrency:g} requests in flight"
+    load = f"{demand.rate:g} requests/s" if demand.rate else format_in_flight(demand.concurrency)
     limits = [f"{name.upper()} ≤ {format_seconds(limit)}" for name, limit in demand.limits.items()]
     return f"{load}, {_lengths(demand)}; {join_words(limits)} ({statistic_name(demand.percentile)})"
 

@@ -137,12 +137,7 @@ def _print_rows(console: Console, answers: Sequence[Answer]) -> None:
     sections: list[Column] = []
     while len(varying) > 1 and _width(varying + results, answers) > console.width:
         sections.append(varying.pop(0))
-    # what is still too wide runs over the terminal's edge: cut figures would be worse than wrapped ones
-    terminal, needed = console.width, _width(varying + results, answers)
-    if needed > terminal:
-        console.width = needed + len(varying + results)
     _print_sections(console, sections, varying + results, answers)
-    console.width = terminal
     for number, reason in enumerate(reasons, 1):
         console.print(f"\n[{number}] {reason}")
 
@@ -198,9 +193,9 @@ def _join_heading(columns: Sequence[Column], words: list[str]) -> str:
 
 def make_table(*columns: tuple[str, Literal["left", "right"]], gap: int = 2) -> Table:
     """A table without lines, for the given (title, justification), with `gap` blanks between columns."""
-    from rich.table import Table
+    from perfmodel.report.folding_table import FoldingTable
 
-    table = Table(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
+    table = FoldingTable(box=None, padding=(0, gap, 0, 0), pad_edge=False, header_style="bold")
     for place, (title, justify) in enumerate(columns):
         table.add_column(title, justify=justify, overflow="fold", no_wrap=place == 0)
     return table

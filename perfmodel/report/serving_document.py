@@ -72,14 +72,23 @@ def served_document(answer: ServedAnswer) -> dict[str, Any]:
 
 
 def served_notes(answers: Sequence[ServedAnswer]) -> list[str]:
-    """What is assumed, and what is left out, each once."""
+    """What is assumed, and what is left out, each once; with the chips that it holds for, if not for all."""
     found = [each.prediction for each in answers if each.prediction]
-    counted = (
+    counted = dict.fromkeys(
         f"without a formula, only its memory traffic counted: {kind}, up to {format_share(share)}"
         for each in found
         for kind, share in each.unmodelled
     )
-    return list(dict.fromkeys([*counted, *(note for each in found for note in each.notes)]))
+    chips: dict[str, dict[str, None]] = {}
+    for each in found:
+        for note in each.notes:
+            chips.setdefault(note, {})[each.deployment.hardware.id] = None
+    everybody = {each.deployment.hardware.id for each in found}
+    notes = (
+        note if len(own) == len(everybody) or any(chip in note for chip in own) else f"{', '.join(own)}: {note}"
+        for note, own in chips.items()
+    )
+    return [*counted, *notes]
 
 
 def served_csv(answers: Sequence[ServedAnswer]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from perfmodel.report.cost_words import UNKNOWN, cost_sentences, site_words
 from perfmodel.report.formats import (
     format_bytes,
+    format_in_flight,
     format_interval,
     format_number,
     format_seconds,
@@ -34,7 +35,7 @@ _STANDING = {
 }
 _ASKED = {
     "model": "{}", "hardware": "{}", "precision": "{}", "layout": "{}", "engine": "{}", "input_tokens": "{} tokens in",
-    "output_tokens": "{} out", "draft_tokens": "{} drafted", "concurrency": "{:g} requests in flight",
+    "output_tokens": "{} out", "draft_tokens": "{} drafted", "concurrency": "",
     "rate": "{:g} requests/s",
 }  # fmt: skip
 _PARTS = {"gemm": "linear layers", "experts": "experts", "attention": "attention", "collective": "links",
@@ -73,7 +74,7 @@ def served_heading(answer: ServedAnswer) -> str:
     found = answer.prediction
     assert found is not None
     deployment = found.deployment
-    load = f"{found.concurrency:g} requests in flight" if found.concurrency else f"{found.rate:g} requests/s"
+    load = format_in_flight(found.concurrency) if found.concurrency else f"{found.rate:g} requests/s"
     return (
         f"{deployment.subject} on {_devices(answer)} {deployment.hardware.id}, {deployment.precision}, "
         f"{deployment.engine.name}, {load}, {found.input_tokens} tokens in, {found.output_tokens} out"
@@ -125,7 +126,7 @@ def _print_rows(console: Console, answers: Sequence[ServedAnswer]) -> None:
     reasons = list(dict.fromkeys(each.error for each in answers if each.error))
     first = answers[0].asked
     said = [name for name in _ASKED if name not in varying and name in first and first[name] != 0]
-    shared = [_ASKED[name].format(first[name]) for name in said]
+    shared = [_ASKED[name].format(first[name]) or format_in_flight(first[name]) for name in said]
     console.print(", ".join(shared), style="bold")
     titles = {
         "hardware": "chip",

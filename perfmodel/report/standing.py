@@ -68,12 +68,33 @@ def _levels(predictions: Sequence[Prediction]) -> str:
 
 
 def _subjects(chosen: Sequence[Prediction], among: Sequence[Prediction]) -> str:
+    """Whom a sentence is about: precisions and chips, and models where others on the same chip are not meant."""
+    kept = {id(own) for own in chosen}
+    shared = set(_pairs(chosen)) & set(_pairs([own for own in among if id(own) not in kept]))
+    apart = [own for own in chosen if _pair(own) not in shared]
+    models: dict[str, dict[str, None]] = {}
+    for own in chosen:
+        if _pair(own) in shared:
+            models.setdefault(own.request.hardware, {})[own.request.model] = None
+    parts = [_chips_and_precisions(apart, among)] if apart else []
+    return ", ".join([*parts, *(f"{_few(list(names))} on {chip}" for chip, names in models.items())])
+
+
+def _pair(own: Prediction) -> tuple[str, str]:
+    return own.request.hardware, own.request.precision
+
+
+def _pairs(predictions: Sequence[Prediction]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(map(_pair, predictions)))
+
+
+def _few(names: list[str]) -> str:
+    return " and ".join(names) if len(names) < 3 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _chips_and_precisions(chosen: Sequence[Prediction], among: Sequence[Prediction]) -> str:
     """Whole precisions, whole chips, and of other chips which precisions: `w4a16, mi300x, l4 (bf16, fp8)`."""
-
-    def pairs(predictions: Sequence[Prediction]) -> list[tuple[str, str]]:
-        return list(dict.fromkeys((own.request.hardware, own.request.precision) for own in predictions))
-
-    own, every = pairs(chosen), pairs(among)
+    own, every = _pairs(chosen), _pairs(among)
     chips = [chip for chip in dict.fromkeys(chip for chip, _ in own) if _rest(every, own, 0, chip) == []]
     left = [pair for pair in own if pair[0] not in chips]
     precisions = [name for name in dict.fromkeys(name for _, name in left) if _rest(every, own, 1, name) == []]

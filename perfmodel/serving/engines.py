@@ -83,7 +83,9 @@ def load_engine(name: str, *, specs: Specs = None) -> EnginePolicy:
     if is_path(name):
         return _read_file(Path(name).expanduser())
     files = data_files(FOLDER, specs=specs)
-    return _read_file(files[resolve_name("engine", name, files, _aliases(tuple(files.items())), _HINT)])
+    told = "Its release is an option of its own, --engine-version. " if "@" in name else ""
+    hint = f"{told}Known: {', '.join(sorted(files))}; {_HINT.removesuffix(' shows all')} tells of each"
+    return _read_file(files[resolve_name("engine", name, files, _aliases(tuple(files.items())), hint)])
 
 
 def list_engines(*, specs: Specs = None) -> tuple[EnginePolicy, ...]:

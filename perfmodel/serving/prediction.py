@@ -7,6 +7,7 @@ May import: everything of serving.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,7 @@ from perfmodel.serving.physical_bounds import running_step
 from perfmodel.serving.power_use import serving_power
 from perfmodel.serving.server_anchors import ServerAnchor
 from perfmodel.serving.servers import DEFAULT_INPUT_TOKENS, DEFAULT_OUTPUT_TOKENS, open_server
+from perfmodel.serving.standing import Knowledge
 from perfmodel.serving.steady_answers import Over, Server, SteadyState, highest_rate, state_at
 from perfmodel.serving.steady_state import accepted_tokens
 from perfmodel.serving.work import CONTEXTS, SEQUENCES, TOKENS, work_at
@@ -186,7 +188,7 @@ def predict_serving(
         standing=standing,
         step_seconds=_step_parts(deployment, server, state, sizes),
         provenance=server.coefficients.provenance,
-        notes=tuple(_notes(deployment, server.coefficients, state, standing, version, drafts)),
+        notes=tuple(_notes(deployment, server.coefficients, state, standing, version, drafts, known)),
         unmodelled=deployment.unmodelled,
         parts=parts,
         **sizes,
@@ -217,8 +219,20 @@ def _step_parts(
     return parts | {"host": float(host)}
 
 
+def fitted_versions(known: Knowledge, engine: str) -> list[str]:
+    """The releases of an engine that runs were fitted of, the oldest first."""
+    found = {label[2] for label in known.effects["tpot"].means if label[:2] == ("version", engine)} - {""}
+    return sorted(found, key=lambda version: [int(part) for part in re.findall(r"\d+", version)])
+
+
 def _notes(
-    deployment: Deployment, c: EngineCoefficients, state: SteadyState, standing: str, version: str, drafts: int
+    deployment: Deployment,
+    c: EngineCoefficients,
+    state: SteadyState,
+    standing: str,
+    version: str,
+    drafts: int,
+    known: Knowledge,
 ) -> list[str]:
     notes = list(deployment.notes)
     if drafts > MOST_DRAFTS:
@@ -235,4 +249,7 @@ def _notes(
         notes.append(f"no server with kernels of {', '.join(unfitted)} was fitted: intervals may be too narrow")
     if standing in ("datasheet", "family") and version != UNSTATED:
         notes.append("the engine's version makes no difference here: none was fitted for this model")
+    elif version != UNSTATED and version not in (fitted := fitted_versions(known, deployment.engine.id)):
+        others = f": {', '.join(fitted)} were" if fitted else ""
+        notes.append(f"no run of {deployment.engine.id} {version} was fitted{others}; the version makes no difference")
     return notes

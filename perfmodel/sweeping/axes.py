@@ -15,7 +15,7 @@ from perfmodel.errors import InputError, PerfmodelError, UnknownNameError
 from perfmodel.kernels.device import ASKED_RUNTIMES
 from perfmodel.planning.candidates import chips_of
 from perfmodel.planning.plans import ORDERS
-from perfmodel.precisions import find_format, find_scheme
+from perfmodel.precisions import find_format, scheme_name
 from perfmodel.serving.engines import load_engine
 from perfmodel.serving.simulation_settings import ROUTERS
 from perfmodel.serving.workload import ARRIVALS
@@ -113,7 +113,7 @@ def _one_of(what: str, names: tuple[str, ...]) -> Check:
 MODEL = Axis(name="model", what=TEXT, needed=True, check=_model)
 HARDWARE = Axis(name="hardware", what=TEXT, needed=True, check=_chip)
 ENGINE = Axis(name="engine", what=TEXT, default="vllm", check=_engine)
-PRECISION = Axis(name="precision", what=TEXT, check=lambda name, _: find_scheme(name).name)
+PRECISION = Axis(name="precision", what=TEXT, check=lambda name, _: scheme_name(name))
 CACHE = Axis(name="cache_precision", what=TEXT, check=lambda name, _: find_format(name).name)
 LAYOUT = tuple(Axis(name=name, default=1, most=4096) for name in ("tp", "pp", "ep", "attention_dp"))
 LENGTHS = (Axis(name="input_tokens", default=1024, array=True), Axis(name="output_tokens", default=256, array=True))

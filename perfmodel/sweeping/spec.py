@@ -67,7 +67,9 @@ def _read(document: Document, specs: str | None) -> Sweep | None:
         document.report(f"must hold keys and values, not {describe(data)}")
         return None
     for key in data:
-        if key not in KEYS:
+        if any(key in axes_of(known) for known in KINDS):
+            document.report(f"is an axis: write it under grid, as grid: {{{key}: ...}}", key)
+        elif key not in KEYS:
             document.report(unknown_key(key, KEYS), key)
     kind = data.get("kind", SERVING)
     if kind not in KINDS:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from perfmodel.cli.usage import examples
 from perfmodel.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,7 +17,13 @@ PORT = 8421
 _NEEDED = ("fastapi", "uvicorn", "plotly")
 
 
-@click.command("serve")
+@click.command(
+    "serve",
+    epilog=examples(
+        "perfmodel serve",
+        "perfmodel serve --port 8080 --host 0.0.0.0 --allow-host planner.example.org",
+    ),
+)
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
               help="Where to listen; anything but this machine itself opens the server to a network.")  # fmt: skip
 @click.option("--port", type=click.IntRange(0, 65535), default=PORT, show_default=True, metavar="N",

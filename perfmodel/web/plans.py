@@ -8,7 +8,7 @@ from typing import Any
 from perfmodel.planning.candidates import candidates_of, chips_of
 from perfmodel.planning.capacity import plan_candidates
 from perfmodel.planning.demand import SPREAD, Demand
-from perfmodel.precisions import find_scheme
+from perfmodel.precisions import scheme_name
 from perfmodel.report.plan_document import plan_document
 from perfmodel.serving.engines import load_engine
 from perfmodel.web.bodies import PlanBody
@@ -36,7 +36,7 @@ def plan(
         chip.id: costs.priced(chip) for found in reader.each("hardware", body.hardware, chips_of) for chip in found
     }
     engines = reader.each("engine", body.engine, load_engine)
-    precisions = reader.each("precision", body.precision or (), lambda name: find_scheme(name).name)
+    precisions = reader.each("precision", body.precision or (), scheme_name)
     demand = reader.read("rate", lambda: _demand(body))
     reader.refuse()
     assert demand is not None

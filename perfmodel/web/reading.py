@@ -13,7 +13,7 @@ from perfmodel.cli.grid import Grid
 from perfmodel.errors import PerfmodelError, UnknownNameError
 from perfmodel.kernels.device import ASKED_RUNTIMES
 from perfmodel.layouts import Layout, layouts_of
-from perfmodel.precisions import find_format, find_scheme
+from perfmodel.precisions import find_format, scheme_name
 from perfmodel.types import Model
 from perfmodel.web.bodies import ExplainBody, GridBody
 from perfmodel.web.refusals import Mistake, Mistakes
@@ -87,7 +87,7 @@ def read_grid(
     grid: dict[str, Any] = {
         "model": reader.each("model", models or lists["model"], lambda name: find_model(name, uploads, size)),
         "hardware": reader.each("hardware", lists["hardware"], hardware_entry),
-        "precision": reader.each("precision", lists["precision"], lambda name: find_scheme(name).name) or [None],
+        "precision": reader.each("precision", lists["precision"], scheme_name) or [None],
         "runtime": reader.each("runtime", lists["runtime"], _runtime) or [None],
         **{name: list(dict.fromkeys(lists[name])) or [None] for name in ("batch", "input_tokens", "output_tokens",
                                                                          "steps")},

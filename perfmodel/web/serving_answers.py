@@ -12,7 +12,7 @@ import numpy as np
 from perfmodel.catalog_entries import hardware_entry
 from perfmodel.economics import Site
 from perfmodel.errors import PerfmodelError
-from perfmodel.precisions import find_format, find_scheme
+from perfmodel.precisions import find_format, scheme_name
 from perfmodel.report.serving_document import ServedAnswer, finite, served_document
 from perfmodel.serving.engines import EnginePolicy, load_engine
 from perfmodel.serving.known_effects import UNSTATED
@@ -45,7 +45,7 @@ def read_server(
     chip = reader.read("hardware", lambda: hardware_entry(body.hardware))
     wanted = {
         "engine": reader.read("engine", lambda: load_engine(body.engine)),
-        "precision": body.precision and reader.read("precision", lambda: find_scheme(body.precision or "").name),
+        "precision": body.precision and reader.read("precision", lambda: scheme_name(body.precision or "")),
         "cache_precision": body.cache_precision
         and reader.read("cache_precision", lambda: find_format(body.cache_precision or "").name),
         "layout": reader.read("ep", lambda: read_layout(body)),

@@ -143,3 +143,13 @@ def test_a_report_of_a_load_test_needs_to_be_told_of(tmp_path: Path) -> None:
 
 def test_what_is_told_is_for_reports(table: str) -> None:
     assert "for reports of load tests only" in refuse("validate", table, "--hardware", "h100-sxm")
+
+
+def test_a_table_of_ones_own_is_told_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("gpu,model,latency_ms\nh100-sxm,llama-3.1-8b,12\n")
+    assert "A table of your own has the columns hardware, precision, milliseconds" in refuse(
+        "validate", str(tmp_path / "mine.csv")
+    )
+    (tmp_path / "two.csv").write_text("hardware,precision,model,milliseconds\nh100,bf16,llama-3.1-8b,12\n")
+    told = refuse("validate", str(tmp_path / "two.csv"))
+    assert "unknown device h100 (1). `perfmodel hardware list` has the names of chips." in told

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from perfmodel.cli.options import read_counts, split_list
+from perfmodel.cli.options import read_counts, read_limit, split_list
 from perfmodel.errors import InputError
 
 LARGEST = 1 << 31
@@ -46,3 +48,17 @@ def test_all_wrong_counts_are_named() -> None:
 
 def test_list_drops_repetitions() -> None:
     assert split_list("b, a,b") == ("b", "a")
+
+
+@given(st.floats(1e-3, 99.0))
+def test_limits_without_a_unit_are_seconds(seconds: float) -> None:
+    assert read_limit(f"{seconds!r}") == read_limit(f"{seconds!r} s") == seconds
+
+
+@given(st.integers(100, 10**6))
+def test_numbers_of_milliseconds_without_their_unit_are_asked_about(number: int) -> None:
+    told = re.escape(f"'{number}' would be {number:g} seconds: write '{number} ms', or '{number} s'")
+    with pytest.raises(InputError, match=told):
+        read_limit(str(number))
+    assert read_limit(f"{number} ms") == pytest.approx(number / 1000)
+    assert read_limit(f"{number} seconds") == number

@@ -124,3 +124,9 @@ def test_lengths_are_needed_or_a_trace() -> None:
     text = refuse("plan", "llama-3.1-8b", "--hardware", "h100-sxm", "--rate", "1", "--ttft", "1")
     assert "--input-tokens is missing (or give a --trace)" in text
     assert "--output-tokens is missing" in text
+
+
+def test_shares_for_percentiles_and_all_chips_are_told_what_to_write() -> None:
+    told = refuse("plan", "llama-3.1-8b", "--hardware", "all", *LOAD, *LIMITS, "--percentile", "0.95")
+    assert "'0.95' is a percentile below 1: write 95 for 95 % of requests" in told
+    assert "all GPUs of servers are all-datacenter" in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,11 @@ def test_one_that_can_be_answered_is() -> None:
     first, second = documents(*LLAMA, "--tp", "1,3", "--concurrency", "4")
     assert "phases" in first
     assert "cannot run as tp3" in second["error"]
+
+
+def test_a_release_that_was_not_fitted_is_told() -> None:
+    command = ("predict", "llama-3.1-8b", "--hardware", "h100-sxm", "--engine", "vllm", "--concurrency", "8")
+    told = succeed(*command, "--engine-version", "99.9")
+    assert re.search(r"Note: no run of vllm 99\.9 was fitted: 0\.\d+\.\d+, .* were; the version makes no diff", told)
+    assert "was fitted:" not in succeed(*command, "--engine-version", "0.12.0")
+    assert "was fitted:" not in succeed(*command)

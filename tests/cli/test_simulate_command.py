@@ -166,3 +166,8 @@ def test_models_that_do_not_fit_or_do_not_generate(tmp_path: Path) -> None:
     shown = refuse("simulate", "llama-3.1-8b", "--hardware", "small", "--specs", str(tmp_path), "--rate", "1")
     assert "does not fit" in shown
     assert "no engine batches it" in refuse("simulate", "bert-base", "--hardware", "h100-sxm", "--rate", "1")
+
+
+def test_lists_are_refused_as_lists() -> None:
+    told = refuse("simulate", "llama-3.1-8b", "--hardware", "h100-sxm,l4", "--rate", "3")
+    assert "--hardware: simulate follows one server at a time; plan and predict take lists" in told

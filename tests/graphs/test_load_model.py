@@ -85,3 +85,16 @@ def test_image_size_changes_the_tokens_and_nothing_else() -> None:
         load_model("vit-b-16", image_size=225)
     with pytest.raises(InputError, match="image size"):
         load_model("llama-3.1-8b", image_size=224)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["meta-llama/Llama-3.1-8B", "https://huggingface.co/meta-llama/Llama-3.1-8B/", "hf.co/meta-llama/Llama-3.1-8B"],
+)
+def test_names_and_addresses_of_the_hub_are_models_of_the_catalog(name: str) -> None:
+    assert load_model(name).name == "llama-3.1-8b"
+
+
+def test_a_model_of_the_hub_that_is_not_in_the_catalog_needs_its_config() -> None:
+    with pytest.raises(UnknownNameError, match=r"Nothing is downloaded: save the model's config\.json"):
+        load_model("meta-llama/Llama-9-Behemoth")

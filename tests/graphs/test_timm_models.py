@@ -227,8 +227,7 @@ except ModelError as error:
 """
     )
     assert run(code).strip() == (
-        f"models of timm need the packages timm and torch (No module named '{blocked}'); "
-        "pip install torch, then pip install --no-deps timm"
+        f"models of timm need the packages timm and torch (No module named '{blocked}'); pip install 'perfmodel[timm]'"
     )
 
 

@@ -63,7 +63,7 @@ def test_what_people_see() -> None:
 def test_the_list() -> None:
     documents = [engine_document(engine) for engine in list_engines()]
     file = io.StringIO()
-    print_engines(Console(file=file, width=120), documents)
+    print_engines(Console(file=file, width=160), documents)
     rows = {line.split()[0]: line for line in file.getvalue().splitlines()}
     assert rows["vllm"].split()[-1] == "yes"
     assert rows["torch"].endswith("no: priors")

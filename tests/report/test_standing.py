@@ -59,3 +59,21 @@ def test_anchors_are_told_though_none_is_of_the_chip() -> None:
     anchors: Any = {"anchors": {"runs": 2, "of_this_chip": 0}, "interval": "narrowed by 2 measured runs"}
     first, _ = standing_sentences([plain, prediction("b", "bf16", {"gemm.bf16": 0.86}, "family", **anchors)])
     assert first == "Intervals (80 %): b: narrowed by 2 measured runs; errors on the chip itself (gemm.bf16)."
+
+
+def test_models_are_named_where_a_chip_stands_on_two_levels() -> None:
+    def of(model: str, *facts: Any) -> Prediction:
+        made = prediction(*facts)
+        return replace(made, request=replace(made.request, model=model))
+
+    _, levels = standing_sentences(
+        [
+            of("small", "a", "bf16", {"streaming": 0.8}, "datasheet"),
+            of("large", "a", "bf16", {"gemm.bf16": 0.8}, "device"),
+            of("larger", "a", "bf16", {"gemm.bf16": 0.8}, "device"),
+            of("largest", "a", "bf16", {"gemm.bf16": 0.8}, "device"),
+            of("small", "b", "bf16", {"streaming": 0.8}, "datasheet"),
+            of("large", "b", "bf16", {"streaming": 0.8}, "datasheet"),
+        ]
+    )
+    assert levels == "Level: datasheet for b, small on a; device for large and 2 more on a. Engine: none."

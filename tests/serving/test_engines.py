@@ -93,3 +93,10 @@ def test_files_that_are_no_profile(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(SpecError, match=r"own\.yaml"):
         load_engine(str(path))
+
+
+def test_unknown_engines_are_told_which_there_are() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown engine 'tgi'.*Known: .*sglang, .*vllm"):
+        load_engine("tgi")
+    with pytest.raises(UnknownNameError, match=r"--engine-version"):
+        load_engine("vllm@0.8.5")

@@ -95,3 +95,11 @@ def test_ranges_are_rounded_to_different_counts() -> None:
 def test_names_are_those_that_are_meant() -> None:
     space = {"hardware": ["H100 SXM"], "precision": "bf16"}
     assert read_sweep({**SERVING, "spaces": [space], "exclude": []}).spaces[0].axes["hardware"] == ("h100-sxm",)
+
+
+def test_axes_that_stand_beside_the_grid_are_told_where_they_belong(tmp_path: Path) -> None:
+    (tmp_path / "flat.yaml").write_text("model: llama-3.1-8b\nhardware: [h100-sxm, l4]\n")
+    with pytest.raises(
+        SpecError, match=r"flat\.yaml:2: hardware: is an axis: write it under grid, as grid: {hardware:"
+    ):
+        read_sweep(tmp_path / "flat.yaml")

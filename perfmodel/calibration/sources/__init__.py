@@ -141,10 +141,20 @@ def _read_file(path: Path, source: str | None, find: FindDevice, find_model: Fin
     return imported
 
 
+# for those who bring a table of their own, which is nearest to none
+_OWN_TABLE = (
+    "A table of your own has the columns hardware, precision, milliseconds (or seconds, microseconds), model or op, "
+    "and sizes (batch, input_tokens, ...)."
+)
+
+
 def _usable(path: Path, imported: Imported) -> Imported:
     if not imported.used:
         reasons = ", ".join(f"{reason} ({count})" for reason, count in imported.skipped.items())
-        raise InputError(f"{os.fspath(path)}: none of its {imported.rows} measured values can be used: {reasons}.")
+        hint = " `perfmodel hardware list` has the names of chips." if "unknown device" in reasons else ""
+        raise InputError(
+            f"{os.fspath(path)}: none of its {imported.rows} measured values can be used: {reasons}.{hint}"
+        )
     return imported
 
 
@@ -167,5 +177,5 @@ def _recognise(columns: Columns, source: str | None) -> Format:
     close = f"Nearest is {nearest.source} ({nearest.table}), which also needs {', '.join(lacking)}. "
     raise InputError(
         f"{columns.path}: no source has tables with the columns {has}. "
-        f"{close if len(lacking) < len(nearest.columns) else ''}Known sources: {', '.join(SOURCES)}."
+        f"{close if len(lacking) < len(nearest.columns) else ''}Known sources: {', '.join(SOURCES)}. {_OWN_TABLE}"
     )
