@@ -36,8 +36,8 @@ RESOURCES = 4
 TOKENS = np.unique(np.round(np.geomspace(1, 65536, 65))).astype(float)
 SEQUENCES = np.unique(np.round(np.geomspace(1, 4096, 25))).astype(float)
 CONTEXTS = np.unique(np.round(np.geomspace(16, 1 << 20, 25))).astype(float)
-# six tokens in a step, as either graph has them
-SIX_SEQUENCES, SIX_TOKENS = {"batch": 6, "context": 1}, {"batch": 2, "tokens": 3, "context": 3}
+# six tokens in a step, as either graph has them; a device may have a part of one (sequence parallelism)
+SIX_SEQUENCES, SIX_TOKENS = {"batch": 6.0, "context": 1.0}, {"batch": 2.0, "tokens": 3.0, "context": 3.0}
 CHUNKS = np.unique(np.round(np.geomspace(16, 65536, 19))).astype(float)
 
 
