@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.anchoring import Anchor, anchored_phase, anchoring_of
+from perfmodel.anchoring import LEVEL, Anchor, anchored_phase, anchoring_of
 from perfmodel.energy import energy_fields, phase_joules
 from perfmodel.errors import GraphError, InputError, UnmodelledError
 from perfmodel.fitted_scopes import FittedScope
@@ -230,7 +230,8 @@ def _predict(
         phase = phase_prediction(name, program, times, level, with_ops=with_ops)
         if anchors:
             own = scope_shares(program, times)
-            phase = anchored_phase(phase, prepared.device.hardware.id, prepared.model.name, own, level, anchors)
+            half_width = float(phase_half_width(program, times, LEVEL)[0])
+            phase = anchored_phase(phase, prepared.device.hardware.id, prepared.model.name, own, half_width, anchors)
         phases[name] = phase
         joules[name] = phase_joules(program, times)
         for kind, share in unmodelled_shares(program, times):
