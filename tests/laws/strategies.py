@@ -23,7 +23,7 @@ from builders import (
     x,
     y,
 )
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from perfmodel.coefficient_files import scopes_for
@@ -299,9 +299,17 @@ workloads = st.fixed_dictionaries(
 
 
 def examples(count: int) -> settings:
-    """That many examples in the suite, and as many times more as the profile asks for more than the suite's 50."""
+    """That many examples in the suite, and as many times more as the profile asks for more than the suite's 50.
+
+    What fails is told as it was drawn: to look for a smaller model that fails too takes minutes.
+    """
     times = settings().max_examples / 50  # `settings()` is the profile that is loaded
-    return settings(max_examples=max(round(count * times), 1), deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(
+        max_examples=max(round(count * times), 1),
+        deadline=None,
+        phases=(Phase.explicit, Phase.generate),
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 def device_of(chip: Hardware, runtime: str) -> Device:
