@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -28,13 +27,9 @@ from laws.strategies import (
     workloads,
 )
 from perfmodel.coefficients import Coefficient
-from perfmodel.errors import UnsupportedError
 from perfmodel.kernels import Device
 from perfmodel.layouts import Layout
 from perfmodel.program import compile_graph, time_program
-from perfmodel.serving.deployments import deploy
-from perfmodel.serving.prediction import predict_serving, server_of
-from perfmodel.serving.step_table import step_seconds
 from perfmodel.types import Graph, Hardware, Model
 
 
@@ -123,38 +118,3 @@ def test_cheaper_launches(graph: Graph, chip: Hardware, runtime: str, values: di
     }
     quick = Device(device.hardware, device.runtime, {**device.overrides, **cheaper}, device.widths)
     assert time_program(compile_graph(graph, quick), values).seconds[0] <= plain.seconds[0] * (1 + ROUNDING)
-
-
-# what an engine's coefficients do to the parts of a kernel's time is not known when its tile is chosen (docs/laws.md)
-TILES_CHANGE = 1.015
-users = st.integers(1, 600)
-
-
-def steps(model: Model, chip: Hardware, **asked: Any) -> Any:
-    table = server_of(deploy(model, chip, **asked)).table
-    random = np.random.default_rng(0)
-    batch, context = np.round(np.geomspace(1, 512, 40)), random.uniform(32, 8000, 40)
-    prompt = random.choice([0.0, 1.0], 40) * random.uniform(1, 4000, 40)
-    return step_seconds(table, sequences=batch, context=context, prefill_tokens=prompt, prefill_context=prompt)
-
-
-@each_way
-@examples(2)
-@given(model=decoders(), chip=chips(("gpu",)), layout=layouts, engine=st.sampled_from(["vllm", "sglang", "trtllm"]),
-       load=users, data=st.data())  # fmt: skip
-def test_servers(
-    way: str, model: Model, chip: Hardware, layout: Layout, engine: str, load: int, data: st.DataObject
-) -> None:
-    """No step is slower, no rate lower, and no fewer users fit."""
-    factor = data.draw(st.integers(2, 9) if way == "cores" else factors)
-    asked: dict[str, Any] = {"engine": engine, "layout": layout}
-    better = BETTER[way](chip, factor)
-    try:
-        before = predict_serving(model, chip, concurrency=load, **asked)
-    except UnsupportedError:
-        assume(False)
-    after = predict_serving(model, better, concurrency=load, **asked)
-    assert np.all(steps(model, better, **asked) <= steps(model, chip, **asked) * TILES_CHANGE)
-    assert after.capacity >= before.capacity
-    assert after.highest_rate >= before.highest_rate / TILES_CHANGE
-    assert after.throughput["output_tokens"] >= before.throughput["output_tokens"] / TILES_CHANGE
