@@ -123,7 +123,7 @@ def split_step(model: Model) -> tuple[Graph, Graph, Graph]:
     )
 
 
-def _token_ops(graph: Graph, sizes: Mapping[str, int]) -> dict[str, tuple[float, ...]]:
+def _token_ops(graph: Graph, sizes: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
     """Ops that neither touch a cache nor see the context nor come after the last block (the logits), with the elements
     of their tensors: ops of that name that handle other tensors in the other graph are different work."""
     last = max((index for index, op in enumerate(graph.ops) if op.block), default=len(graph.ops))
