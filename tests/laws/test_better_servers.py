@@ -15,7 +15,8 @@ from perfmodel.errors import UnsupportedError
 from perfmodel.layouts import Layout
 from perfmodel.planning.capacity import plan
 from perfmodel.serving.deployments import deploy
-from perfmodel.serving.prediction import predict_serving, server_of
+from perfmodel.serving.prediction import predict_serving
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.step_table import step_seconds
 from perfmodel.types import Hardware, Model
 

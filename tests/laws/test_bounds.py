@@ -36,7 +36,8 @@ from perfmodel.precisions import storage_bytes
 from perfmodel.predict import predict, predict_arrays
 from perfmodel.preparing import in_precision, prepare
 from perfmodel.serving.deployments import deploy
-from perfmodel.serving.prediction import predict_serving, server_of
+from perfmodel.serving.prediction import predict_serving
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.simulator import simulate
 from perfmodel.serving.workload import Arrival, make_workload
 from perfmodel.sizes import evaluate

@@ -22,7 +22,8 @@ from laws.strategies import chips, configs, examples, loaded, workloads
 from perfmodel.predict import explain
 from perfmodel.report.documents import dump_json, phase_document
 from perfmodel.serving.deployments import deploy
-from perfmodel.serving.prediction import predict_serving, server_of
+from perfmodel.serving.prediction import predict_serving
+from perfmodel.serving.servers import server_of
 from perfmodel.serving.simulator import simulate
 from perfmodel.serving.workload import Arrival, make_workload
 from perfmodel.types import Hardware
