@@ -130,7 +130,8 @@ def anchored_phase(
     seconds = max(phase.time.seconds * float(np.exp(shift)), min(phase.bound_seconds, phase.time.seconds))
     scaled = phase.time * (seconds / phase.time.seconds)
     spread = (phase.time.high / phase.time.seconds) ** (left / sd)
-    time: OpTime = replace(scaled, low=max(seconds / spread, min(phase.bound_seconds, seconds)), high=seconds * spread)
+    low = max(seconds / spread, min(phase.bound_seconds, seconds))
+    time: OpTime = replace(scaled, seconds=seconds, low=low, high=seconds * spread)
     return replace(phase, time=time)
 
 
