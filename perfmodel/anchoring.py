@@ -34,6 +34,7 @@ DEVICE, SCOPE, MODEL, BOTH, OWN = 0.35, 0.10, 0.20, 0.25, 0.10
 TAILS = 4.0
 ITERATIONS = 20  # of the weights of odd anchors
 REPEATS_SD = 0.03  # how far a measurement repeats, in log
+LEVEL = 0.8  # of the intervals that standard deviations are taken from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,22 +115,23 @@ def anchored_phase(
     hardware: str,
     model: str,
     shares: Mapping[str, float],
-    level: float,
+    half_width: float,
     anchors: Sequence[Anchor],
 ) -> PhasePrediction:
     """A phase shifted and narrowed by anchors; never below its physical bound.
 
     Args:
-        shares: of its time by scope. level: share of cases its interval holds.
+        shares: of its time by scope. half_width: of its interval at `LEVEL`, whatever level the phase was asked at, so
+            that the shift does not depend on that.
     """
-    z = half_normal_quantile(level)
-    sd = float(np.log(phase.time.high / phase.time.seconds)) / z
+    sd = half_width / half_normal_quantile(LEVEL)
     subject = Subject(hardware=hardware, shares=shares, sd=sd, model=model, phase=phase.name)
     shift, left = anchored(subject, anchors)
     seconds = max(phase.time.seconds * float(np.exp(shift)), min(phase.bound_seconds, phase.time.seconds))
     scaled = phase.time * (seconds / phase.time.seconds)
-    spread = float(np.exp(z * left))
-    time: OpTime = replace(scaled, low=max(seconds / spread, min(phase.bound_seconds, seconds)), high=seconds * spread)
+    spread = (phase.time.high / phase.time.seconds) ** (left / sd)
+    low = max(seconds / spread, min(phase.bound_seconds, seconds))
+    time: OpTime = replace(scaled, seconds=seconds, low=low, high=seconds * spread)
     return replace(phase, time=time)
 
 

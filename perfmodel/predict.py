@@ -14,9 +14,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.anchoring import Anchor, anchored_phase, anchoring_of
+from perfmodel.anchoring import LEVEL, Anchor, anchored_phase, anchoring_of
 from perfmodel.energy import energy_fields, phase_joules
-from perfmodel.errors import InputError, UnmodelledError
+from perfmodel.errors import GraphError, InputError, UnmodelledError
 from perfmodel.fitted_scopes import FittedScope
 from perfmodel.layouts import Layout
 from perfmodel.memory import largest_count
@@ -166,7 +166,7 @@ def predict_arrays(
     result: dict[str, np.ndarray[Any, Any]] = {}
     shares: dict[str, Any] = {}
     for name, program in prepared.programs.items():
-        times = time_program(program, prepared.example_sizes | phase_sizes(name, *own_columns))
+        times = _timed(prepared, name, phase_sizes(name, *own_columns))
         for scope, share in scope_share_rows(program, times).items() if with_levels else ():
             shares[scope] = np.maximum(shares.get(scope, 0.0), share)
         seconds, spread = times.seconds, np.exp(phase_half_width(program, times, level))
@@ -223,14 +223,15 @@ def _predict(
     launching = False
     for name, program in prepared.programs.items():
         sizes = phase_sizes(name, own_batch(batch, prepared.layout), tokens_in, tokens_out)
-        times = time_program(program, prepared.example_sizes | sizes)
+        times = _timed(prepared, name, sizes)
         for scope, share in scope_shares(program, times).items():
             shares[scope] = max(share, shares.get(scope, 0.0))
         launching = launching or _launches_decide(program, times, prepared.fitted)
         phase = phase_prediction(name, program, times, level, with_ops=with_ops)
         if anchors:
             own = scope_shares(program, times)
-            phase = anchored_phase(phase, prepared.device.hardware.id, prepared.model.name, own, level, anchors)
+            half_width = float(phase_half_width(program, times, LEVEL)[0])
+            phase = anchored_phase(phase, prepared.device.hardware.id, prepared.model.name, own, half_width, anchors)
         phases[name] = phase
         joules[name] = phase_joules(program, times)
         for kind, share in unmodelled_shares(program, times):
@@ -269,6 +270,16 @@ def _predict(
         parameters=prepared.model.parameters,
         provenance=_provenance(prepared, shares, anchors, launching=launching),
     )
+
+
+def _timed(prepared: Prepared, phase: str, sizes: dict[str, Any]) -> PhaseTimes:
+    times = time_program(prepared.programs[phase], prepared.example_sizes | sizes)
+    if not np.all(times.seconds > 0):
+        raise GraphError(
+            f"{prepared.model.name}: nothing in its phase {phase} takes time, since it only names tensors anew (view). "
+            "Give it an op that computes or moves something."
+        )
+    return times
 
 
 def _lengths(prepared: Prepared, input_tokens: int | None, output_tokens: int | None) -> tuple[int, int]:

@@ -29,7 +29,7 @@ from perfmodel.kernels.framework import framework_parts
 from perfmodel.kernels.framework_classes import OpClass, class_of
 from perfmodel.kernels.host import HOST_SECONDS
 from perfmodel.kernels.networks import NetworkParts, has_own_kernels, is_cpu_scope, network_scope, time_parts
-from perfmodel.kernels.roofline import Array
+from perfmodel.kernels.roofline import TINY, Array
 from perfmodel.precisions import SCHEMES
 from perfmodel.reuse import Touches, cached_shares, touches_of
 from perfmodel.sizes import Size, compile_sizes
@@ -316,4 +316,5 @@ def overlap(device_seconds: Array, host_seconds: Array) -> Array:
     """Time of kernels that a host launches beside the device: the slower one sets the pace."""
     larger = np.maximum(device_seconds, host_seconds)
     smaller = np.minimum(device_seconds, host_seconds)
-    return larger * (1 + (smaller / larger) ** HOST_OVERLAP) ** (1 / HOST_OVERLAP)
+    # views alone take no time
+    return larger * (1 + (smaller / np.maximum(larger, TINY)) ** HOST_OVERLAP) ** (1 / HOST_OVERLAP)

@@ -9,7 +9,7 @@ distance is the traffic of the op and the one before.
 
 Source: stack distances, Mattson et al. 1970, "Evaluation techniques for storage hierarchies".
 
-May import: precisions, types.
+May import: precisions, sizes, types.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from perfmodel.precisions import element_bytes
-from perfmodel.types import Graph
+from perfmodel.sizes import Dim
+from perfmodel.types import Graph, Op, Tensor
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 INNER_SHARPNESS, LAST_SHARPNESS = 3, 6  # n
@@ -64,9 +65,10 @@ def touches_of(graph: Graph, rows: dict[Any, int]) -> Touches:
             viewed |= dict.fromkeys(op.outputs, next(iter(inputs), ""))
             continue
         known = [(name, last.get(name, _ONCE_A_PASS)) for name in inputs if name in graph.tensors]
+        parts = _parts_touched(op, graph)
         for name, before in known + [(name, _OUTPUT) for name in op.outputs]:
             tensor = graph.tensors[name]
-            row = rows.setdefault(prod(tensor.shape, start=1), len(rows))
+            row = rows.setdefault(parts.get(name, _elements(tensor)), len(rows))
             touches.append((position, before, row, element_bytes(tensor.dtype)))
             last[name] = position
     columns = np.array(touches, dtype=float).reshape(-1, 4)  # none where a graph is nothing but views
@@ -74,6 +76,23 @@ def touches_of(graph: Graph, rows: dict[Any, int]) -> Touches:
     repeats = np.array([op.repeat for op in graph.ops], dtype=float)
     changes = [left.block != right.block or not left.block for left, right in pairwise(graph.ops)]
     return Touches(ops, last_uses, elements, columns[:, 3], repeats, np.cumsum([0, *changes]))
+
+
+def _parts_touched(op: Op, graph: Graph) -> dict[str, Dim]:
+    """Elements of the tensors that an op handles a part of: lookups read as much as they write; what is put in place
+    reads and writes its values alone."""
+    inputs, outputs = ([graph.tensors[name] for name in names] for names in (op.inputs, op.outputs))
+    if op.kind in ("gather", "embedding") and inputs:
+        return {inputs[-1 if op.kind == "embedding" else 0].name: sum((_elements(each) for each in outputs), start=0)}
+    if op.kind == "scatter" and inputs:
+        return dict.fromkeys((inputs[0].name, *op.outputs), _elements(inputs[-1]))
+    if op.kind == "cache_append":
+        return {cache.name: _elements(new) for new, cache in zip(inputs, outputs, strict=False)}
+    return {}
+
+
+def _elements(tensor: Tensor) -> Dim:
+    return prod(tensor.shape, start=1)
 
 
 def cached_shares(touches: Touches, elements: Array, op_bytes: Array, caches: Sequence[float]) -> list[Array]:

@@ -24,11 +24,10 @@ import numpy as np
 from perfmodel.fitted_scopes import REGIMES, half_normal_quantile
 from perfmodel.kernels import Device, KernelTime
 from perfmodel.kernels.host import HOST_SECONDS
-from perfmodel.kernels.roofline import Array
+from perfmodel.kernels.roofline import TINY, Array
 from perfmodel.program import HOST_OVERLAP, PhaseTimes, Program
 
 BETWEEN_SCOPES = 0.5  # r: correlation of the errors of different scopes on one device
-_TINY = 1e-30
 PRIOR_CORRELATION = 1.0  # coefficients that only priors speak of are wrong for all ops alike
 
 
@@ -60,7 +59,7 @@ def prior_spread(kernel: KernelTime) -> Array:
         parts[coefficient.name] = parts.get(coefficient.name, 0.0) + part
         spreads[coefficient.name] = coefficient.log_sd
     variance = sum((part * spreads[name]) ** 2 for name, part in parts.items())
-    return np.asarray(np.sqrt(variance) / np.maximum(kernel.seconds, _TINY))  # a view takes no time
+    return np.asarray(np.sqrt(variance) / np.maximum(kernel.seconds, TINY))  # a view takes no time
 
 
 def composed(parts: Iterable[tuple[Array, float]]) -> Array:
@@ -88,9 +87,10 @@ def phase_half_width(program: Program, times: PhaseTimes, share: float) -> Array
         rows = seconds if seconds.shape[0] == len(group.kinds) else seconds + np.zeros((len(group.kinds), 1))
         by_scope.setdefault(group.scope, []).append(rows * group.repeats[:, None])
     parts = [(np.concatenate(_aligned(ops)), _correlation(device, scope)) for scope, ops in by_scope.items()]
-    on_device = composed(parts) / times.device_seconds
+    # views alone take no time, and miss by nothing
+    on_device = composed(parts) / np.maximum(times.device_seconds, TINY)
     # the slower one of host and device sets the pace, and so the error
-    device_weight = (times.device_seconds / times.seconds) ** HOST_OVERLAP
+    device_weight = (times.device_seconds / np.maximum(times.seconds, TINY)) ** HOST_OVERLAP
     if program.network in device.widths and f"{program.network}:{HOST_SECONDS.name}" in device.overrides:
         # fitted with the kernels: what whole programs were missed by is of both, and no spread of one coefficient
         host = device.widths[program.network].at(share)[REGIMES.index("overhead")]
@@ -104,7 +104,7 @@ def scope_share_rows(program: Program, times: PhaseTimes) -> dict[str, Array]:
     shares: dict[str, Array] = {}
     for group, kernel in zip(program.groups, times.kernels, strict=True):
         rows = kernel.seconds if kernel.seconds.shape[0] == len(group.kinds) else kernel.seconds[:1]
-        own = (group.repeats[:, None] * rows).sum(axis=0) / times.device_seconds
+        own = (group.repeats[:, None] * rows).sum(axis=0) / np.maximum(times.device_seconds, TINY)
         shares[group.scope] = shares.get(group.scope, 0.0) + own
     return shares
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from perfmodel.anchoring import REPEATS_SD, Anchor, Subject
+from perfmodel.anchoring import LEVEL, REPEATS_SD, Anchor, Subject
 from perfmodel.calibration.model_scores import score_models
 from perfmodel.calibration.scopes import by_scope
 from perfmodel.calibration.scoring import Scored, score_ops
@@ -23,7 +23,6 @@ from perfmodel.coefficient_files import scopes_for
 from perfmodel.errors import InputError
 from perfmodel.fitted_scopes import half_normal_quantile
 
-SHARE = 0.8
 MOST_FACTS = 30  # rows of one kernel are no independent facts: they never count for more
 
 
@@ -46,11 +45,11 @@ def _read(path: str, _modified: int, specs: tuple[str, ...], _folders: str) -> t
     fitted = {name: scopes_for(chip, specs=specs) for name, chip in chips.items()}
     scopes, skipped = by_scope(imported.ops, chips)
     ops = [
-        score_ops(rows, fitted[rows.hardware], chips[rows.hardware], SHARE)
+        score_ops(rows, fitted[rows.hardware], chips[rows.hardware], LEVEL)
         for groups in scopes.values()
         for rows in groups
     ]
-    models, more = score_models(imported.measurements, fitted, chips, SHARE)
+    models, more = score_models(imported.measurements, fitted, chips, LEVEL)
     anchors = (*map(_model_anchor, models), *_op_anchors(ops))
     if not anchors:
         told = {**imported.skipped, **imported.unscored, **skipped, **more}
@@ -64,7 +63,7 @@ def _model_anchor(own: Scored) -> Anchor:
         subject=Subject(
             hardware=own.labels["hardware"],
             shares=own.shares,
-            sd=float(own.half_width[0]) / half_normal_quantile(SHARE),
+            sd=float(own.half_width[0]) / half_normal_quantile(LEVEL),
             model=own.labels["model"],
             phase=own.labels["phase"],
         ),
@@ -82,7 +81,7 @@ def _op_anchors(sets: Iterable[Scored]) -> list[Anchor]:
 
 def _op_anchor(parts: list[Scored]) -> Anchor:
     errors = np.concatenate([own.log_ratio for own in parts])
-    sd = float(np.median(np.concatenate([own.half_width for own in parts]))) / half_normal_quantile(SHARE)
+    sd = float(np.median(np.concatenate([own.half_width for own in parts]))) / half_normal_quantile(LEVEL)
     scatter = float(errors.std()) / min(len(errors), MOST_FACTS) ** 0.5 if len(errors) > 1 else sd
     labels = parts[0].labels
     subject = Subject(hardware=labels["hardware"], shares={labels["scope"]: 1.0}, sd=sd)

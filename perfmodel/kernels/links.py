@@ -52,7 +52,9 @@ def links_between(hardware: Hardware, devices: Array, devices_per_node: Array) -
     inside = np.minimum(devices, np.maximum(devices_per_node, spanning))
     nodes = np.ceil(devices / inside)
     host = hardware.pcie_bytes_per_second or hardware.link_bytes_per_second
-    own_links = hardware.link_bytes_per_second > hardware.pcie_bytes_per_second
+    # what is no faster than PCIe is PCIe, unless it has a name of its own
+    named = bool(hardware.link_name) and not hardware.link_name.startswith("PCIe")
+    own_links = hardware.link_bytes_per_second > (0.0 if named else hardware.pcie_bytes_per_second)
     direct = (inside <= hardware.domain_size) & own_links
     rate_inside = np.where(direct, hardware.link_bytes_per_second, host)
     rate_across = np.minimum(inside * hardware.inter_node_bytes_per_second, np.where(inside > 1, rate_inside, np.inf))

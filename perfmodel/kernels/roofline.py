@@ -19,7 +19,7 @@ import numpy as np
 from perfmodel.coefficients import Coefficient
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-_TINY = 1e-30
+TINY = 1e-30  # seconds; in place of 0 where something is divided by them
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,8 @@ def split_p_norm(compute_seconds: Array, memory_seconds: Array, p: float) -> tup
     >>> [float(part) for part in split_p_norm(np.array(3.0), np.array(4.0), 2.0)]  # 5 = 1.8 + 3.2
     [1.8, 3.2]
     """
-    larger = np.maximum(np.maximum(compute_seconds, memory_seconds), _TINY)
+    larger = np.maximum(np.maximum(compute_seconds, memory_seconds), TINY)
     compute_power, memory_power = (compute_seconds / larger) ** p, (memory_seconds / larger) ** p
-    total = np.maximum(compute_power + memory_power, _TINY)
+    total = np.maximum(compute_power + memory_power, TINY)
     scale = larger * total ** (1 / p - 1)
     return compute_power * scale, memory_power * scale

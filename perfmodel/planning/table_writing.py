@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TextIO
 
 from perfmodel.errors import InputError
@@ -55,7 +56,9 @@ def write_table(path: str, kinds: Mapping[str, Kind], batches: Iterable[Batch]) 
 
 def write_csv(file: TextIO, columns: list[str], batches: Iterable[Batch]) -> int:
     """Write rows as CSV, missing values as empty cells; returns their number."""
-    writer = csv.writer(file, lineterminator="\n")
+    # the writer quotes a cell for the characters that end its lines, of which readers know two
+    lines = SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n"))
+    writer = csv.writer(lines, lineterminator="\r\n")
     writer.writerow(columns)
     count = 0
     for batch in batches:

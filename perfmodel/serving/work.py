@@ -36,8 +36,8 @@ RESOURCES = 4
 TOKENS = np.unique(np.round(np.geomspace(1, 65536, 65))).astype(float)
 SEQUENCES = np.unique(np.round(np.geomspace(1, 4096, 25))).astype(float)
 CONTEXTS = np.unique(np.round(np.geomspace(16, 1 << 20, 25))).astype(float)
-# six tokens in a step, as either graph has them
-SIX_SEQUENCES, SIX_TOKENS = {"batch": 6, "context": 1}, {"batch": 2, "tokens": 3, "context": 3}
+# six tokens in a step, as either graph has them; a device may have a part of one (sequence parallelism)
+SIX_SEQUENCES, SIX_TOKENS = {"batch": 6.0, "context": 1.0}, {"batch": 2.0, "tokens": 3.0, "context": 3.0}
 CHUNKS = np.unique(np.round(np.geomspace(16, 65536, 19))).astype(float)
 
 
@@ -123,7 +123,7 @@ def split_step(model: Model) -> tuple[Graph, Graph, Graph]:
     )
 
 
-def _token_ops(graph: Graph, sizes: Mapping[str, int]) -> dict[str, tuple[float, ...]]:
+def _token_ops(graph: Graph, sizes: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
     """Ops that neither touch a cache nor see the context nor come after the last block (the logits), with the elements
     of their tensors: ops of that name that handle other tensors in the other graph are different work."""
     last = max((index for index, op in enumerate(graph.ops) if op.block), default=len(graph.ops))
