@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "perfmodel"
 # from the ground up; rooms of one row do not know each other
 ROWS = (
     {"errors", "arithmetic", "identity_cache", "home", "collector", "notebooks"},
+    {"file_locks"},
     {"units", "sizes", "yaml_strict", "whole_files", "layouts"},
     {"precisions"},
     {"types"},

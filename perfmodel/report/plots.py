@@ -19,6 +19,7 @@ from perfmodel.report.formats import format_seconds
 from perfmodel.report.prediction_table import heading_of
 from perfmodel.types import Hardware, OpPrediction
 from perfmodel.units import format_quantity
+from perfmodel.whole_files import whole_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COLOURS = {  # told apart by the colour-blind, too
@@ -65,9 +66,10 @@ def save_figure(path: str, figure: Any) -> None:
     """
     check_plot_path(path)
     try:
-        figure.savefig(path)
-    except OSError as error:
-        raise InputError(f"--plot: {path} cannot be written: {error.strerror or error}") from None
+        with whole_file(path) as beside:
+            figure.savefig(beside, format=Path(path).suffix[1:].lower())
+    except InputError as error:
+        raise InputError(f"--plot: {error}") from None
 
 
 def roofline_points(answer: Answer) -> tuple[Point, ...]:
