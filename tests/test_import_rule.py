@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "perfmodel"
 ROWS = (
     {"errors", "arithmetic", "identity_cache", "home", "collector", "notebooks"},
     {"file_locks"},
-    {"units", "sizes", "yaml_strict", "whole_files", "layouts"},
+    {"units", "sizes", "yaml_strict", "whole_files", "own_folders", "layouts"},
     {"precisions"},
     {"types"},
     {"figures", "threads", "latency_parts", "likeness"},

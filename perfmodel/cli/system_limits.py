@@ -16,7 +16,7 @@ _ENDED = {
     errno.EAGAIN: "no process or thread can be started: close other programs, or raise the limit (ulimit -u)",
     errno.ENOMEM: "not enough memory: close other programs, raise the limit (ulimit -v), or ask for less",
 }
-_NO_MEMORY_FOR_CODE = ("failed to map segment", "cannot allocate memory")
+_NO_MEMORY_FOR_CODE = ("failed to map segment", "cannot allocate memory")  # what the loader of libraries says
 
 
 def limit_reached(error: BaseException) -> str:
@@ -25,9 +25,16 @@ def limit_reached(error: BaseException) -> str:
     >>> limit_reached(OSError(errno.EMFILE, "Too many open files"))
     'too many open files for this process: raise the limit (ulimit -n)'
     """
-    if isinstance(error, MemoryError):
+    if out_of_memory(error):
         return _ENDED[errno.ENOMEM]
-    if isinstance(error, ImportError):  # of a compiled library
-        told = str(error).lower()
-        return _ENDED[errno.ENOMEM] if any(text in told for text in _NO_MEMORY_FOR_CODE) else ""
     return _ENDED.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+
+
+def out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error comes of too little memory, if need be by way of the errors before it."""
+    while error is not None:
+        told = str(error).lower() if isinstance(error, ImportError | OSError) else ""
+        if isinstance(error, MemoryError) or any(text in told for text in _NO_MEMORY_FOR_CODE):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
