@@ -106,12 +106,14 @@ def open_parts(out: Path, fingerprint: str, *, restart: bool = False) -> Parts:
     folder = out.with_name(f"{out.name}.parts")
     head = folder / HEAD
     try:
-        if folder.exists() and not head.exists() and any(folder.glob("[!.]*")):
-            raise InputError(f"{folder} exists and is not a sweep's: remove it, or write another file")
+        if _other_names(folder):
+            raise _not_a_sweeps(folder)
         lock = _locked(folder)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror or error}") from None
     try:
+        if not head.exists() and any(folder.glob("[!.]*")):
+            raise _not_a_sweeps(folder)
         if restart:
             _remove_parts(folder)
         if head.exists():
@@ -126,6 +128,19 @@ def open_parts(out: Path, fingerprint: str, *, restart: bool = False) -> Parts:
         lock.close()
         raise
     return Parts(out=out, folder=folder, lock=lock)
+
+
+def _not_a_sweeps(folder: Path) -> InputError:
+    return InputError(f"{folder} exists and is not a sweep's: remove it, or write another file")
+
+
+def _other_names(folder: Path) -> list[str]:
+    """Names that no sweep gives, whatever it is at; none where there is no folder."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [name for name in names if not (name.startswith(".") or name in (HEAD, JOINED) or _PART.fullmatch(name))]
 
 
 def _part_names(folder: Path) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,8 @@ class Command:
     """A command and the files it writes.
 
     Args:
-        prepare: puts what it reads into a folder. old: files that it replaces. kept: of those, its own to change while
-            it runs, a line at a time. working: names that begin with one of these may be there after a kill.
+        prepare: puts what it reads into a folder. old: files that it replaces. working: names that begin with one of
+            these may be there after a kill. prepared: is called in its process before it starts.
     """
 
     name: str
@@ -41,7 +42,7 @@ def _fit(folder: Path) -> None:
 
 def _sweep(folder: Path) -> None:
     grid = SERVING["grid"] | {"concurrency": {"from": 1, "to": 400, "steps": 6, "scale": "log"}}
-    (folder / "sweep.json").write_text(json.dumps(SERVING | {"grid": grid, "part_points": 50}))
+    (folder / "sweep.json").write_text(json.dumps(SERVING | {"grid": grid, "part_points": 100}))
 
 
 def _calibrate(folder: Path) -> None:
@@ -88,7 +89,9 @@ class Killing:
         self.kills = self.resumes = 0
         self.torn: list[str] = []
         self._start()
+        begun = time.perf_counter()
         self.steps = self._run().steps
+        self.seconds = time.perf_counter() - begun
         self.whole = self._contents()
         again = self._run()
         assert again.code == 0, again.output
@@ -111,14 +114,9 @@ class Killing:
     def _contents(self) -> dict[str, bytes]:
         return {name: (self.folder / name).read_bytes() for name in listing(self.folder)}
 
-    def kill(self, *, at: int = 0, after_seconds: float | None = None, anew: bool = True) -> bool:
-        """Kill it once, and look at its files; whether it was still running.
-
-        Args:
-            anew: from the beginning; else after a kill before it.
-        """
-        if anew:
-            self._start()
+    def kill(self, *, at: int = 0, after_seconds: float | None = None) -> bool:
+        """Kill it once, from the beginning, and look at its files; whether it was still running."""
+        self._start()
         ended = self._run(at=at, after_seconds=after_seconds)
         if not ended.killed:
             assert ended.code == 0, ended.output

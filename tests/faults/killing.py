@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from multiprocessing import get_context
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -90,7 +90,7 @@ def _run(
         os.dup2(nothing, 0)
         for stream in (1, 2):
             os.dup2(output, stream)
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w", buffering=1)  # not those of pytest
+        sys.stdin, sys.stdout, sys.stderr = map(os.fdopen, (0, 1, 2), "rww")  # not those of pytest
         if prepare is not None:
             prepare()
         steps = Steps(folder, at)
