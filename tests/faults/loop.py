@@ -19,10 +19,10 @@ from tests.faults.serving import KillingServer
 PLAN: dict[str, tuple[Callable[[Path], Any], int, int, int]] = {
     "fit": (lambda folder: Killing(FIT, folder), 5, 35, 1),
     "simulate": (lambda folder: Killing(SIMULATE, folder), 10, 14, 1),
-    "sweep": (lambda folder: Killing(SWEEP, folder), 30, 16, 1),
+    "sweep": (lambda folder: Killing(SWEEP, folder), 34, 12, 1),
     "calibrate --from": (lambda folder: Killing(CALIBRATE, folder), 12, 6, 1),
-    "measure": (KillingMeasure, 24, 20, 4),
-    "serve": (KillingServer, 0, 14, 1),
+    "measure": (KillingMeasure, 22, 20, 4),
+    "serve": (KillingServer, 0, 15, 1),
     "calibrate": (KillingCalibration, 8, 6, 7),
 }
 

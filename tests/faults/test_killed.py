@@ -14,7 +14,6 @@ pytest.importorskip("torch")
 
 from tests.faults.commands import FIT, SIMULATE, SWEEP, Command, Killing
 from tests.faults.loop import kill_at_steps
-from tests.faults.measuring import KillingMeasure
 
 pytestmark = [pytest.mark.torch, pytest.mark.slow]
 
@@ -32,12 +31,4 @@ def test_a_sweep_goes_on_wherever_it_was(tmp_path: Path) -> None:
     for before_the_end in (4, 2):  # parts are removed, and what tells whose they are
         assert killing.kill(at=killing.steps - before_the_end)
         killing.resume()
-    assert killing.torn == []
-
-
-def test_measuring_goes_on_wherever_it_was(tmp_path: Path) -> None:
-    killing = KillingMeasure(tmp_path / "files")
-    for at in (2, 5):  # half of the header; half of a point
-        assert killing.kill(at=at)
-    killing.resume()
     assert killing.torn == []

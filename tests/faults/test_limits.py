@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import stat
 import subprocess
 import sys
@@ -112,11 +113,12 @@ def test_a_folder_in_its_place(tmp_path: Path, table: str) -> None:
 def test_a_folder_that_goes_away(tmp_path: Path) -> None:
     folder = tmp_path / "away"
     folder.mkdir()
-    with pytest.raises(InputError, match=r"mine.json cannot be written: No such file"), whole_file(folder / "mine.json"):
-        for file in folder.iterdir():
-            file.unlink()
-        folder.rmdir()
-    with pytest.raises(InputError, match="there is no folder .*away"):
+    with (
+        pytest.raises(InputError, match=r"mine.json cannot be written: No such file"),
+        whole_file(folder / "mine.json"),
+    ):
+        shutil.rmtree(folder)
+    with pytest.raises(InputError, match=r"there is no folder .*away"):
         write_whole(folder / "mine.json", "new")
 
 
@@ -155,12 +157,11 @@ def test_no_memory() -> None:
 def test_no_descriptors(old: Path, table: str) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(map(int, os.listdir("/proc/self/fd")))
-    held = []
+    held: list[int] = []
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, before[1]))
         with pytest.raises(OSError, match="Too many open files") as raised:
-            while True:
-                held.append(os.open(os.devnull, os.O_RDONLY))
+            held += iter(lambda: os.open(os.devnull, os.O_RDONLY), None)
         with pytest.raises(InputError, match="cannot be written: Too many open files"):
             write_whole(old, "new")
     finally:
@@ -171,13 +172,9 @@ def test_no_descriptors(old: Path, table: str) -> None:
 
 
 def test_memory_is_found_behind_other_errors() -> None:
-    try:
-        try:
-            raise MemoryError
-        except MemoryError:
-            raise AttributeError("half imported")  # noqa: B904
-    except AttributeError as error:
-        assert out_of_memory(error)
+    behind = AttributeError("half imported")
+    behind.__context__ = MemoryError()
+    assert out_of_memory(behind)
     assert out_of_memory(ImportError("x.so: failed to map segment from shared object"))
     assert not out_of_memory(ImportError("no module named x"))
     assert limit_reached(ValueError("wrong")) == limit_reached(OSError("unknown")) == ""
