@@ -27,26 +27,19 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         InputError: it cannot be written.
     """
-    given = Path(path).expanduser()
+    target, before = _checked(path)
     try:
-        target = Path(os.path.realpath(given))  # a link stays a link, to the new file
-        before = _stat(given)
         if before is not None and not stat.S_ISREG(before.st_mode):
-            if stat.S_ISDIR(before.st_mode):
-                raise InputError(f"{path} cannot be written: it is a folder; name a file in it.")
-            yield given
+            yield target
             return
-        if not target.parent.is_dir():
-            raise InputError(f"{path} cannot be written: there is no folder {target.parent}.")
-        if before is not None and not os.access(target, os.W_OK):
-            raise InputError(f"{path} cannot be written: it is write-protected.")
         remove_unfinished(target)
         beside, descriptor = _begun(target)
     except OSError as error:
         raise InputError(f"{path} cannot be written: {_reason(error)}.") from None
     try:
         if before is not None and hasattr(os, "fchmod"):
-            os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
+            with suppress(OSError):  # some disks have no modes
+                os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
         yield beside
         os.fsync(descriptor)  # else a loss of power may leave the new name on an empty file
         if os.name != "posix":  # what is open cannot be moved
@@ -76,6 +69,35 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
             beside.write_text(content, encoding="utf-8")
         else:
             beside.write_bytes(content)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Say before long work that its file cannot be written, as far as that is known.
+
+    Raises:
+        InputError: it is a folder or write-protected, or its folder is missing or write-protected.
+    """
+    target, before = _checked(path)
+    if (before is None or stat.S_ISREG(before.st_mode)) and not os.access(target.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: the folder {target.parent} is write-protected.")
+
+
+def _checked(path: str | os.PathLike[str]) -> tuple[Path, os.stat_result | None]:
+    """The file itself, so that a link stays a link, to the new file; and what is there."""
+    given = Path(path).expanduser()
+    try:
+        before, target = _stat(given), Path(os.path.realpath(given))
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {_reason(error)}.") from None
+    if before is not None and stat.S_ISDIR(before.st_mode):
+        raise InputError(f"{path} cannot be written: it is a folder; name a file in it.")
+    if before is not None and not stat.S_ISREG(before.st_mode):
+        return given, before
+    if not target.parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {target.parent}.")
+    if before is not None and not os.access(target, os.W_OK):
+        raise InputError(f"{path} cannot be written: it is write-protected.")
+    return target, before
 
 
 def remove_unfinished(target: Path) -> None:

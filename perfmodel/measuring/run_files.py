@@ -120,7 +120,12 @@ def open_runs(path: str | os.PathLike[str], header: Mapping[str, Any]) -> Iterat
             raise InputError(f"{path} cannot be written: {_reason(error)}.") from None
         if runs is None:
             first = {"schema": SCHEMA, **header}
-            size = _append(descriptor, 0, first, target)
+            try:
+                size = _append(descriptor, 0, first, target)
+            except InputError:
+                with suppress(OSError):  # nothing is in it
+                    target.unlink()
+                raise
             runs = Runs(first, ())
         _check_same(runs.header, header, path)
         yield RunFile(target, descriptor, size, runs)

@@ -122,12 +122,21 @@ def open_parts(out: Path, fingerprint: str, *, restart: bool = False) -> Parts:
         else:
             write_whole(head, json.dumps({"fingerprint": fingerprint}))
     except OSError as error:
-        lock.close()
+        _let_go(folder, lock)
         raise InputError(f"{folder} cannot be written: {error.strerror or error}") from None
     except InputError:
-        lock.close()
+        _let_go(folder, lock)
         raise
     return Parts(out=out, folder=folder, lock=lock)
+
+
+def _let_go(folder: Path, lock: Any) -> None:
+    """Of a sweep that does not begin; a folder with nothing in it goes."""
+    with suppress(OSError):
+        if not any(folder.glob("[!.]*")):
+            (folder / LOCK).unlink()
+            folder.rmdir()
+    lock.close()
 
 
 def _not_a_sweeps(folder: Path) -> InputError:
