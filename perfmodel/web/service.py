@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import weakref
 from contextlib import ExitStack
 from typing import Any
 
@@ -29,6 +30,7 @@ class Service:
         self.limits = limits
         self._kept = ExitStack()
         folder = self._kept.enter_context(own_folder("serve"))
+        weakref.finalize(self, self._kept.close)  # of an application that is never started
         for name in ("uploads", "empty"):
             (folder / name).mkdir()
         self.quick = Lane(limits, folder, workers=limits.workers, waiting=limits.waiting)

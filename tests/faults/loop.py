@@ -54,6 +54,7 @@ def main(chosen: list[str]) -> int:
             begun = time.perf_counter()
             killing = begin(Path(folder) / "files")
             kill_at_steps(killing, steps, every)
+            print(f"{name:18} {killing.kills:4} kills at steps of {killing.steps}", flush=True)
             kill_at_random(killing, moments, every)
             print(
                 f"{name:18} {killing.kills:4} kills, {killing.resumes:4} runs to the end, "

@@ -26,6 +26,7 @@ class KillingMeasure:
         self.kills = self.resumes = 0
         self.torn: list[str] = []
         folder.mkdir()
+        run_killed(ARGUMENTS, folder, at=1)  # starts the process that is forked
         begun = time.perf_counter()
         ended = run_killed(ARGUMENTS, folder)
         assert ended.code == 0, ended.output
