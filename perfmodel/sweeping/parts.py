@@ -70,6 +70,8 @@ class Parts:
         os.replace(self.joined, self.out)
         with suppress(OSError):  # what stays is found done by the same sweep
             _remove_parts(self.folder)
+            if os.name != "posix":  # what is open cannot be removed
+                self.close()
             (self.folder / LOCK).unlink()
             self.folder.rmdir()
         self.close()
