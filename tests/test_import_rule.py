@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).resolve().parent.parent / "perfmodel"
 # from the ground up; rooms of one row do not know each other
 ROWS = (
     {"errors", "arithmetic", "identity_cache", "home", "collector", "notebooks"},
-    {"units", "sizes", "yaml_strict", "whole_files", "layouts"},
+    {"file_locks"},
+    {"units", "sizes", "yaml_strict", "whole_files", "own_folders", "layouts"},
     {"precisions"},
     {"types"},
     {"figures", "threads", "latency_parts", "likeness"},

@@ -1,7 +1,8 @@
 """The command line: one click group whose commands are imported when they are used.
 
-Exit codes: 0 fine; 1 a check failed; 2 wrong usage or bad input, or no combination that can be answered; 3 a mistake of
-perfmodel itself (PERFMODEL_DEBUG=1 shows the traceback); 130 interrupted; 141 the reader of the output went away.
+Exit codes: 0 fine; 1 a check failed; 2 wrong usage or bad input, no combination that can be answered, or a system at
+its limits (a full disk, no memory); 3 a mistake of perfmodel itself (PERFMODEL_DEBUG=1 shows the traceback);
+130 interrupted; 141 the reader of the output went away.
 
 A file here imports only click at its top and the work inside the command, so that `--help` is instant. May import:
 everything below. To add a command: a file with it, and a line in `SECTIONS`.
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -109,11 +111,25 @@ class CommandGroup(click.Group):
         except KeyboardInterrupt:
             ctx.exit(INTERRUPTED)
         except BrokenPipeError:
-            # Python flushes stdout once more at exit, and would complain
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             ctx.exit(CLOSED_PIPE)
         except Exception as error:
+            from perfmodel.cli.system_limits import limit_reached
+
+            if told := limit_reached(error):
+                click.echo(f"Error: {told}.", err=True)
+                _drop_output()
+                ctx.exit(PerfmodelError.exit_code)
             _internal_error(ctx, error)
+
+
+def _drop_output() -> None:
+    """Python flushes stdout once more at exit, and would complain where that fails."""
+    with suppress(OSError, ValueError):  # ValueError: what stands for stdout is no file
+        sys.stdout.flush()
+        return
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _internal_error(ctx: click.Context, error: Exception) -> NoReturn:

@@ -82,9 +82,10 @@ def calibrate_command(
     of a suite, and of whole models for anchors and the check.
     """
     from perfmodel.calibration.local import calibrate_runs
-    from perfmodel.cli.calibration_runs import Asked, brought_runs, check_options, measured_runs
+    from perfmodel.cli.calibration_runs import Asked, brought_runs, check_options, measured_anew, measured_runs
     from perfmodel.errors import InputError
-    from perfmodel.home import COEFFICIENTS, HARDWARE, REPORTS
+    from perfmodel.file_locks import one_at_a_time
+    from perfmodel.home import COEFFICIENTS, HARDWARE, REPORTS, home_folder
     from perfmodel.machine.profile_files import made_folder
     from perfmodel.measuring.suite_runner import check_torch
 
@@ -102,11 +103,13 @@ def calibrate_command(
         made_folder(part)
     source = brought_runs((*files, *more), device, asked) if files else measured_runs(device or "cpu", asked)
     with progress_line() as show:
-        show("describing the machine")
-        profile = source.profile()
-        found = calibrate_runs(profile, source.programs, source.models, show, disturbed=force)
+        with measured_anew(source):
+            show("describing the machine")
+            profile = source.profile()
+            found = calibrate_runs(profile, source.programs, source.models, show, disturbed=force)
         show("writing")
-        written = _write(profile, found, source.programs, source.models, source.paths)
+        with one_at_a_time(home_folder(COEFFICIENTS)):
+            written = _write(profile, found, source.programs, source.models, source.paths)
     _tell(profile.id, found, source.programs, source.models, written, as_json)
     if html:
         from perfmodel.report.calibration_words import conditions_of
@@ -121,7 +124,8 @@ def _write(
 ) -> dict[str, list[Path]]:
     """The profile, the coefficients of each number of threads, and the report, in the home folder.
 
-    What was fitted before of other dtypes stays, unless the profile that it stands on has changed.
+    What was fitted before of other dtypes stays, unless the profile that it stands on has changed. The report is
+    written last, and names the runs: a calibration is finished when it is there.
     """
     from perfmodel.calibration.local import coefficient_files, run_file_entries, with_scopes_before
     from perfmodel.coefficient_files import write_coefficients
@@ -131,13 +135,14 @@ def _write(
     from perfmodel.report.calibration_words import conditions_of
 
     files: dict[str, list[Path]] = {"Profile": [], "Coefficients": []}
-    for chip, file in coefficient_files(found, programs, run_file_entries(runs)).items():
+    entries = run_file_entries(runs)
+    for chip, file in coefficient_files(found, programs, entries).items():
         path = home_folder(COEFFICIENTS) / f"{chip}.json"
         files["Coefficients"].append(path)
         write_coefficients(path, with_scopes_before(file, path, profile))
     files["Profile"].append(save_profile(profile, force=True))
     folder = home_folder(REPORTS) / profile.id
-    files["Report"] = [write_report(found, folder, conditions_of(programs, models), profile.id, files)]
+    files["Report"] = [write_report(found, folder, conditions_of(programs, models), profile.id, files, entries)]
     return files
 
 

@@ -6,7 +6,8 @@ May import: everything below, inside the functions.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from perfmodel.cli.progress import progress_bar, resumable
-from perfmodel.errors import InputError
+from perfmodel.errors import InputError, PerfmodelError
 
 if TYPE_CHECKING:
     from perfmodel.measuring.run_files import Key, Runs
@@ -53,6 +54,7 @@ class Source:
     models: Runs
     paths: tuple[Path, ...]
     profile: Callable[[], Hardware]
+    measured: bool  # here and now
 
 
 def measured_runs(device: str, asked: Asked) -> Source:
@@ -72,14 +74,14 @@ def measured_runs(device: str, asked: Asked) -> Source:
     check_threads(threads)
     folder = made_folder(MEASUREMENTS)
     paths = (folder / f"{name}-{asked.suite}.jsonl", folder / f"{name}-{_MODELS}.jsonl")
-    programs, models = _measure(paths, device, dtypes, threads, asked)
+    programs, models = _measure(name, paths, device, dtypes, threads, asked)
 
     def profile() -> Hardware:
         if device == "cuda":
             return gpu_profile_of(name, programs)
         return profile_of(detect_machine(), name, programs, threads)
 
-    return Source(programs, models, paths, profile)
+    return Source(programs, models, paths, profile, measured=True)
 
 
 def brought_runs(files: Sequence[str], device: str | None, asked: Asked) -> Source:
@@ -109,7 +111,20 @@ def brought_runs(files: Sequence[str], device: str | None, asked: Asked) -> Sour
         return made
 
     models = found.models if asked.check else _anchors_of(found.models)
-    return Source(found.suite, models, tuple(Path(file).expanduser() for file in files), profile)
+    paths = tuple(Path(file).expanduser() for file in files)
+    return Source(found.suite, models, paths, profile, measured=False)
+
+
+@contextmanager
+def measured_anew(source: Source) -> Iterator[None]:
+    """Runs that nothing can be fitted to are put aside: the same command measures anew, instead of going on."""
+    try:
+        yield
+    except PerfmodelError:
+        for path in source.paths if source.measured else ():
+            if path.exists():
+                _put_aside(path)
+        raise
 
 
 def _anchors_of(models: Runs) -> Runs:
@@ -166,7 +181,6 @@ def _check_free(profile: Hardware) -> None:
 def _saved(name: str) -> Hardware | None:
     """The profile of that id in the home; None where there is none, or none that can be read."""
     from perfmodel.catalog import load_hardware
-    from perfmodel.errors import PerfmodelError
     from perfmodel.home import HARDWARE, home_folder
 
     path = home_folder(HARDWARE) / f"{name}.yaml"
@@ -180,7 +194,7 @@ def _saved(name: str) -> Hardware | None:
 
 
 def _measure(
-    paths: tuple[Path, Path], device: str, dtypes: Sequence[str], threads: Sequence[int], asked: Asked
+    name: str, paths: tuple[Path, Path], device: str, dtypes: Sequence[str], threads: Sequence[int], asked: Asked
 ) -> tuple[Runs, Runs]:
     """Programs and whole models in turns, so that where a machine slows down for a while both do."""
     from perfmodel.measuring.run_files import key_of, open_runs, read_runs
@@ -201,9 +215,10 @@ def _measure(
         ]
         for d, n in pairs
     }
-    _begin(paths[0], headers[0], [key_of(task.label) for own in tasks.values() for task in own])
+    told = _told(name)
+    _begin(paths[0], headers[0], [key_of(task.label) for own in tasks.values() for task in own], told)
     points = [case.label(phase) for own in cases.values() for case in own for phase in case.phases]
-    _begin(paths[1], headers[1], [key_of(point) for point in points])
+    _begin(paths[1], headers[1], [key_of(point) for point in points], told)
     total = sum(map(len, tasks.values())) + len(points)
     done = 0
     failed: list[str] = []
@@ -242,18 +257,50 @@ def _wanted(runs: Runs, pairs: Iterable[tuple[str, int]], runtimes: Iterable[str
     return Runs(runs.header, tuple(points))
 
 
-def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key]) -> None:
-    """Put aside a file that is finished, or of other conditions: only one that was interrupted is gone on with."""
-    from perfmodel.errors import PerfmodelError
-    from perfmodel.measuring.run_files import different_conditions, key_of, read_runs
+def _told(name: str) -> str:
+    """The page of the last calibration, which names the runs that it was fitted to; "" where there is none."""
+    from perfmodel.home import REPORTS, home_folder
+    from perfmodel.report.calibration_report import NAME
+
+    try:
+        return (home_folder(REPORTS) / name / NAME).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+
+
+def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key], told: str) -> None:
+    """Put aside a file that a calibration was made of, or of other conditions; one that was interrupted is gone on
+    with, in the midst of measuring or of what comes after it.
+
+    Args:
+        told: of the calibration before.
+
+    Raises:
+        InputError: another process appends to it, or it cannot be moved.
+    """
+    from perfmodel.calibration.local import run_file_entries
+    from perfmodel.measuring.run_files import different_conditions, key_of, locked_runs, read_runs
 
     if not path.exists():
         return
+    with locked_runs(path):
+        try:
+            runs = read_runs(path)
+            (entry,) = run_file_entries([path])
+            finished = {key_of(point) for point in runs.points}.issuperset(wanted) and entry["sha256"] in told
+            goes_on = not different_conditions(runs.header, header) and not finished
+        except PerfmodelError:
+            goes_on = False
+        if not goes_on:
+            _put_aside(path)
+
+
+def _put_aside(path: Path) -> None:
+    """
+    Raises:
+        InputError: it cannot be moved.
+    """
     try:
-        runs = read_runs(path)
-        done = {key_of(point) for point in runs.points}
-        goes_on = not different_conditions(runs.header, header) and not done.issuperset(wanted)
-    except PerfmodelError:
-        goes_on = False
-    if not goes_on:
         os.replace(path, path.with_suffix(".previous.jsonl"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be put aside: {error.strerror or error}.") from None

@@ -108,12 +108,14 @@ def validate_command(
     from perfmodel.calibration.scoring import check_keys
     from perfmodel.calibration.validation import validate
     from perfmodel.report.validation_table import print_validation, rows_csv, validation_document
-    from perfmodel.whole_files import write_whole
+    from perfmodel.whole_files import check_writable, write_whole
 
     keys = split_list(by) if by else ()
     check_keys(keys)
     refuse_plot(plot)
     check_html(html)
+    if rows_file:
+        check_writable(rows_file)
     with progress_line() as progress:
         found = validate(
             files,
@@ -192,10 +194,13 @@ def fit_command(
     """
     from perfmodel.calibration.serving_runs import closed_loops
     from perfmodel.calibration.sources import read_measurements
+    from perfmodel.whole_files import check_writable
 
     if out and not out.endswith(".json"):
         raise InputError(f"--out: '{out}' must end in .json")
     check_html(html)
+    if out:
+        check_writable(out)
     imported = read_measurements(files, source, specs=specs, told=read_told(told))
     if closed_loops(imported.serving):
         report = _fit_engines(imported, specs=specs, as_json=as_json, out=out, about=about)

@@ -13,24 +13,23 @@ A file with `phases: {prefill: {...}, decode: {...}}` holds a graph each; withou
 Optional for the model: source, precision, parameters, max_context, facts, notes. An op may have attributes, repeat and
 block; an attribute that is a size is written `{size: 2*tokens}`; a tensor may have kind (else activation) and copies.
 
-May import: errors, sizes, precisions, types, yaml_strict. To add a field: a line in a `_KEYS`, in the reader below and
-in graph_text.py.
+May import: errors, whole_files, sizes, precisions, types, yaml_strict. To add a field: a line in a `_KEYS`, in the
+reader below and in graph_text.py.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from perfmodel.errors import GraphError, InputError, nearest_names
+from perfmodel.errors import GraphError, nearest_names
 from perfmodel.graphs.checks import Keys, graph_findings
 from perfmodel.graphs.graph_text import dump_graph
 from perfmodel.precisions import PRECISIONS, SCHEMES, Scheme
 from perfmodel.sizes import Dim, parse_size, product
 from perfmodel.types import PHASES, Graph, Model, Op, Tensor, TensorKind
+from perfmodel.whole_files import write_whole
 from perfmodel.yaml_strict import Document, describe, parse_yaml, read_list, read_text, read_yaml, unknown_key
 
 __all__ = ["dump_graph", "parse_graph", "read_graph_file", "write_graph_file"]
@@ -66,18 +65,7 @@ def write_graph_file(model: Model, path: str | Path) -> None:
     Raises:
         GraphError: an attribute or a fact that YAML cannot say. InputError: the file cannot be written.
     """
-    text, target = dump_graph(model), Path(path)
-    unfinished = ""
-    try:
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, delete=False) as file:
-            unfinished = file.name
-            file.write(text)
-        os.replace(unfinished, target)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
-    finally:
-        if unfinished and os.path.exists(unfinished):
-            os.unlink(unfinished)
+    write_whole(path, dump_graph(model))
 
 
 def _read_model(document: Document) -> Model:

@@ -4,14 +4,14 @@
         peers.ask(task)
 
 They find each other through a file in a folder of their own, so that no port is needed. Where one of them dies, or
-does not answer in time, all are ended and an error says which. May import: errors, collective_worker.
+does not answer in time, all are ended and an error says which. May import: errors, own_folders,
+collective_worker.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +24,7 @@ from typing import Any
 
 from perfmodel.errors import PeerError
 from perfmodel.measuring.collective_worker import LOG, Peer, Task, work
+from perfmodel.own_folders import own_folder
 
 TIMEOUT_SECONDS = 60.0  # of one collective
 _START_SECONDS = 180.0  # every process imports torch
@@ -119,15 +120,15 @@ def started_peers(count: int, library: str, timeout_seconds: float = TIMEOUT_SEC
         PeerError: they cannot be started, or do not find each other.
     """
     processes, pipes = list[SpawnProcess](), list[Connection]()
-    with _meeting_place() as folder:
+    with own_folder("peers") as folder:
         try:
             for rank in range(count):
-                peer = Peer(rank=rank, processes=count, library=library, folder=folder,
+                peer = Peer(rank=rank, processes=count, library=library, folder=str(folder),
                             timeout_seconds=timeout_seconds)  # fmt: skip
                 process, pipe = _start(peer)
                 processes.append(process)
                 pipes.append(pipe)
-            peers = Peers(processes, pipes, Path(folder), 2 * timeout_seconds)
+            peers = Peers(processes, pipes, folder, 2 * timeout_seconds)
             peers.gather("the start", _START_SECONDS)
             yield peers
         finally:
@@ -150,17 +151,6 @@ def _start(peer: Peer) -> tuple[SpawnProcess, Connection]:
         raise PeerError(f"process {peer.rank + 1} of {peer.processes} cannot be started: {error.strerror}") from None
     there.close()  # so that the end of the process shows here
     return process, here
-
-
-@contextmanager
-def _meeting_place() -> Iterator[str]:
-    """A folder for the processes, gone at the end."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="perfmodel-peers-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise PeerError(f"the processes have no folder to meet in: {error.strerror or error}; set TMPDIR") from None
-    with folder as path:
-        yield path
 
 
 @contextmanager

@@ -5,7 +5,7 @@
     ...
 
 Each point is one write, flushed to disk. A line that a crash cut off is dropped when the file is opened again; a write
-that fails leaves the file as it was. One process appends at a time. May import: errors.
+that fails leaves the file as it was. One process appends at a time. May import: errors, file_locks.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from perfmodel.errors import InputError, Problem, SpecError
+from perfmodel.file_locks import is_at, try_lock
 
 SCHEMA = "perfmodel-runs/1"
 # what tells points apart: of a suite's points the program, of a model's its name and sizes, of a collective's the rest
@@ -91,8 +92,10 @@ class RunFile:
         """Write a point.
 
         Raises:
-            InputError: it cannot be written; the file is as it was.
+            InputError: it cannot be written; the file is as it was. Or it was removed.
         """
+        if not is_at(self._descriptor, self.path):
+            raise InputError(f"{self.path} was removed or replaced while it was written: run the same command again.")
         self._size = _append(self._descriptor, self._size, point, self.path)
         self.done.add(key_of(point))
 
@@ -109,11 +112,7 @@ def open_runs(path: str | os.PathLike[str], header: Mapping[str, Any]) -> Iterat
             another machine, version, device or suite. SpecError: it is no file of runs.
     """
     target = Path(path).expanduser()
-    if target.exists() and not target.is_file():
-        raise InputError(f"{path} is no regular file; name a file that can hold the runs.")
-    descriptor = _open(target, path)
-    try:
-        _lock(descriptor, path)
+    with locked_runs(path) as descriptor:
         runs, size = _parse(_read(descriptor), str(path))
         try:
             os.ftruncate(descriptor, size)
@@ -121,12 +120,36 @@ def open_runs(path: str | os.PathLike[str], header: Mapping[str, Any]) -> Iterat
             raise InputError(f"{path} cannot be written: {_reason(error)}.") from None
         if runs is None:
             first = {"schema": SCHEMA, **header}
-            size = _append(descriptor, 0, first, target)
+            try:
+                size = _append(descriptor, 0, first, target)
+            except InputError:
+                with suppress(OSError):  # nothing is in it
+                    target.unlink()
+                raise
             runs = Runs(first, ())
         _check_same(runs.header, header, path)
         yield RunFile(target, descriptor, size, runs)
-    finally:
-        os.close(descriptor)
+
+
+@contextmanager
+def locked_runs(path: str | os.PathLike[str]) -> Iterator[int]:
+    """The descriptor of a file, made where there is none, that no other process appends to meanwhile.
+
+    Raises:
+        InputError: it cannot be opened, or another process appends to it.
+    """
+    target = Path(path).expanduser()
+    if target.exists() and not target.is_file():
+        raise InputError(f"{path} is no regular file; name a file that can hold the runs.")
+    while True:
+        descriptor = _open(target, path)
+        try:
+            _lock(descriptor, path)
+            if is_at(descriptor, target):  # else it was put aside before it was locked
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
 
 
 def _open(target: Path, path: str | os.PathLike[str]) -> int:
@@ -139,16 +162,8 @@ def _open(target: Path, path: str | os.PathLike[str]) -> int:
 
 
 def _lock(descriptor: int, path: str | os.PathLike[str]) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise InputError(
-            f"{path} is being written by another process; wait for it, or name another file with --out."
-        ) from None
+    if try_lock(descriptor) is False:
+        raise InputError(f"{path} is being written by another process; wait for it, or name another file with --out.")
 
 
 def _read(descriptor: int) -> bytes:

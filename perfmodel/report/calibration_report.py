@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from perfmodel.calibration.local import SHARE, ScopeCalibration
 from perfmodel.errors import InputError
@@ -42,11 +43,13 @@ def write_report(
     conditions: Conditions,
     name: str,
     files: Mapping[str, Sequence[str | PathLike[str]]],
+    runs: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """Write the page and its pictures into a folder, which is made if need be; the page last.
 
     Args:
         name: of the profile. files: what else was written, by what it is: {"Profile": [...], "Coefficients": [...]}.
+        runs: file, sha256 and rows of the files that were fitted.
 
     Raises:
         InputError: the folder or a file cannot be written. A page of before is as it was.
@@ -58,7 +61,7 @@ def write_report(
         raise InputError(f"{folder} cannot be made: {error.strerror or error}.") from None
     write_calibration_plots(found, target)
     page = target / NAME
-    write_whole(page, "\n".join(_lines(found, conditions, name, files)) + "\n")
+    write_whole(page, "\n".join(_lines(found, conditions, name, files, runs)) + "\n")
     return page
 
 
@@ -67,6 +70,7 @@ def _lines(
     conditions: Conditions,
     name: str,
     files: Mapping[str, Sequence[str | PathLike[str]]],
+    runs: Sequence[Mapping[str, Any]],
 ) -> Iterator[str]:
     yield from (f"# Calibration of {name}", "")
     for own in found:
@@ -83,6 +87,7 @@ def _lines(
     yield from ("", "## How to read it", "", _READING)
     yield from ("", "## Files and use", "")
     yield from (f"- {what}: `{path}`" for what, paths in files.items() for path in paths)
+    yield from (f"- Runs: `{own['file']}`, {own['rows']} points, SHA-256 `{own['sha256']}`" for own in runs)
     yield from ("", *(f"    {command}" for command in next_sentences(found, name)))
 
 

@@ -19,6 +19,7 @@ from perfmodel.report.formats import format_seconds
 from perfmodel.report.prediction_table import heading_of
 from perfmodel.types import Hardware, OpPrediction
 from perfmodel.units import format_quantity
+from perfmodel.whole_files import check_writable, whole_file
 
 SUFFIXES = (".png", ".svg", ".pdf")
 COLOURS = {  # told apart by the colour-blind, too
@@ -49,12 +50,11 @@ class Point:
 def check_plot_path(path: str) -> None:
     """
     Raises:
-        InputError: no picture can be drawn there: its ending is not one of `SUFFIXES`, or there is no such folder.
+        InputError: no picture can be drawn there: its ending is not one of `SUFFIXES`, or it cannot be written.
     """
     if Path(path).suffix.lower() not in SUFFIXES:
         raise InputError(f"'{path}' must end in {', '.join(SUFFIXES)}")
-    if not Path(path).parent.is_dir():
-        raise InputError(f"{path} cannot be written: there is no folder {Path(path).parent}")
+    check_writable(path)
 
 
 def save_figure(path: str, figure: Any) -> None:
@@ -65,9 +65,10 @@ def save_figure(path: str, figure: Any) -> None:
     """
     check_plot_path(path)
     try:
-        figure.savefig(path)
-    except OSError as error:
-        raise InputError(f"--plot: {path} cannot be written: {error.strerror or error}") from None
+        with whole_file(path) as beside:
+            figure.savefig(beside, format=Path(path).suffix[1:].lower())
+    except InputError as error:
+        raise InputError(f"--plot: {error}") from None
 
 
 def roofline_points(answer: Answer) -> tuple[Point, ...]:

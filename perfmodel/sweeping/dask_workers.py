@@ -71,7 +71,8 @@ def _distributed() -> Any:
 
 
 def _client(distributed: Any, stack: ExitStack, workers: int, address: str | None) -> Any:
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost worker is no reason for pages of text
+    for name in [name for name in logging.root.manager.loggerDict if name.startswith("distributed")]:
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what is lost is no reason for pages of text
     if address is None:
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         cluster = stack.enter_context(

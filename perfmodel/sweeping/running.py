@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ from perfmodel.sweeping.table_files import format_of, join_parts
 
 EXECUTORS = ("local", "dask")
 MOST_WORKERS = 1024
-JOINED = "joined"
 Show = Callable[[int, int, str], None]
 
 
@@ -125,12 +124,12 @@ def _completed(
                 done.add(part)
                 show(len(done), total, f"{len(done) * asked.points // total:,} points")
     show(total, total, "joining")
-    joined = parts.folder / JOINED
     try:
-        rows_written = join_parts(form, map(parts.path, range(total)), joined, columns_of(asked), asked.text)
-        parts.finish(joined)
+        rows_written = join_parts(form, map(parts.path, range(total)), parts.joined, columns_of(asked), asked.text)
+        parts.finish()
     except OSError as error:
-        joined.unlink(missing_ok=True)
+        with suppress(OSError):
+            parts.joined.unlink(missing_ok=True)
         raise InputError(f"{parts.out} cannot be written: {error.strerror or error}. {parts.resume}") from None
     return resumed, rows_written
 

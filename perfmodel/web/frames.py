@@ -10,6 +10,7 @@ import struct
 from typing import BinaryIO
 
 READY, ANSWER, REFUSED, PROGRESS, ASKED = b"r", b"a", b"x", b"p", b"q"
+SPENT = b"s"  # refused, and the worker ends
 LARGEST = 256 << 20
 _HEAD = struct.Struct("!Ic")
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 import time
-from pathlib import Path
+import weakref
+from contextlib import ExitStack
 from typing import Any
 
 from pydantic import BaseModel
 
 from perfmodel.catalog import search_state
+from perfmodel.own_folders import own_folder
 from perfmodel.web.jobs import Jobs
 from perfmodel.web.kept_uploads import KeptUploads
 from perfmodel.web.limits import Limits
@@ -27,8 +28,9 @@ class Service:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self._folder = tempfile.TemporaryDirectory(prefix="perfmodel-", ignore_cleanup_errors=True)
-        folder = Path(self._folder.name)
+        self._kept = ExitStack()
+        folder = self._kept.enter_context(own_folder("serve"))
+        weakref.finalize(self, self._kept.close)  # of an application that is never started
         for name in ("uploads", "empty"):
             (folder / name).mkdir()
         self.quick = Lane(limits, folder, workers=limits.workers, waiting=limits.waiting)
@@ -52,7 +54,7 @@ class Service:
         """End all work."""
         await self.jobs.close()
         await asyncio.gather(self.quick.close(), self.slow.close())
-        self._folder.cleanup()
+        self._kept.close()
 
     async def answer(self, task: str, body: BaseModel | None = None) -> bytes:
         """The document of a quick task, from the answers that are kept if it is among them.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from perfmodel.catalog import data_dirs
+from perfmodel.cli.system_limits import out_of_memory
 from perfmodel.errors import PerfmodelError
 from perfmodel.home import home_folder
 from perfmodel.web import frames
@@ -78,9 +79,13 @@ def main(settings: dict[str, Any]) -> None:
         try:
             answer = (frames.ANSWER, _answer(task["task"], task["body"], desk))
         except Refusal as refusal:
-            answer = (frames.REFUSED, dump_json({"status": refusal.status, **refusal.document()}))
+            # modules may be imported in part, and caches filled in part, where memory ran out
+            kind = frames.SPENT if refusal.status == TOO_LARGE else frames.REFUSED
+            answer = (kind, dump_json({"status": refusal.status, **refusal.document()}))
         _end_after(0)
         tell(*_without_folders(*answer, folders))
+        if answer[0] == frames.SPENT:
+            return
 
 
 def _answer(name: str, body: dict[str, Any], desk: Desk) -> bytes:
@@ -99,16 +104,18 @@ def _answer(name: str, body: dict[str, Any], desk: Desk) -> bytes:
         status = status_of(error) if name in _BY_NAME else UNPROCESSABLE
         text = str(error)
         raise Refusal(status, [Mistake(where_of(text, task.body.model_fields), in_fields(text))]) from None
-    except MemoryError:
-        told = f"this needs more than the {desk.limits.worker_bytes / 2**30:.3g} GiB that a worker may use"
-        raise refuse(TOO_LARGE, told) from None
     except Exception as error:
-        import traceback
+        if not out_of_memory(error):
+            import traceback
 
-        traceback.print_exc()
-        what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        told = f"{what}. This is a mistake of perfmodel, not yours: please report it, with what you asked"
-        raise Refusal(INTERNAL, [Mistake(BODY, told)]) from None
+            traceback.print_exc()
+            what = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            told = f"{what}. This is a mistake of perfmodel, not yours: please report it, with what you asked"
+            raise Refusal(INTERNAL, [Mistake(BODY, told)]) from None
+    # here, the error does not hold what took the memory any more
+    raise refuse(
+        TOO_LARGE, f"this needs more than the {desk.limits.worker_bytes / 2**30:.3g} GiB that a worker may use"
+    )
 
 
 def _folders() -> list[bytes]:

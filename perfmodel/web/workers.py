@@ -49,6 +49,7 @@ class Worker:
         Raises:
             EOFError, TimeoutError: it does not come up.
         """
+        (folder / "empty").mkdir(parents=True, exist_ok=True)  # systems remove temporary files that are old
         settings = {"limits": asdict(limits), "uploads": str(folder / "uploads"), "nice": nice,
                     "warming": list(warming)}  # fmt: skip
         # in an empty folder, so that no name is a file by accident
@@ -175,8 +176,11 @@ class Lane:
         except BaseException:  # nobody waits for the answer any more
             self._drop(worker)
             raise
-        self._idle.append(worker)
-        if kind == frames.REFUSED:
+        if kind == frames.SPENT:
+            self._drop(worker)
+        else:
+            self._idle.append(worker)
+        if kind != frames.ANSWER:
             document = json.loads(payload)
             raise Refusal.of(document, document["status"])
         return payload

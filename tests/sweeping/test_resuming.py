@@ -90,7 +90,7 @@ def test_killed_while_the_parts_are_joined(out: Path, whole: bytes, folder: Path
     kept = out.with_name(f"{out.name}.parts")
     shutil.copytree(folder / "kept", kept)
     (kept / "joined").write_bytes(whole[:1000])
-    (kept / ".000003.part.1.tmp").write_bytes(b"torn")
+    (kept / ".000003.part.0123abcd.tmp").write_bytes(b"torn")
     result = perfmodel.sweep(LONG, out=out)
     assert result.resumed == result.parts
     assert out.read_bytes() == whole
