@@ -222,8 +222,8 @@ def _bitsandbytes(values: Mapping[str, Any]) -> Quantization:
 def _fp8(values: Mapping[str, Any]) -> Quantization:
     block = values.get("weight_block_size")
     notes: tuple[str, ...] = ()
-    if block and list(block) != [128, 128]:
-        notes = (f"fp8 blocks of {block} are stored as blocks of [128, 128], the nearest format",)
+    if block and block != [128, 128]:
+        notes = (f"fp8 blocks of {str(block)[:40]} are stored as blocks of [128, 128], the nearest format",)
     weight = "fp8_block" if block else "fp8"
     return _whole("fp8", "fp8", Storage(weight, "fp8"), values.get("modules_to_not_convert"), notes=notes)
 

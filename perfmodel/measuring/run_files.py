@@ -5,7 +5,8 @@
     ...
 
 Each point is one write, flushed to disk. A line that a crash cut off is dropped when the file is opened again; a write
-that fails leaves the file as it was. One process appends at a time. May import: errors.
+that fails leaves the file as it was. One process appends at a time. May import: errors,
+outside_files.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from perfmodel.errors import InputError, Problem, SpecError
+from perfmodel.outside_files import MAX_TABLE_BYTES, open_file, parse_json, read_bytes
 
 SCHEMA = "perfmodel-runs/1"
 # what tells points apart: of a suite's points the program, of a model's its name and sizes, of a collective's the rest
@@ -57,7 +59,7 @@ def read_runs(path: str | os.PathLike[str]) -> Runs:
         InputError: it cannot be read. SpecError: it is no such file, or lines in it are no points; all of them.
     """
     try:
-        data = Path(path).expanduser().read_bytes()
+        data = read_bytes(path, MAX_TABLE_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {_reason(error)}.") from None
     runs, _ = _parse(data, str(path))
@@ -69,9 +71,9 @@ def read_runs(path: str | os.PathLike[str]) -> Runs:
 def holds_runs(path: str | os.PathLike[str]) -> bool:
     """Whether a file's first line is the header of a file of runs, of whatever version."""
     try:
-        with Path(path).expanduser().open("rb") as file:
-            header = json.loads(file.readline(_LONGEST_HEADER))
-    except (OSError, ValueError, RecursionError):
+        with open_file(path) as file:
+            header = parse_json(file.readline(_LONGEST_HEADER))
+    except (OSError, ValueError):
         return False
     schema = header.get("schema") if isinstance(header, dict) else None
     return isinstance(schema, str) and schema.startswith(SCHEMA.partition("/")[0])
@@ -190,7 +192,7 @@ def _parse(data: bytes, path: str) -> tuple[Runs | None, int]:
     records, problems = [], []
     for number, line in enumerate(data[:size].splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError as error:
             record, reason = None, str(error)
         else:
