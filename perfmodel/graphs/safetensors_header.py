@@ -97,7 +97,7 @@ def _indexed(index: Path) -> list[Path]:
     if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
         raise ModelError(f"{index}: needs weight_map, an object with the file of every tensor")
     names = sorted(set(shards.values()))
-    outside = [name[:80] for name in names if Path(name).name != name or "\0" in name]
+    outside = [name[:80] for name in names if not name or Path(name).name != name or "\0" in name]
     if outside or not 0 < len(names) <= MAX_SHARDS:
         what = f"names files that do not lie beside it: {outside[:5]}" if outside else f"names {len(names)} files"
         raise ModelError(f"{index}: weight_map {what}")
