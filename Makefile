@@ -2,7 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test explore check bench docs clean
+FUZZ ?=
+
+.PHONY: demo test explore fuzz check bench docs clean
 
 demo: .venv/core.stamp  ## real predictions, from nothing
 	$(BIN)/perfmodel predict llama-3.1-8b --hardware h100-sxm,rtx-4090,tpu-v5e --precision bf16,w4a16 --batch 1 \
@@ -18,6 +20,10 @@ test: .venv/dev.stamp  ## the whole suite
 
 explore: .venv/dev.stamp  ## the property tests with examples never tried before, four times as many
 	HYPOTHESIS_PROFILE=explore $(BIN)/python -m pytest -n 2 -m hypothesis
+
+fuzz: .venv/dev.stamp  ## ten thousand damaged files for every reader; hours. FUZZ="--cases 100 --readers onnx,gguf" for less
+	$(BIN)/python -m tests.fuzz.hostile
+	$(BIN)/python -m tests.fuzz.run $(FUZZ)
 
 check: .venv/dev.stamp  ## formatting, lint, types
 	$(BIN)/ruff format --check .

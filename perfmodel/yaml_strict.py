@@ -27,6 +27,7 @@ from perfmodel.outside_files import MAX_SPEC_BYTES, read_bytes
 
 MAX_DEPTH = 20
 MAX_VALUES = 200_000  # read in a second; the longest graph has a tenth of them
+MOST_SOUGHT = 1000  # mistakes of a file; each may take a look at all names that are known
 MAX_PROBLEMS = 100  # a file that is wrong throughout need not fill the screen
 
 Keys: TypeAlias = tuple[str | int, ...]  # the way to a value: ("memory", "bandwidth"), ("aliases", 0)
@@ -57,9 +58,15 @@ class Document:
         return self.lines.get(keys, 0)
 
     def report(self, message: str, *keys: str | int) -> None:
-        """Note a mistake at `keys`."""
+        """Note a mistake at `keys`.
+
+        Raises:
+            SpecError: there are so many that the rest is not looked for.
+        """
         name = ".".join(str(key) for key in keys)
         self.problems.append(Problem(message=message, key=name, line=self.line(*keys)))
+        if len(self.problems) >= MOST_SOUGHT:
+            self.refuse()
 
     def refuse(self) -> None:
         """Raise all mistakes noted so far, if there are any.

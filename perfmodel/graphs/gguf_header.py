@@ -27,9 +27,9 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 # Beyond any real file (a vocabulary has 300 thousand words, the largest models 2 thousand tensors): what is larger is
 # no header, and reading it would take forever.
-_MAX_KEYS, _MAX_TENSORS = 65_536, 65_536
+_MAX_KEYS, MAX_TENSORS = 65_536, 65_536
 _MAX_KEY_BYTES, _MAX_TEXT_BYTES = 65_535, 1 << 24
-_MAX_STRINGS = 4_000_000  # of all arrays together
+MAX_STRINGS = 4_000_000  # of all arrays together
 _KEPT_ITEMS, _KEPT_BYTES = 4096, 65_536  # arrays and texts up to here are kept, longer ones stepped over
 _MAX_KEPT = 64 << 20  # bytes of all values that are kept; a file of zeros may claim any number of long ones
 _CHUNK_BYTES = 1 << 20
@@ -91,7 +91,7 @@ class _Reader:
     def header(self) -> GgufHeader:
         version = self._version()
         tensor_count, key_count = self._scalar("Q"), self._scalar("Q")
-        self._check_count("tensors", tensor_count, _SMALLEST_TENSOR, _MAX_TENSORS)
+        self._check_count("tensors", tensor_count, _SMALLEST_TENSOR, MAX_TENSORS)
         self._check_count("metadata keys", key_count, _SMALLEST_KEY, _MAX_KEYS)
         metadata: dict[str, Any] = {}
         for _ in range(key_count):
@@ -187,8 +187,8 @@ class _Reader:
         if kind != _TEXT:
             raise self._wrong(f"the metadata key '{key}' has an array of the unknown type {kind}")
         self._strings += length
-        self._check_count(f"texts under '{key}'", length, 8, _MAX_STRINGS)
-        self._check_count("texts in all arrays", self._strings, 0, _MAX_STRINGS)
+        self._check_count(f"texts under '{key}'", length, 8, MAX_STRINGS)
+        self._check_count("texts in all arrays", self._strings, 0, MAX_STRINGS)
         self._skip_texts(length, key)
         return LongArray(length)
 

@@ -10,6 +10,7 @@ May import: errors, types, and the files named above. torch is imported when a f
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -157,7 +158,7 @@ def _check_made(made: Any, name: str, path: Path) -> None:
 @contextmanager
 def _importable_folder(path: Path) -> Iterator[None]:
     """The file may import its neighbours."""
-    folder = str(path.resolve().parent)
+    folder = os.path.realpath(path.parent)
     sys.path.insert(0, folder)
     try:
         yield

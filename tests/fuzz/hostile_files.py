@@ -94,6 +94,7 @@ def anywhere(name: str) -> dict[str, Callable[[Path], Path]]:
         "digits": written(name, b'{"a": ' + b"9" * 1_000_000 + b"}"),
         "many lists": written(name, b"[" + b"[]," * 1_500_000 + b"[]]"),
         "many keys": written(name, b"{" + b",".join(b'"%d":0' % place for place in range(300_000)) + b"}"),
+        "unknown keys": written(name, b"{" + b",".join(b'"vendr%d":0' % place for place in range(60_000)) + b"}"),
         "same key": written(name, b"{" + b'"a":0,' * 300_000 + b'"a":0}'),
         "long line": written(name, b"x" * 4_500_000),
         "commas": written(name, b"," * 4_500_000),
@@ -188,7 +189,8 @@ SAFETENSORS: dict[str, Callable[[Path], Path]] = {
     "offsets": written("m.safetensors", _framed(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[1e400,NaN]}}')),
     "shards": written("m-00001-of-99999.safetensors", _framed(b"{}")),
     "no shards": written("m-00001-of-00000.safetensors", _framed(b"{}")),
-    "index outside": written("m.safetensors.index.json", b'{"weight_map": {"a": "../../../etc/passwd", "b": "/etc/passwd"}}'),
+    "index outside": written("m.safetensors.index.json",
+                             b'{"weight_map": {"a": "../../../etc/passwd", "b": "/etc/passwd"}}'),
     "index of itself": written("m.safetensors.index.json", b'{"weight_map": {"a": "m.safetensors.index.json"}}'),
     "index of nothing": written("m.safetensors.index.json", b'{"weight_map": {"a": "", "b": ".", "c": ".."}}'),
 }  # fmt: skip
@@ -212,7 +214,8 @@ CONFIGS: dict[str, Callable[[Path], Path]] = {
                                   + ",".join(['"full_attention", "sliding_attention"'] * 5000) + "]"),
     "no convert": config(more=', "quantization_config": {"quant_method": "fp8", "modules_to_not_convert": ['
                          + ",".join(f'"layers.{place}"' for place in range(100_000)) + "]}"),
-    "patterns": config(more=', "quantization_config": {"quant_method": "compressed-tensors", "format": "x", "ignore": ["re:'
+    "patterns": config(more=', "quantization_config": {"quant_method": "compressed-tensors", "format": "x", '
+                       '"ignore": ["re:'
                        + "(a+)+" * 20 + '$"], "config_groups": {"g": {"targets": ["re:(.*)*x"], "weights": '
                        '{"num_bits": 8, "type": "int"}}}}'),
     "text of text": written("config.json", b'{"model_type": "x", "text_config": ' * 60 + b"{}" + b"}" * 60),
@@ -244,7 +247,8 @@ GRAPHS: dict[str, Callable[[Path], Path]] = {
     "circle": graph("tensors:\n  x: {shape: [8]}\n  y: {shape: [8]}\nops:\n"
                     "  - {name: a, kind: elementwise, inputs: [y], outputs: [x]}\n"
                     "  - {name: b, kind: elementwise, inputs: [x], outputs: [y]}\n"),
-    "op of itself": graph("tensors: {x: {shape: [8]}}\nops: [{name: a, kind: elementwise, inputs: [x], outputs: [x]}]\n"),
+    "op of itself": graph("tensors: {x: {shape: [8]}}\nops: "
+                          "[{name: a, kind: elementwise, inputs: [x], outputs: [x]}]\n"),
     "long chain": graph(_chain(4000)),
     "power": graph(_ONE_OP.format('"(a+b+c+d)**16"')),
     "powers": graph(_ONE_OP.format('"((((a+b)**9)**9)**9)**9"')),
@@ -368,7 +372,6 @@ def circle_of_functions(where: Path) -> Path:
 
 def deep_branches(where: Path, depth: int = 30) -> Path:
     """An If within an If within an If ..."""
-    import onnx
     from onnx import helper
 
     inner = [helper.make_node("Relu", ["x"], ["y"])]
@@ -395,9 +398,10 @@ ONNX: dict[str, Callable[[Path], Path]] = {
                                          "{ c = ConstantOfShape(s) y = Add(x, c) }"),
     "gigabytes of shape": onnx_model("g (float[1] x) => (float[a] y) <int64[1] s = {4000000000}> "
                                      "{ c = ConstantOfShape(s) n = NonZero(c) y = Add(x, c) }"),
-    "range": onnx_model("g (float[1] x) => (int64[a] y) <int64 b = {0}, int64 e = {4611686018427387904}, int64 d = {1}> "
-                        "{ y = Range(b, e, d) }"),
-    "expand": onnx_model("g (float[1] x) => (float[a, b] y) <int64[2] s = {4000000000, 4000000000}> { y = Expand(x, s) }"),
+    "range": onnx_model("g (float[1] x) => (int64[a] y) <int64 b = {0}, int64 e = {4611686018427387904}, "
+                        "int64 d = {1}> { y = Range(b, e, d) }"),
+    "expand": onnx_model("g (float[1] x) => (float[a, b] y) <int64[2] s = {4000000000, 4000000000}> "
+                         "{ y = Expand(x, s) }"),
     "tile": onnx_model("g (float[1] x) => (int64[a] y) <int64[1] v = {1}, int64[1] t = {4000000000}> "
                        "{ a = Tile(v, t) y = Cast<to=7>(a) }"),
     "pad": onnx_model("g (float[1] x) => (float[a] y) <float[1] v = {1}, int64[2] p = {4000000000, 4000000000}> "
@@ -406,7 +410,6 @@ ONNX: dict[str, Callable[[Path], Path]] = {
     "circle of functions": circle_of_functions,
     "deep branches": deep_branches,
     "sparse": sparse("model.onnx", b"\x08\x09"),
-    "one gigabyte": sparse("model.onnx", b"\x08\x09", 1 << 30),
     "deep groups": written("model.onnx", b"\x3a\xff\xff\xff\x7f" * 100_000),
     "text": written("model.onnx", b"<ir_version: 9> agraph (float[N] x) => (float[N] y) {}"),
 }  # fmt: skip

@@ -17,16 +17,22 @@ from typing import Any
 NASTY_NUMBERS = ("0", "-1", "-0.0", "1e400", "-1e400", "1e-400", "9" * 40, "1" + "0" * 5000, "0x10", "1_000", "NaN",
                  "Infinity", "-Infinity", ".inf", ".nan", "1e", "--1", "9223372036854775808", "18446744073709551616",
                  "4294967296", "2147483648", "1e308", "5e-324", "true", "null", "0.1", "1e18")  # fmt: skip
-NASTY_TEXTS = ("", " ", "\0", "\ufeff", "\u202e\u2066abc", "e\u0301" * 40, "\u0000a", "\U0010ffff", "x" * 10_000, "../../etc/passwd",
-               "/dev/zero", "~", "a\nb", "\r", "\t", "=1+1", "%s%n", "{0.__class__}", "${HOME}", "\x1b[31m", "١٢٣", "½",
-               "&a", "*a", "!!python/object/apply:os.system ['true']", "---", "null", "true", "1e400", "🤗")  # fmt: skip
+NASTY_TEXTS = ("", " ", "\0", "\ufeff", "\u202e\u2066abc", "e\u0301" * 40, "\u0000a", "\U0010ffff", "x" * 10_000,
+               "../../etc/passwd",
+               "/dev/zero", "~", "a\nb", "\r", "\t", "=1+1", "%s%n", "{0.__class__}", "${HOME}", "\x1b[31m", "١٢٣",
+               "½",
+               "&a", "*a", "!!python/object/apply:os.system ['true']", "---", "null", "true", "1e400",
+               "🤗")  # fmt: skip
 NASTY_VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2, 3, 7, 10**9, 10**12, 2**31, 2**63, 2**64, 10**30, -(10**9), 0.5, 1e308, 5e-324, -2.5,
+    None, True, False, 0, -1, 1, 2, 3, 7, 10**9, 10**12, 2**31, 2**63, 2**64, 10**30, -(10**9), 0.5, 1e308,
+    5e-324, -2.5,
     float("nan"), float("inf"), float("-inf"), [], {}, [[]], [0], [None], {"": 0}, {"a": {"b": [1]}}, [1] * 100,
     *NASTY_TEXTS,
 )  # fmt: skip
-NASTY_BYTES = (b"\0", b"\xff", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf", b"\r", b"\n", b'"', b"'",
-               b"[", b"]", b"{", b"}", b",", b":", b"- ", b"? ", b"&a ", b"*a", b"!!", b"%YAML 1.1\n", b"---\n", b"...\n",
+NASTY_BYTES = (b"\0", b"\xff", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\xaf", b"\r", b"\n", b'"',
+               b"'",
+               b"[", b"]", b"{", b"}", b",", b":", b"- ", b"? ", b"&a ", b"*a", b"!!", b"%YAML 1.1\n", b"---\n",
+               b"...\n",
                b"\x1f\x8b", b"PAR1", b"\x89PNG\r\n\x1a\n", b"GGUF", b"\0" * 64, b"[" * 2000, b"{\"a\":" * 2000,
                b"- " * 2000, b"9" * 5000)  # fmt: skip
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?")

@@ -88,7 +88,8 @@ def _scalar(random: randoms.Random, field: Any, old: Any) -> Any:
     if field.type == field.TYPE_BYTES:
         return random.choice((b"", old[:-1], old * 2, b"\xff" * 9, bytes(64)))
     if field.type == field.TYPE_STRING:
-        words = ("Reshape", "Loop", "If", "Scan", "Range", "Expand", "Tile", "ConstantOfShape", "Resize", "LSTM", "x", "y",
+        words = ("Reshape", "Loop", "If", "Scan", "Range", "Expand", "Tile", "ConstantOfShape", "Resize", "LSTM", "x",
+                 "y",
                  "w", "t", "../../../../etc/passwd", "com.microsoft")  # fmt: skip
         return random.choice((*words, old + "x", *(text.replace("\ud800", "") for text in NASTY_TEXTS)))
     if field.cpp_type == field.CPPTYPE_BOOL:

@@ -85,14 +85,13 @@ def of_yaml(file: str, pattern: str) -> Make:
 
 
 def of_json(file: str, pattern: str) -> Make:
-    """Cases of shipped JSON files; large ones are damaged as text only."""
+    """Cases of shipped files of coefficients."""
 
     def make(random: randoms.Random) -> Case:
-        texts = seeds.shipped(pattern)
-        chosen = random.choice(texts)
-        if random.random() < 0.5:
-            return {file: damage_text(random, chosen)}
-        return {file: _dumped(random, damage_tree(random, json.loads(chosen)))}
+        tree = random.choice(seeds.coefficients(pattern))
+        content = _dumped(random, damage_tree(random, tree))
+        return {file: damage_text(random, content if random.random() < 0.2 else _dumped(random, tree))
+                if random.random() < 0.5 else content}  # fmt: skip
 
     return make
 
@@ -115,7 +114,7 @@ def of_text(texts: Sequence[str], most: int = 4) -> Make:
 
 
 def _text_of(path: Path) -> str:
-    return path.read_bytes().decode("utf-8", "surrogatepass")
+    return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def _config_case(random: randoms.Random) -> Case:
@@ -342,17 +341,11 @@ def _trace_case(random: randoms.Random) -> Case:
 def _prices_case(random: randoms.Random) -> Case:
     if random.random() < 0.3:
         return {"prices.csv": damage_text(random, random.choice(seeds.PRICE_TABLES))}
-    import yaml
-
-    return of_data("prices.yaml", seeds.PRICES, [yaml.safe_load(text) for text in seeds.PRICES])(random)
+    return of_data("prices.yaml", seeds.PRICES, seeds.parsed(seeds.PRICES))(random)
 
 
 def _graph_case(random: randoms.Random) -> Case:
-    import yaml
-
-    texts = seeds.graphs()
-    trees = [yaml.safe_load(seeds.GRAPH)]
-    return of_data("graph.yaml", texts, trees)(random)
+    return of_data("graph.yaml", seeds.graphs(), seeds.parsed((seeds.GRAPH,)))(random)
 
 
 def _command_case(random: randoms.Random) -> Case:
@@ -645,7 +638,8 @@ READERS: tuple[Reader, ...] = (
     Reader(name="condition", make=of_text(("tp in (1, 2) and ttft_s < 2", "not (fits = true or hardware != l4)",
                                            "`tp` >= 4", "hardware in ('l4', \"h100-sxm\")", "((tp = 1))")),
            read=_read_condition, names_file=False),
-    Reader(name="unit", make=of_text(("3.35 TB/s", "80 GiB", "2 us", "700 W", "1_000", "2.29 USD/h", "4 nm", "989 TFLOP/s")),
+    Reader(name="unit", make=of_text(("3.35 TB/s", "80 GiB", "2 us", "700 W", "1_000", "2.29 USD/h", "4 nm",
+                                      "989 TFLOP/s")),
            read=_read_unit, names_file=False),
     Reader(name="size", make=of_text(("2*batch*tokens + 1", "(a+b)**4//2", "batch**16", "-x*(y-3)", "(a+b+c)*(d+e+f)")),
            read=_read_size, names_file=False),

@@ -45,7 +45,8 @@ class Tally:
                 f"{self.slowest:8.2f} {self.most_bytes / 2**20:9.0f} {self.seconds:9.0f}")  # fmt: skip
 
 
-HEAD = f"{'reader':24} {'cases':>7} {'read':>7} {'refused':>8} {'findings':>9} {'slowest s':>8} {'most MiB':>9} {'total s':>9}"
+HEAD = (f"{'reader':24} {'cases':>7} {'read':>7} {'refused':>8} {'findings':>9} {'slowest':>8} {'most MiB':>9} "
+        f"{'total s':>9}")  # fmt: skip
 
 
 def run_reader(name: str, cases: int, first: int, out: Path) -> Tally:
@@ -63,7 +64,8 @@ def _run_child(name: str, begin: int, end: int, out: Path, tally: Tally) -> int:
     told = scratch / "told.jsonl"
     child = subprocess.Popen(
         [sys.executable, "-m", "tests.fuzz.child", name, str(begin), str(end), str(scratch)], cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PERFMODEL_HOME": str(scratch / "home"), "OPENBLAS_NUM_THREADS": "1",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PERFMODEL_HOME": str(scratch / "home"),
+             "OPENBLAS_NUM_THREADS": "1",
              "PYTHONDONTWRITEBYTECODE": "1", "PERFMODEL_DEBUG": ""},
         stdout=subprocess.DEVNULL, stderr=(scratch / "stderr").open("wb"),
     )  # fmt: skip
@@ -85,7 +87,7 @@ def _run_child(name: str, begin: int, end: int, out: Path, tally: Tally) -> int:
             child.kill()
             child.wait()
         time.sleep(0.2)
-    if reached < end and not (child.returncode == 0):
+    if reached < end and child.returncode != 0:
         why = f"the process ended with {child.returncode}" if child.returncode != -9 else "it hangs, or was killed"
         error = (scratch / "stderr").read_text(errors="replace")[-1500:]
         _count(tally, {"seed": reached, "finding": f"{why}\n{error}"}, out)

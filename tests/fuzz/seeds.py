@@ -40,6 +40,21 @@ def specs(pattern: str) -> tuple[tuple[bytes, ...], tuple[Any, ...]]:
 
 
 @cache
+def parsed(texts: tuple[bytes, ...]) -> tuple[Any, ...]:
+    """YAML texts as data."""
+    return tuple(yaml.safe_load(text) for text in texts)
+
+
+@cache
+def coefficients(pattern: str) -> tuple[Any, ...]:
+    """Files of coefficients, each with two of its scopes, which are alike."""
+    trees = [json.loads(text) for text in shipped(pattern)]
+    return tuple(
+        tree | {"scopes": dict(list(tree["scopes"].items())[:2])} if "scopes" in tree else tree for tree in trees
+    )
+
+
+@cache
 def configs() -> tuple[dict[str, Any], ...]:
     """The configs of all models of the catalog, with fewer layers each where that is one number."""
     return tuple(data["config"] for data in specs("model_specs/*.yaml")[1] + _all_specs() if "config" in data)

@@ -94,7 +94,7 @@ def read_columns(path: str | os.PathLike[str]) -> Columns:
         raise InputError(f"{name} is empty.")
     table = _read_parquet(name, content) if content.startswith(_PARQUET_MAGIC) else _read_csv(name, content)
     if not len(table) and not table.skipped:
-        raise InputError(f"{name} has no rows below its header ({', '.join(table.raw)}).")
+        raise InputError(f"{name} has no rows below its header ({shortened(', '.join(table.raw))}).")
     return table
 
 
@@ -113,10 +113,18 @@ def _read_parquet(name: str, content: bytes) -> Columns:
         _check_header(name, flat)
         table = parquet.ParquetFile(arrow.BufferReader(content), read_dictionary=texts).read(columns=flat)
         table.validate(full=True)
+        raw = {column: _plain(values, arrow) for column, values in zip(flat, table.columns, strict=True)}
     except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise InputError(f"{name} is not a sound parquet file ({str(error).strip().splitlines()[0]}).") from None
-    raw = dict(zip(table.column_names, table.columns, strict=True))
+        reason = (str(error).strip().splitlines() or ["damaged"])[0]
+        raise InputError(f"{name} is not a sound parquet file ({reason}).") from None
     return Columns(name, raw, np.arange(1, table.num_rows + 1))
+
+
+def _plain(values: Any, arrow: Any) -> Any:
+    """Dates and times as texts, some of which Python has no dates for; spans of time as whole numbers."""
+    if not arrow.types.is_temporal(values.type):
+        return values
+    return values.cast(arrow.int64() if arrow.types.is_duration(values.type) else arrow.string())
 
 
 def _check_parquet(name: str, held: Any) -> None:
