@@ -181,7 +181,8 @@ def _from_arrow(column: Any, kind: Kind) -> Array:
     if arrow.types.is_dictionary(column.type):
         known = [None if value is None else str(value) for value in column.dictionary.to_pylist()]
         codes = column.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
-        return np.array([*known, None], dtype=object)[codes]
+        texts: Array = np.array([*known, None], dtype=object)[codes]
+        return texts
     if kind == "text" and column.type != arrow.string():
         try:
             column = column.cast(arrow.string())
