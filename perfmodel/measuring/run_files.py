@@ -33,6 +33,7 @@ _SAME = ("device", "suite", "machine", "versions")
 _OF_CPU = ("cpu", "isa", "cores", "llc_bytes", "memory_gib")
 _START = f'{{"schema": "{SCHEMA}"'.encode()
 
+MOST_PROBLEMS = 20  # shown of one file
 _LONGEST_HEADER = 1 << 16  # bytes
 
 Point: TypeAlias = dict[str, Any]
@@ -206,6 +207,9 @@ def _parse(data: bytes, path: str) -> tuple[Runs | None, int]:
             )
         records.append(record)
     if problems:
+        more = len(problems) - MOST_PROBLEMS
+        if more > 0:
+            problems[MOST_PROBLEMS:] = [Problem(message=f"and {more:,} more like these", line=problems[-1].line)]
         raise SpecError(path, problems)
     if records[0]["schema"] != SCHEMA:
         raise SpecError(path, [Problem(message=f"schema is '{records[0]['schema']}', not '{SCHEMA}'", line=1)])

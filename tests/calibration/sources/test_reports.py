@@ -278,7 +278,7 @@ def test_what_is_told_must_be_known(tmp_path: Path) -> None:
 
 def test_tables_tell_all_by_themselves(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "runs.csv", [serving_run()])
-    with pytest.raises(InputError, match="reports of load tests only"):
+    with pytest.raises(InputError, match="for reports of load tests only"):
         read_measurements(path, told=TOLD)
     (tmp_path / "report.json").write_text(json.dumps(VLLM))
     both = read_measurements([path, tmp_path / "report.json"], told=TOLD)
