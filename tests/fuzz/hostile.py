@@ -25,7 +25,7 @@ Write: TypeAlias = Callable[[Path], Path]
 NAMES = {
     "config.json": "m/config.json", "diffusers folder": "model_index.json", "model spec": "m.yaml", "onnx": "m.onnx",
     "gguf": "m.gguf", "safetensors": "m.safetensors", "chip": "chip.yaml", "fabric": "f.yaml", "engine": "e.yaml",
-    "sweep": "s.yaml", "prices": "p.yaml", "coefficients": "c.json", "engine coefficients": "c.json",
+    "graph": "g.yaml", "sweep": "s.yaml", "prices": "p.yaml", "coefficients": "c.json", "engine coefficients": "c.json",
     "measurements csv": "t.csv", "measurements parquet": "t.parquet", "load test": "r.json", "runs": "r.jsonl",
     "trace": "t.csv", "accuracies": "a.csv", "results": "r.csv", "anchors": "a.csv",
 }  # fmt: skip
