@@ -371,7 +371,8 @@ def _command_case(random: randoms.Random) -> Case:
             other = random.randrange(len(words))
             words[place], words[other] = words[other], words[place]
     slow = {"serve", "measure", "calibrate"} & set(words)
-    text = "\0\n".join(word for word in words if word not in slow)
+    # no system hands a NUL to a program
+    text = "\0\n".join(word.replace("\0", "") for word in words if word not in slow)
     return {"command.txt": text.encode("utf-8", "surrogatepass")}
 
 
