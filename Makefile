@@ -2,7 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test explore faults check bench docs clean
+FUZZ ?=
+
+.PHONY: demo test explore faults fuzz check bench docs clean
 
 demo: .venv/core.stamp  ## real predictions, from nothing
 	$(BIN)/perfmodel predict llama-3.1-8b --hardware h100-sxm,rtx-4090,tpu-v5e --precision bf16,w4a16 --batch 1 \
@@ -21,6 +23,10 @@ explore: .venv/dev.stamp  ## the property tests with examples never tried before
 
 faults: .venv/dev.stamp  ## 200 kills of commands that write files: none torn, all resumed; half an hour
 	$(BIN)/python -m tests.faults.loop
+
+fuzz: .venv/dev.stamp  ## ten thousand damaged files for every reader; hours. FUZZ="--cases 100 --readers onnx,gguf" for less
+	$(BIN)/python -m tests.fuzz.hostile
+	$(BIN)/python -m tests.fuzz.run $(FUZZ)
 
 check: .venv/dev.stamp  ## formatting, lint, types
 	$(BIN)/ruff format --check .

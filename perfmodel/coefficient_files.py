@@ -14,7 +14,6 @@ May import: errors, types, home, threads, catalog, yaml_strict, coefficients, fi
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from perfmodel.catalog import Specs, data_dirs, load_hardware
 from perfmodel.errors import Problem, SpecError, UnknownNameError
 from perfmodel.fitted_scopes import LEVELS, REGIMES, SHARES, Array, Effect, FittedScope, Widths, choose_scopes
 from perfmodel.home import coefficient_paths
+from perfmodel.outside_files import MAX_SPEC_BYTES, parse_json, read_bytes
 from perfmodel.threads import split_threads
 from perfmodel.types import Hardware
 from perfmodel.whole_files import write_whole
@@ -39,6 +39,7 @@ SUFFIXES = (".json", ".yaml")
 SERVING = "serving*.json"
 FORMAT = 1
 DIGITS = 5  # significant ones; a coefficient is not known to more
+_LARGEST = 1e30  # of a coefficient; what is beyond is a mistake, and no float in the end
 SEPARATOR = " | "  # between the parts of an effect's name
 EFFECT_KINDS = {"engine": 1, "kernel": 2, "family": 1, "device": 1, "series": 3}  # and how many names each has
 _INNERMOST = re.compile(r"[\[{][^\[\]{}]*[\]}]")  # lists and mappings without others inside go on one line
@@ -159,7 +160,7 @@ def read_coefficients(path: str | os.PathLike[str]) -> CoefficientFile:
 
 
 def _read_json(path: Path) -> Document:
-    return Document(str(path), json.loads(path.read_bytes()))
+    return Document(str(path), parse_json(read_bytes(path, MAX_SPEC_BYTES)))
 
 
 def _read_document(document: Document) -> CoefficientFile:
@@ -174,10 +175,11 @@ def _read_document(document: Document) -> CoefficientFile:
         for name, facts in _mapping(document, data.get("scopes", {}), "scopes").items()
         if (scope := _read_scope(document, str(name), facts, provenance))
     }
+    files = data.get("data", [])
+    if not isinstance(files, list) or not all(isinstance(own, dict) for own in files):
+        document.report("expected a list of files, each with its name, sha256 and rows", "data")
     document.refuse()
-    return CoefficientFile(
-        fitted=str(data.get("fitted", "")), provenance=provenance, data=tuple(data.get("data", ())), scopes=scopes
-    )
+    return CoefficientFile(fitted=str(data.get("fitted", "")), provenance=provenance, data=tuple(files), scopes=scopes)
 
 
 def _read_scope(document: Document, name: str, value: Any, provenance: str) -> FittedScope | None:
@@ -195,16 +197,20 @@ def _read_scope(document: Document, name: str, value: Any, provenance: str) -> F
     }  # fmt: skip
     effects = dict(_read_effects(document, facts.get("effects", {}), len(rows), *where, "effects"))
     widths = dict(_read_intervals(document, facts.get("intervals", []), *where, "intervals"))
-    vendors = [tuple(pair) for pair in facts.get("vendors", []) if isinstance(pair, list)]
-    if any(len(pair) != 2 for pair in vendors):
-        document.report("each vendor is a pair [kind, vendor]", *where, "vendors")
+    vendors = facts.get("vendors", [])
+    if not isinstance(vendors, list) or not all(map(_is_pair, vendors)):
+        document.report("expected a list of pairs [kind, vendor]", *where, "vendors")
+    count = facts.get("rows", 0)
+    if type(count) is not int or count < 0:
+        document.report(f"expected a number of rows, found {describe(count)}", *where, "rows")
+    errors = _mapping(document, facts.get("errors", {}), *where, "errors")
     if document.problems or not rows:
         return None
     prior, prior_sd, factor, log_sd = np.array(list(rows.values()), dtype=float).T
     return FittedScope(
         scope=name, runtime=str(facts["runtime"]), names=tuple(rows), priors=prior, prior_sd=prior_sd,
-        pooled=np.log(factor), log_sd=log_sd, effects=effects, vendors=frozenset(vendors),
-        rows=int(facts.get("rows", 0)), widths=widths, errors=facts.get("errors", {}), provenance=provenance,
+        pooled=np.log(factor), log_sd=log_sd, effects=effects, vendors=frozenset(tuple(pair) for pair in vendors),
+        rows=count, widths=widths, errors=errors, provenance=provenance,
     )  # fmt: skip
 
 
@@ -225,15 +231,19 @@ def _read_effects(document: Document, value: Any, count: int, *where: str) -> It
 
 
 def _read_intervals(document: Document, value: Any, *where: str) -> Iterator[tuple[tuple[str, str], Widths]]:
-    for place, entry in enumerate(value if isinstance(value, list) else []):
+    if not isinstance(value, list):
+        document.report(f"expected a list, found {describe(value)}", *where)
+        return
+    for place, entry in enumerate(value):
         facts = _mapping(document, entry, *where, str(place))
         _check_keys(document, facts, _INTERVAL_KEYS, _INTERVAL_KEYS, *where, str(place))
         rows = [facts.get(regime) for regime in (*REGIMES, "model_scale")]
         good = all(isinstance(row, list) and len(row) == len(SHARES) and all(map(_is_positive, row)) for row in rows)
-        if facts.get("level") not in LEVELS or facts.get("kernel") not in ("known", "any") or not good:
+        named = [str(facts.get("level")) in LEVELS, facts.get("kernel") in ("known", "any")]
+        if not all(named) or not good or not _is_share(facts.get("correlation")):
             document.report(
-                f"expected a level ({', '.join(LEVELS)}), a kernel (known, any) and {len(SHARES)} positive numbers "
-                f"for each of {', '.join(REGIMES)} and model_scale", *where,
+                f"expected a level ({', '.join(LEVELS)}), a kernel (known, any), a correlation from 0 to 1 and "
+                f"{len(SHARES)} positive numbers for each of {', '.join(REGIMES)} and model_scale", *where,
             )  # fmt: skip
             continue
         key = (str(facts["level"]), str(facts["kernel"]))
@@ -266,7 +276,15 @@ def _positive(document: Document, value: Any, *keys: str) -> float:
 
 
 def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _LARGEST
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(own, str) for own in value)
 
 
 # ------------------------------------------------------------------------------------------------------- writing

@@ -46,10 +46,13 @@ class UnknownNameError(InputError):
     ) -> None:
         self.name = name
         self.nearest = nearest_names(name, known) if nearest is None else tuple(nearest)
-        message = f"unknown {what} '{name}'"
+        message = f"unknown {what} '{shortened(name)}'"
         if self.nearest:
             message += f"; nearest: {', '.join(self.nearest)}"
         super().__init__(f"{message}. {hint}".rstrip(". ") + ".")
+
+
+LONGEST_NAME = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +106,19 @@ class UnmodelledError(PerfmodelError):
     """An op without a formula, under --strict."""
 
 
+def shortened(text: str, most: int = 120) -> str:
+    """A text for a message: its first letters, if it is longer.
+
+    >>> shortened("llama-3.1-8b", 5)
+    'llama...'
+    """
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def nearest_names(name: str, known: Iterable[str], count: int = 4) -> tuple[str, ...]:
     """The known names closest to `name`: those that contain it first, then by spelling."""
+    if len(name) > LONGEST_NAME:  # comparing letters takes time with the square of their number
+        return ()
     names = sorted(set(known))
     folded = name.lower()
     containing = [candidate for candidate in names if folded and folded in candidate.lower()]

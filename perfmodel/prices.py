@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date as Date
@@ -26,6 +27,7 @@ from typing import Any
 from perfmodel.catalog import load_hardware
 from perfmodel.errors import PerfmodelError, UnitError
 from perfmodel.figures import DATE
+from perfmodel.outside_files import MAX_SPEC_BYTES, read_bytes
 from perfmodel.types import Figure, Hardware
 from perfmodel.units import parse_quantity
 from perfmodel.yaml_strict import Document, describe, read_leaves, read_text, read_yaml, require_leaves, unknown_key
@@ -235,21 +237,30 @@ def _csv_document(path: str) -> Document:
     """
     document = Document(path=path)
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = read_bytes(path, MAX_SPEC_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         document.report(f"cannot be read: {getattr(error, 'strerror', None) or 'it is no UTF-8 text'}")
         document.refuse()
-    reader = csv.DictReader(io.StringIO(text))
-    if "hardware" not in (reader.fieldnames or ()):
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        titles = list(reader.fieldnames or ())
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        document.report(f"line {reader.line_num} is no CSV: {error}")
+        document.refuse()
+    if twice := sorted(title for title, count in Counter(titles).items() if count > 1):
+        document.report(f"has columns more than once: {', '.join(twice)}")
+        document.refuse()
+    if "hardware" not in titles:
         document.report(f"needs a line of titles with a column `hardware`; others: {', '.join(_KEYS)}")
         document.refuse()
     prices: dict[str, Any] = {}
     document.data = {"prices": prices}
-    for row in reader:
+    for line, row in rows:
         name = (row.pop("hardware") or "").strip()
-        document.lines.setdefault(("prices", name), reader.line_num)
+        document.lines.setdefault(("prices", name), line)
         if wrong := _wrong_row(name, row, prices):
-            document.report(f"line {reader.line_num} {wrong}", "prices", name)
+            document.report(f"line {line} {wrong}", "prices", name)
             continue
         prices[name] = {key: value.strip() for key, value in row.items() if value and value.strip()}
     return document

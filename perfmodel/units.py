@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 
-from perfmodel.errors import UnitError
+from perfmodel.errors import UnitError, shortened
 
 _DECIMAL = {"": 1.0, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18}
 _BINARY = {"Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40, "Pi": 2.0**50}
@@ -37,6 +37,7 @@ _UNITS: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
     "count": (("",), {"": 1.0}),
 }
 DIMENSIONS = tuple(_UNITS)
+_LONGEST = 100  # letters of a quantity; how long a pattern takes grows with their square
 _QUANTITY = re.compile(r"\s*([+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([^\s\d]*)\s*$")
 
 
@@ -64,10 +65,13 @@ def parse_quantity(value: str | int | float, dimension: str) -> float:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise UnitError(f"expected a quantity in {_example(dimension)}, got {value!r}")
     if isinstance(value, int | float):
-        return _finite(float(value), value)
-    match = _QUANTITY.match(value)
+        try:
+            return _finite(float(value), value)
+        except OverflowError:  # of a whole number
+            raise UnitError(f"{shortened(str(value), 20)} is too large for a number") from None
+    match = _QUANTITY.match(value) if len(value) <= _LONGEST else None
     if match is None:
-        raise UnitError(f"cannot read '{value}' as a quantity; write it like '{_example(dimension)}'")
+        raise UnitError(f"cannot read '{shortened(value)}' as a quantity; write it like '{_example(dimension)}'")
     number, unit = _finite(float(match[1].replace("_", "")), value), match[2]
     if not unit:
         return number

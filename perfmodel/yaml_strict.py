@@ -2,13 +2,14 @@
 
 The values follow the core schema of YAML 1.2: `3.35e12` and `1e9` are numbers; `no`, `on`, `12:30` and `2022-10-01`
 are text. Refused, each with its line: duplicate keys, keys that are no text, anchors and aliases (a small file can
-expand to gigabytes), tags (`!!python/...`), nesting deeper than 20, a second document, files above 5 MB.
+expand to gigabytes), tags (`!!python/...`), nesting deeper than 20, a second document, files above 5 MB or with more
+than 200,000 values.
 
     >>> parse_yaml("memory:\\n  bandwidth: 3.35e12\\n").data
     {'memory': {'bandwidth': 3350000000000.0}}
 
-May import: errors. Anything that reads a file from outside starts with `read_yaml`, adds its own findings with
-`Document.report` and ends with `Document.refuse`.
+May import: errors, outside_files. Anything that reads a file from outside starts with `read_yaml`, adds its own
+findings with `Document.report` and ends with `Document.refuse`.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from typing import Any, TypeAlias
 import yaml
 
 from perfmodel.errors import Problem, SpecError, nearest_names
+from perfmodel.outside_files import MAX_SPEC_BYTES, read_bytes
 
-MAX_BYTES = 5_000_000
 MAX_DEPTH = 20
+MAX_VALUES = 200_000  # read in a second; the longest graph has a tenth of them
+MOST_SOUGHT = 1000  # mistakes of a file; each may take a look at all names that are known
 MAX_PROBLEMS = 100  # a file that is wrong throughout need not fill the screen
 
 Keys: TypeAlias = tuple[str | int, ...]  # the way to a value: ("memory", "bandwidth"), ("aliases", 0)
@@ -55,9 +58,15 @@ class Document:
         return self.lines.get(keys, 0)
 
     def report(self, message: str, *keys: str | int) -> None:
-        """Note a mistake at `keys`."""
+        """Note a mistake at `keys`.
+
+        Raises:
+            SpecError: there are so many that the rest is not looked for.
+        """
         name = ".".join(str(key) for key in keys)
         self.problems.append(Problem(message=message, key=name, line=self.line(*keys)))
+        if len(self.problems) >= MOST_SOUGHT:
+            self.refuse()
 
     def refuse(self) -> None:
         """Raise all mistakes noted so far, if there are any.
@@ -81,19 +90,14 @@ def read_yaml(path: str | Path) -> Document:
     """Read a file; whatever is wrong with it is in `problems`, never an exception."""
     document = Document(str(path))
     try:
-        with open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            document.report(f"is larger than {MAX_BYTES // 1_000_000} MB; no specification needs that")
-            return document
+        raw = read_bytes(path, MAX_SPEC_BYTES)
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         document.problems.append(Problem(message="is not UTF-8 text; save it as UTF-8", line=line))
         return document
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        document.report(f"cannot be read: {reason}")
+    except OSError as error:
+        document.report(f"cannot be read: {error.strerror or error}")
         return document
     return parse_yaml(text, path)
 
@@ -115,7 +119,7 @@ def parse_yaml(text: str, path: str | Path = "<text>") -> Document:
     try:
         loader = _LOADER(text)
         try:
-            document.data = _document(_events(loader), document)
+            document.data = _document(_events(loader, document), document)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
@@ -131,9 +135,15 @@ def parse_yaml(text: str, path: str | Path = "<text>") -> Document:
     return document
 
 
-def _events(loader: Any) -> Iterator[Any]:
+def _events(loader: Any, document: Document) -> Iterator[Any]:
+    values = 0
     while loader.check_event():
-        yield loader.get_event()
+        event = loader.get_event()
+        values += 1
+        if values > MAX_VALUES:
+            _refuse(document, event, f"holds more than {MAX_VALUES:,} values; no specification needs that")
+            raise _Stop
+        yield event
 
 
 def _document(events: Iterator[Any], document: Document) -> Any:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perfmodel.errors import PerfmodelError, SpecError
+from perfmodel.outside_files import MAX_SPEC_BYTES
 from perfmodel.yaml_strict import (
-    MAX_BYTES,
     MAX_PROBLEMS,
     load_yaml,
     parse_yaml,
@@ -119,7 +119,7 @@ def test_files_that_cannot_be_read(tmp_path):
     latin = tmp_path / "latin.yaml"
     latin.write_bytes(b"a: 1\nname: caf\xe9\n")
     large = tmp_path / "large.yaml"
-    large.write_bytes(b"# " + b"x" * MAX_BYTES)
+    large.write_bytes(b"# " + b"x" * MAX_SPEC_BYTES)
     for path, words in ((latin, ":2: is not UTF-8"), (large, "larger than 5 MB"), (tmp_path, "cannot be read"),
                         (tmp_path / "none.yaml", "No such file"), ("a\0b", "cannot be read")):  # fmt: skip
         assert read_yaml(path).problems

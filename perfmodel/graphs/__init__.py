@@ -14,6 +14,7 @@ from perfmodel.errors import InputError, ModelError
 from perfmodel.graphs.model_spec import list_models, model_spec, read_model_spec
 from perfmodel.graphs.overrides import changed_config, changed_name, refuse_overrides, split_overrides
 from perfmodel.graphs.weight_files import is_weight_file, read_weight_file
+from perfmodel.outside_files import is_file, is_folder
 from perfmodel.types import Model
 from perfmodel.yaml_strict import read_yaml
 
@@ -60,7 +61,7 @@ def _load(whole: str, specs: str | None, image_size: int, logits: Logits) -> Mod
     path = Path(source)
     if path.suffix.lower() in (".yaml", ".yml"):
         return _load_yaml_model(path, whole, changes, image_size, logits)
-    folder_or_json = path.suffix.lower() == ".json" or path.is_dir()
+    folder_or_json = path.suffix.lower() == ".json" or is_folder(path)
     if folder_or_json:
         from perfmodel.graphs.diffusion_files import is_pipeline, read_pipeline
 
@@ -74,7 +75,7 @@ def _load(whole: str, specs: str | None, image_size: int, logits: Logits) -> Mod
         from perfmodel.graphs.huggingface import read_config_file
 
         return read_config_file(path, image_size=image_size, logits=logits, changes=changes)
-    if path.suffix.lower() == ".onnx" or path.is_file():
+    if path.suffix.lower() == ".onnx" or is_file(path):
         from perfmodel.graphs.onnx_file import is_onnx_file, read_onnx_file
 
         if is_onnx_file(path):
@@ -107,6 +108,9 @@ def _load_yaml_model(path: Path, whole: str, changes: dict[str, str], image_size
 
     data = read_yaml(path).data
     if isinstance(data, dict) and "config" in data and not _GRAPH_KEYS & data.keys():
-        return _from_spec(read_model_spec(path), changes, image_size, logits)
+        try:
+            return _from_spec(read_model_spec(path), changes, image_size, logits)
+        except ModelError as error:  # which names the source of the config
+            raise ModelError(f"{path}: {error}") from None
     refuse_overrides(whole, changes, "a graph")
     return read_graph_file(path)

@@ -20,16 +20,18 @@ from typing import Any, BinaryIO
 from perfmodel.errors import ModelError
 from perfmodel.graphs.gguf_types import GGML_TYPES, REMOVED_TYPES
 from perfmodel.graphs.stored_weights import StoredTensor
+from perfmodel.outside_files import open_file
 from perfmodel.precisions import StorageFormat
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 # Beyond any real file (a vocabulary has 300 thousand words, the largest models 2 thousand tensors): what is larger is
 # no header, and reading it would take forever.
-_MAX_KEYS, _MAX_TENSORS = 65_536, 65_536
+_MAX_KEYS, MAX_TENSORS = 65_536, 65_536
 _MAX_KEY_BYTES, _MAX_TEXT_BYTES = 65_535, 1 << 24
-_MAX_STRINGS = 4_000_000  # of all arrays together
+MAX_STRINGS = 4_000_000  # of all arrays together
 _KEPT_ITEMS, _KEPT_BYTES = 4096, 65_536  # arrays and texts up to here are kept, longer ones stepped over
+_MAX_KEPT = 64 << 20  # bytes of all values that are kept; a file of zeros may claim any number of long ones
 _CHUNK_BYTES = 1 << 20
 _MAX_DIMENSIONS, _MAX_ELEMENTS = 4, 2**53
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -69,7 +71,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
         ModelError: the file cannot be read, is cut, or contradicts itself; with the place in the file.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return _Reader(file, os.fstat(file.fileno()).st_size, str(path)).header()
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
@@ -84,11 +86,12 @@ class _Reader:
         self._where = where
         self._position = 0
         self._strings = 0
+        self._kept = 0
 
     def header(self) -> GgufHeader:
         version = self._version()
         tensor_count, key_count = self._scalar("Q"), self._scalar("Q")
-        self._check_count("tensors", tensor_count, _SMALLEST_TENSOR, _MAX_TENSORS)
+        self._check_count("tensors", tensor_count, _SMALLEST_TENSOR, MAX_TENSORS)
         self._check_count("metadata keys", key_count, _SMALLEST_KEY, _MAX_KEYS)
         metadata: dict[str, Any] = {}
         for _ in range(key_count):
@@ -179,12 +182,13 @@ class _Reader:
             if length > _KEPT_ITEMS:
                 self._skip(length * width)
                 return LongArray(length)
+            self._keep(32 * length, key)
             return struct.unpack(f"<{length}{_SCALARS[kind]}", self._take(length * width, key))
         if kind != _TEXT:
             raise self._wrong(f"the metadata key '{key}' has an array of the unknown type {kind}")
         self._strings += length
-        self._check_count(f"texts under '{key}'", length, 8, _MAX_STRINGS)
-        self._check_count("texts in all arrays", self._strings, 0, _MAX_STRINGS)
+        self._check_count(f"texts under '{key}'", length, 8, MAX_STRINGS)
+        self._check_count("texts in all arrays", self._strings, 0, MAX_STRINGS)
         self._skip_texts(length, key)
         return LongArray(length)
 
@@ -208,7 +212,13 @@ class _Reader:
         if length > _KEPT_BYTES:
             self._skip(length)
             return ""
+        self._keep(length, key)
         return self._take(length, key).decode("utf-8", errors="replace")
+
+    def _keep(self, count: int, key: str) -> None:
+        self._kept += count
+        if self._kept > _MAX_KEPT:
+            raise self._wrong(f"the metadata up to '{key}' are larger than the largest sensible ones")
 
     def _name(self, what: str, most: int) -> str:
         data = self._take(self._length(what, most), what)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from perfmodel.errors import ModelError
+from perfmodel.graphs.config_fields import MAX_LAYERS
 from perfmodel.graphs.gguf_names import stored_parts
 from perfmodel.graphs.stored_weights import StoredTensor, StoredWeights
 from perfmodel.precisions import FILE_PREFIX
@@ -28,6 +29,10 @@ _RECIPES = {
 }  # fmt: skip
 _KINDS = ("llama", "mistral", "qwen3")  # gated decoders without biases
 _LARGE_LAYERS = 80  # of the 70B models: eight queries share a value, which gets 5 bits where others get 4
+
+_SIZES = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
+)  # fmt: skip
 
 
 def recipe_of(config: Mapping[str, Any]) -> str:
@@ -50,18 +55,37 @@ def recipe_weights(config: Mapping[str, Any], recipe: str) -> StoredWeights:
         raise ModelError(
             f"quant_method gguf is known of {', '.join(_KINDS)} only, not of {config.get('model_type')}; give a .gguf"
         )
-    outside, layers = stored_parts(_tensors(config, recipe), int(config["num_hidden_layers"]))
+    counts = _counts(config)
+    tensors = _tensors(counts, recipe, bool(config.get("tie_word_embeddings")), config["model_type"] == "qwen3")
+    outside, layers = stored_parts(tensors, counts["num_hidden_layers"])
     return StoredWeights(FILE_PREFIX + recipe, outside, layers)
 
 
-def _tensors(config: Mapping[str, Any], recipe: str) -> Iterator[StoredTensor]:
+def _counts(config: Mapping[str, Any]) -> dict[str, int]:
+    """
+    Raises:
+        ModelError: sizes of the config that are missing, or no counts.
+    """
+    counts: dict[str, Any] = {key: config.get(key) for key in _SIZES}
+    counts["head_dim"] = config.get("head_dim") or 0
+    wrong = [
+        f"{key} must be a whole number from {least} to {most}, is {str(value)[:40]!r}"
+        for key, value in counts.items()
+        for least, most in [(int(key != "head_dim"), MAX_LAYERS if key == "num_hidden_layers" else 10**9)]
+        if type(value) is not int or not least <= value <= most
+    ]
+    if wrong:
+        raise ModelError("; ".join(wrong))
+    return counts
+
+
+def _tensors(counts: Mapping[str, int], recipe: str, tied: bool, normed: bool) -> Iterator[StoredTensor]:
     most, more, logits = _RECIPES[recipe]
-    hidden, width, layers = (int(config[key]) for key in ("hidden_size", "intermediate_size", "num_hidden_layers"))
-    heads, kv_heads = int(config["num_attention_heads"]), int(config["num_key_value_heads"])
-    head_size, vocabulary = int(config.get("head_dim") or hidden // heads), int(config["vocab_size"])
+    hidden, width, layers, heads, kv_heads, vocabulary = (counts[key] for key in _SIZES)
+    head_size = counts["head_dim"] or hidden // heads
     yield StoredTensor("token_embd.weight", (vocabulary, hidden), most)
     yield StoredTensor("output_norm.weight", (hidden,), "fp32")
-    if not config.get("tie_word_embeddings"):
+    if not tied:
         yield StoredTensor("output.weight", (vocabulary, hidden), logits)
     for layer in range(layers):
         wide = more if _more_bits(layer, layers) else most
@@ -78,7 +102,7 @@ def _tensors(config: Mapping[str, Any], recipe: str) -> Iterator[StoredTensor]:
         for name, (rows, columns, dtype) in matrices.items():
             yield StoredTensor(f"blk.{layer}.{name}.weight", (rows, columns), dtype)
         norms = {"attn_norm": hidden, "ffn_norm": hidden}
-        if config["model_type"] == "qwen3":
+        if normed:
             norms |= {"attn_q_norm": head_size, "attn_k_norm": head_size}
         for name, size in norms.items():
             yield StoredTensor(f"blk.{layer}.{name}.weight", (size,), "fp32")

@@ -34,6 +34,7 @@ from perfmodel.graphs.state_space_configs import STATE_SPACE_DECODERS
 from perfmodel.graphs.stored_weights import StoredWeights
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
+from perfmodel.outside_files import parse_json, read_bytes
 from perfmodel.types import Model
 
 Settings: TypeAlias = Decoder | Encoder | VisionEncoder | EncoderDecoder | ResidualNetwork
@@ -150,27 +151,22 @@ def read_json_object(path: Path, largest_bytes: int = MAX_FILE_BYTES) -> dict[st
         SpecError: it is no JSON, cut off, or holds something else than an object.
     """
     try:
-        size = path.stat().st_size
-        if size > largest_bytes:
-            raise ModelError(f"{path}: {size} bytes are too many for such a file; the limit is {largest_bytes}")
-        text = path.read_text(encoding="utf-8")
+        content = read_bytes(path, largest_bytes)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file; give a config.json or the folder that holds it") from None
     except PermissionError:
         raise ModelError(f"{path}: no permission to read it") from None
-    except IsADirectoryError:
-        raise ModelError(f"{path}: is a folder, not a file") from None
-    except UnicodeDecodeError:
-        raise SpecError(str(path), [Problem(message="is not text in UTF-8", line=1)]) from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        data = json.loads(text)
+        data = parse_json(content)
+    except UnicodeDecodeError:
+        raise SpecError(str(path), [Problem(message="is not text in UTF-8", line=1)]) from None
     except json.JSONDecodeError as error:
-        ended = error.pos >= len(text.rstrip())
+        ended = error.pos >= len(error.doc.rstrip())
         what = "ends in the middle: the file is cut off" if ended else f"is not JSON: {error.msg}"
         raise SpecError(str(path), [Problem(message=what, line=error.lineno)]) from None
-    except (RecursionError, ValueError) as error:
+    except ValueError as error:
         raise SpecError(str(path), [Problem(message=f"is not readable JSON: {error}", line=1)]) from None
     if not isinstance(data, dict):
         kind = type(data).__name__
@@ -217,11 +213,17 @@ def _model_type(config: Mapping[str, Any], source: str) -> str:
     raise ModelError(f"{source}: missing: model_type (which architecture it is); known: {_supported()}")
 
 
+def _architectures(config: Mapping[str, Any]) -> list[str]:
+    """The classes that a config says it is of; none where that is no list."""
+    stated = config.get("architectures")
+    return [str(name) for name in stated] if isinstance(stated, list) else []
+
+
 def _looks_like_decoder(config: Mapping[str, Any]) -> bool:
     """Whether an unknown model_type can be read as a llama-like decoder: its fields, its class, nothing foreign."""
     needed = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")
     foreign = ("ssm", "mamba", "conv", "linear_", "rwkv", "state_", "hyena", "encoder_layers", "num_decoder_layers")
-    architectures = [str(name) for name in config.get("architectures") or ()]
+    architectures = _architectures(config)
     causal = any("CausalLM" in name for name in architectures)
     rotary = any(name in config for name in ("rope_theta", "rope_parameters", "rope_scaling", "num_key_value_heads"))
     return (
@@ -298,7 +300,7 @@ def _notes(
         return notes + _decoder_notes(settings, config)
     if quantization and isinstance(settings, EncoderDecoder):
         notes.append("quantization_config is not applied to encoder-decoder models: weights are counted unquantised")
-    heads = [str(name) for name in config.get("architectures") or () if str(name).endswith(_PRETRAINING)]
+    heads = [name for name in _architectures(config) if name.endswith(_PRETRAINING)]
     if heads and isinstance(settings, Encoder):
         notes.append(f"the pretraining head of {heads[0]} is not counted, only the encoder")
     return notes

@@ -14,7 +14,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from perfmodel.errors import ModelError, some_names
+from perfmodel.errors import GraphError, ModelError, some_names
 from perfmodel.graphs.checks import check_graph
 from perfmodel.graphs.folding import fold_repeats
 from perfmodel.graphs.graph_file import dominant_precision
@@ -22,6 +22,7 @@ from perfmodel.graphs.onnx_inputs import choose_sizes
 from perfmodel.graphs.onnx_program import FLOATING, Program, read_program
 from perfmodel.graphs.onnx_trace import trace_program
 from perfmodel.graphs.symbolic import trace_symbolic
+from perfmodel.outside_files import open_file
 from perfmodel.types import Graph, Model
 
 _BUFFERS = {"BatchNormalization": (3, 4)}  # running statistics, which torch does not count as parameters
@@ -33,7 +34,7 @@ def is_onnx_file(path: Path) -> bool:
     if path.suffix.lower() == ".onnx":
         return True
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(3)
     except OSError:
         return False
@@ -61,10 +62,13 @@ def read_onnx_file(path: str | Path, *, image_size: int = 0) -> Model:
         weights.update(traced.weights)
         return traced.graph
 
-    graph = fold_repeats(trace_symbolic(run, sizes.ranges))
-    if not graph.ops:
-        raise ModelError(f"{path}: nothing in the model is computed from its inputs")
-    check_graph(graph)
+    try:
+        graph = fold_repeats(trace_symbolic(run, sizes.ranges))
+        if not graph.ops:
+            raise ModelError(f"{path}: nothing in the model is computed from its inputs")
+        check_graph(graph)
+    except GraphError as error:  # sizes beyond all sense
+        raise ModelError(f"{path}: {error}") from None
     notes = (*graph.notes, *sizes.notes, *_unused(program))
     graph = replace(graph, notes=notes)
     buffers = {

@@ -9,6 +9,7 @@ May import: errors. onnx is imported when a function is called.
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from perfmodel.errors import ModelError
+from perfmodel.outside_files import MAX_MODEL_BYTES, read_bytes
 
 Shape: TypeAlias = tuple[int, ...]
 DeclaredShape: TypeAlias = tuple[int | str, ...]  # a name, or "", for a dimension without number
@@ -40,6 +42,7 @@ _WITH_ACTIVATION = {
 _READ_ELEMENTS = 1 << 20  # whole numbers of constants up to this size are read
 _READ_FLOATS = 16
 _MAX_RANK = 64
+MAX_NODES = 200_000  # once functions are written out; exports of the largest models have some ten thousand
 _SHOWN = 10
 
 
@@ -130,8 +133,8 @@ def read_program(path: Path) -> Program:
     model = _parse(import_onnx(), path)
     try:
         return _read(path, model)
-    except ModelError:
-        raise
+    except ModelError as error:
+        raise error if str(path) in str(error) else ModelError(f"{path}: {error}") from None
     except Exception as error:  # fields that are not what they should be, such as names that are no text
         raise ModelError(
             f"{path}: the file is damaged ({type(error).__name__}: {error}); export or download it again"
@@ -166,9 +169,9 @@ def read_nodes(graph: Any, opsets: Mapping[str, int]) -> tuple[Node, ...]:
 
 def _parse(onnx: Any, path: Path) -> Any:
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, MAX_MODEL_BYTES)
     except OSError as error:
-        raise ModelError(f"{path}: cannot read it: {error.strerror}") from None
+        raise ModelError(f"{path}: cannot read it: {error.strerror or error}") from None
     if not content:
         raise ModelError(f"{path}: the file is empty; export or download the model again")
     try:
@@ -229,10 +232,36 @@ def _graph_problems(model: Any) -> Iterator[str]:
 def _inlined(model: Any, path: Path) -> Any:
     from onnx.inliner import inline_local_functions
 
+    _check_functions(model, path)
     try:
         return inline_local_functions(model)
     except Exception as error:  # of the C++ library
         raise ModelError(f"{path}: its functions cannot be inlined: {error}") from None
+
+
+def _check_functions(model: Any, path: Path) -> None:
+    """
+    Raises:
+        ModelError: functions that call each other in a circle, or that few lines of make very many nodes.
+    """
+    called = {
+        (own.domain, own.name): Counter((node.domain, node.op_type) for node in own.node) for own in model.functions
+    }
+    nodes: dict[tuple[str, str], int] = {}
+    while len(nodes) < len(called):
+        ready = [
+            name
+            for name, inner in called.items()
+            if name not in nodes and all(own in nodes for own in inner.keys() & called)
+        ]
+        if not ready:
+            circle = ", ".join(name[1] for name in called if name not in nodes)
+            raise ModelError(f"{path}: its functions call each other in a circle: {circle[:200]}")
+        for name in ready:
+            nodes[name] = sum(times * nodes.get(own, 1) for own, times in called[name].items())
+    total = sum(nodes.get((node.domain, node.op_type), 1) for node in model.graph.node)
+    if total > MAX_NODES:
+        raise ModelError(f"{path}: its functions stand for {total:,} nodes, more than {MAX_NODES:,}")
 
 
 def _domain(domain: str) -> str:

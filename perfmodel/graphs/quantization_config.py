@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from perfmodel.errors import ModelError
+from perfmodel.errors import ModelError, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,10 @@ class Storage:
     compute: str = ""
 
 
+# matching takes time with as high a power of a name's letters as a pattern has repetitions
+_LONGEST_PATTERN, _MOST_REPEATS = 300, 5
+_REPEAT = re.compile(r"(?<!\\)[*+{]")
+_NESTED = re.compile(r"[*+}]\??\)[*+{]|\)[*+{].*\)[*+{]|\([^()]*[*+{|][^()]*\)[*+{]")
 _LAYER_NUMBER = re.compile(r"(?:layers|blocks|h)\.(\d+)(.*)")
 
 
@@ -54,10 +58,11 @@ class ModulePatterns:
             if numbered:
                 self._numbered.append((numbered[1], numbered[2]))
             if "*" in pattern:
-                expressions.append(re.escape(pattern).replace(r"\*", ".*") + r"($|\.)")
+                expressions.append(re.escape(re.sub(r"\*+", "*", pattern)).replace(r"\*", ".*") + r"($|\.)")
             else:
                 names.add(pattern)
         self._names = frozenset(names)
+        _check_patterns(expressions)
         try:
             self._pattern = re.compile("|".join(f"(?:{text})" for text in expressions)) if expressions else None
         except re.error as error:
@@ -90,6 +95,20 @@ class ModulePatterns:
             elif int(digits) < count:
                 said[int(digits)].append(rest)
         return [(index if self._differ_anyhow else 0, *sorted(rests)) for index, rests in enumerate(said)]
+
+
+def _check_patterns(expressions: Iterable[str]) -> None:
+    """Refuse patterns that may take for ever: of nested repetitions, or of many.
+
+    Raises:
+        ModelError: naming the first.
+    """
+    for text in expressions:
+        if len(text) > _LONGEST_PATTERN or len(_REPEAT.findall(text)) > _MOST_REPEATS or _NESTED.search(text):
+            raise ModelError(
+                f"the quantisation config holds a pattern that may take for ever: {shortened(text, 80)!r}; "
+                "name the modules instead"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +241,8 @@ def _bitsandbytes(values: Mapping[str, Any]) -> Quantization:
 def _fp8(values: Mapping[str, Any]) -> Quantization:
     block = values.get("weight_block_size")
     notes: tuple[str, ...] = ()
-    if block and list(block) != [128, 128]:
-        notes = (f"fp8 blocks of {block} are stored as blocks of [128, 128], the nearest format",)
+    if block and block != [128, 128]:
+        notes = (f"fp8 blocks of {str(block)[:40]} are stored as blocks of [128, 128], the nearest format",)
     weight = "fp8_block" if block else "fp8"
     return _whole("fp8", "fp8", Storage(weight, "fp8"), values.get("modules_to_not_convert"), notes=notes)
 

@@ -7,9 +7,8 @@ Layout: README of the safetensors project. May import: errors, huggingface (for 
 
 from __future__ import annotations
 
-import json
+import os
 import re
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
@@ -18,6 +17,7 @@ from typing import Any
 
 from perfmodel.errors import ModelError
 from perfmodel.graphs.huggingface import read_json_object
+from perfmodel.outside_files import is_file, is_folder, open_file, parse_json
 
 # bits of an element
 DTYPE_BITS = {
@@ -59,7 +59,7 @@ def read_tensors(path: Path) -> dict[str, FileTensor]:
         ModelError: a file that is missing, cut or contradicts itself; a tensor that two files hold.
     """
     files = _files(path)
-    absent = [str(file) for file in files if not file.is_file()]
+    absent = [str(file) for file in files if not is_file(file)]
     if absent:
         raise ModelError(f"{path}: missing: {', '.join(absent[:10])}{', ...' if len(absent) > 10 else ''}")
     tensors: dict[str, FileTensor] = {}
@@ -74,7 +74,7 @@ def read_tensors(path: Path) -> dict[str, FileTensor]:
 
 
 def _files(path: Path) -> list[Path]:
-    if path.is_dir():
+    if is_folder(path):
         indices = sorted(path.glob(f"*{_INDEX}"))
         whole = path / "model.safetensors"
         if indices:
@@ -83,7 +83,7 @@ def _files(path: Path) -> list[Path]:
     if path.name.lower().endswith(_INDEX):
         return _indexed(path)
     shard = _SHARD.fullmatch(path.name)
-    if shard is None or not path.is_file():
+    if shard is None or not is_file(path):
         return [path]
     count = int(shard[2][4:9])
     if not 0 < count <= MAX_SHARDS:
@@ -97,7 +97,7 @@ def _indexed(index: Path) -> list[Path]:
     if not isinstance(shards, dict) or not all(isinstance(name, str) for name in shards.values()):
         raise ModelError(f"{index}: needs weight_map, an object with the file of every tensor")
     names = sorted(set(shards.values()))
-    outside = [name for name in names if Path(name).name != name or "\0" in name]
+    outside = [name[:80] for name in names if not name or Path(name).name != name or "\0" in name]
     if outside or not 0 < len(names) <= MAX_SHARDS:
         what = f"names files that do not lie beside it: {outside[:5]}" if outside else f"names {len(names)} files"
         raise ModelError(f"{index}: weight_map {what}")
@@ -111,8 +111,8 @@ def read_safetensors_header(path: Path) -> tuple[FileTensor, ...]:
         ModelError: the file cannot be read, is cut, or its header contradicts itself; all tensors at fault are named.
     """
     try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
+        with open_file(path) as file:
+            size = os.fstat(file.fileno()).st_size
             first = file.read(8)
             if first == _LFS_POINTER:
                 raise ModelError(
@@ -124,9 +124,9 @@ def read_safetensors_header(path: Path) -> tuple[FileTensor, ...]:
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror}") from None
     try:
-        header = json.loads(data.decode("utf-8"), object_pairs_hook=_unique)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: its header is not readable JSON: {error or 'nested too deeply'}") from None
+        header = parse_json(data)
+    except ValueError as error:
+        raise ModelError(f"{path}: its header is not readable JSON: {error}") from None
     if not isinstance(header, dict):
         raise ModelError(f"{path}: its header must be a JSON object, is a {type(header).__name__}")
     entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
@@ -147,14 +147,6 @@ def _check_length(path: Path, length: int, size: int) -> None:
         )
     if length > MAX_HEADER_BYTES:
         raise ModelError(f"{path}: a header of {length} bytes is too large; the limit is {MAX_HEADER_BYTES}")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        name, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"'{name}' stands there twice")
-    return found
 
 
 def _mistake(entry: Any) -> str:

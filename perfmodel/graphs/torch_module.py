@@ -10,6 +10,7 @@ May import: errors, types, and the files named above. torch is imported when a f
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +21,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
 
-from perfmodel.errors import ModelError, nearest_names
+from perfmodel.errors import ModelError, nearest_names, shortened
 from perfmodel.graphs.folding import fold_repeats
 from perfmodel.graphs.symbolic import SymbolRange, trace_at_prime, trace_symbolic
 from perfmodel.graphs.torch_trace import MetaModule, describe, to_meta, trace
+from perfmodel.outside_files import MAX_SPEC_BYTES, read_bytes
 from perfmodel.types import Graph, Model
 
 Dynamic: TypeAlias = Mapping[str, Mapping[int, str]]
@@ -141,7 +143,9 @@ def run_factory(spec: str) -> tuple[Any, Any]:
 def _split_spec(spec: str) -> tuple[Path, str]:
     file, _, factory_name = spec.rpartition(":")
     if not file or not factory_name:
-        raise ModelError(f"'{spec}': name a file and a function in it, like torch:model.py:make_model")
+        raise ModelError(f"'{shortened(spec)}': name a file and a function in it, like torch:model.py:make_model")
+    if "\0" in file:
+        raise ModelError(f"'{shortened(spec)}': no file has a NUL in its name")
     return Path(file), factory_name
 
 
@@ -154,7 +158,7 @@ def _check_made(made: Any, name: str, path: Path) -> None:
 @contextmanager
 def _importable_folder(path: Path) -> Iterator[None]:
     """The file may import its neighbours."""
-    folder = str(path.resolve().parent)
+    folder = os.path.realpath(path.parent)
     sys.path.insert(0, folder)
     try:
         yield
@@ -166,11 +170,13 @@ def _importable_folder(path: Path) -> Iterator[None]:
 def _run_file(path: Path) -> ModuleType:
     """Execute a Python file as a module of its own; nothing is written beside it."""
     try:
-        code = compile(path.read_bytes(), str(path), "exec", dont_inherit=True)
+        code = compile(read_bytes(path, MAX_SPEC_BYTES), str(path), "exec", dont_inherit=True)
     except OSError as error:
-        raise ModelError(f"{path}: cannot read it: {error.strerror}") from None
+        raise ModelError(f"{path}: cannot read it: {error.strerror or error}") from None
     except SyntaxError as error:
         raise ModelError(f"{path}:{error.lineno}: syntax error: {error.msg}") from None
+    except (RecursionError, MemoryError):  # of the parser
+        raise ModelError(f"{path}: not Python source: it is nested too deep") from None
     except ValueError as error:  # null bytes
         raise ModelError(f"{path}: not Python source: {error}") from None
     module = ModuleType(f"perfmodel_factory_{path.stem}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from perfmodel.graphs.decoder import Logits
+from perfmodel.outside_files import is_folder, open_file
 from perfmodel.types import Model
 
 _GGUF_MAGIC = b"GGUF"
@@ -29,7 +30,7 @@ def read_weight_file(path: Path, *, image_size: int = 0, logits: Logits = "last"
     Raises:
         ModelError, SpecError: a file that is damaged, or of a model that is not understood.
     """
-    if path.name.lower().endswith(_SAFETENSORS) or path.is_dir():
+    if path.name.lower().endswith(_SAFETENSORS) or is_folder(path):
         from perfmodel.graphs.safetensors_file import read_safetensors
 
         return read_safetensors(path, image_size=image_size, logits=logits)
@@ -40,16 +41,14 @@ def read_weight_file(path: Path, *, image_size: int = 0, logits: Logits = "last"
 
 def _begins_as_gguf(path: Path) -> bool:
     try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(len(_GGUF_MAGIC)) == _GGUF_MAGIC
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 
 def _holds_safetensors(path: Path) -> bool:
     try:
-        return path.is_dir() and any(path.glob("*.safetensors"))
+        return is_folder(path) and any(path.glob("*.safetensors"))
     except OSError:
         return False

@@ -5,7 +5,7 @@
     ...
 
 Each point is one write, flushed to disk. A line that a crash cut off is dropped when the file is opened again; a write
-that fails leaves the file as it was. One process appends at a time. May import: errors, file_locks.
+that fails leaves the file as it was. One process appends at a time. May import: errors, file_locks, outside_files.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from perfmodel.errors import InputError, Problem, SpecError
 from perfmodel.file_locks import is_at, try_lock
+from perfmodel.outside_files import MAX_TABLE_BYTES, open_file, parse_json, read_bytes
 
 SCHEMA = "perfmodel-runs/1"
 # what tells points apart: of a suite's points the program, of a model's its name and sizes, of a collective's the rest
@@ -32,6 +33,7 @@ _SAME = ("device", "suite", "machine", "versions")
 _OF_CPU = ("cpu", "isa", "cores", "llc_bytes", "memory_gib")
 _START = f'{{"schema": "{SCHEMA}"'.encode()
 
+MOST_PROBLEMS = 20  # shown of one file
 _LONGEST_HEADER = 1 << 16  # bytes
 
 Point: TypeAlias = dict[str, Any]
@@ -58,7 +60,7 @@ def read_runs(path: str | os.PathLike[str]) -> Runs:
         InputError: it cannot be read. SpecError: it is no such file, or lines in it are no points; all of them.
     """
     try:
-        data = Path(path).expanduser().read_bytes()
+        data = read_bytes(path, MAX_TABLE_BYTES)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {_reason(error)}.") from None
     runs, _ = _parse(data, str(path))
@@ -70,9 +72,9 @@ def read_runs(path: str | os.PathLike[str]) -> Runs:
 def holds_runs(path: str | os.PathLike[str]) -> bool:
     """Whether a file's first line is the header of a file of runs, of whatever version."""
     try:
-        with Path(path).expanduser().open("rb") as file:
-            header = json.loads(file.readline(_LONGEST_HEADER))
-    except (OSError, ValueError, RecursionError):
+        with open_file(path) as file:
+            header = parse_json(file.readline(_LONGEST_HEADER))
+    except (OSError, ValueError):
         return False
     schema = header.get("schema") if isinstance(header, dict) else None
     return isinstance(schema, str) and schema.startswith(SCHEMA.partition("/")[0])
@@ -205,7 +207,7 @@ def _parse(data: bytes, path: str) -> tuple[Runs | None, int]:
     records, problems = [], []
     for number, line in enumerate(data[:size].splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record = parse_json(line)
         except ValueError as error:
             record, reason = None, str(error)
         else:
@@ -219,6 +221,9 @@ def _parse(data: bytes, path: str) -> tuple[Runs | None, int]:
             )
         records.append(record)
     if problems:
+        more = len(problems) - MOST_PROBLEMS
+        if more > 0:
+            problems[MOST_PROBLEMS:] = [Problem(message=f"and {more:,} more like these", line=problems[-1].line)]
         raise SpecError(path, problems)
     if records[0]["schema"] != SCHEMA:
         raise SpecError(path, [Problem(message=f"schema is '{records[0]['schema']}', not '{SCHEMA}'", line=1)])

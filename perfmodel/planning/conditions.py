@@ -31,6 +31,7 @@ _TRUTHS = {"true": True, "yes": True, "false": False, "no": False}
 _TOKEN = re.compile(
     r"""\s*(?:(?P<quoted>"[^"]*"|'[^']*')|`(?P<name>[^`]*)`|(?P<sign><=|>=|!=|==|[=<>(),])|(?P<word>[^\s=<>!(),"'`]+))"""
 )
+_LONGEST = 10_000  # letters
 _DEEPEST = 50  # parentheses within each other
 
 
@@ -110,6 +111,8 @@ class _Reader:
     """Reads the tokens of one condition from left to right."""
 
     def __init__(self, text: str, kinds: Mapping[str, Kind]) -> None:
+        if len(text) > _LONGEST:
+            raise InputError(f"a condition of {len(text):,} letters is longer than {_LONGEST:,}: put it into parts")
         self.text, self.kinds = text, kinds
         self.tokens: list[tuple[str, str, int]] = []
         self.place = self.depth = 0

@@ -3,25 +3,27 @@
     open_table ──▶ TableFile: columns and what they hold ──read_batches(columns, condition)──▶ pieces of some rows
 
 Only the columns asked for are read, and Parquet leaves out whole row groups by their statistics: memory does not grow
-with the file. May import: conditions, errors.
+with the file. May import: conditions, errors, outside_files.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.errors import InputError
-from perfmodel.planning.conditions import COMPARISONS, Comparison, Condition, Kind, columns_of, satisfied
+from perfmodel.errors import InputError, shortened
+from perfmodel.outside_files import MAX_CELLS, MAX_COLUMNS, MAX_ROWS, lines_of, open_file
+from perfmodel.planning.conditions import COMPARISONS, Combined, Comparison, Condition, Kind, columns_of, satisfied
 
 Array: TypeAlias = np.ndarray[Any, Any]
 Batch: TypeAlias = dict[str, Array]
@@ -57,7 +59,7 @@ def open_table(path: str | os.PathLike[str]) -> TableFile:
         if os.path.isdir(name):
             head = _MAGIC
         else:
-            with open(name, "rb") as file:
+            with open_file(name) as file:
                 head = file.read(1 << 12)
     except OSError as error:
         raise InputError(f"{name} cannot be read: {error.strerror or error}.") from None
@@ -101,19 +103,35 @@ def import_arrow(part: str = "") -> Any:
 def _damage_told(path: str) -> Iterator[None]:
     try:
         yield
-    except (import_arrow().ArrowException, OSError) as error:
-        raise InputError(f"{path} is not sound Parquet: {str(error).splitlines()[0]}") from None
+    except (import_arrow().ArrowException, OSError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"{path} is not sound Parquet: {(str(error).strip().splitlines() or ['damaged'])[0]}"
+        ) from None
 
 
 def _dataset(path: str) -> Any:
-    return import_arrow(".dataset").dataset(path, format="parquet")
+    """The files, whose texts are read as dictionaries: a long one that stands in every row would fill the memory."""
+    dataset, types = import_arrow(".dataset"), import_arrow().types
+    schema = dataset.dataset(path, format="parquet").schema
+    texts = [field.name for field in schema if types.is_string(field.type) or types.is_large_string(field.type)]
+    reading = dataset.ParquetReadOptions(dictionary_columns=texts)
+    return dataset.dataset(path, format=dataset.ParquetFileFormat(read_options=reading))
 
 
 def _parquet_kinds(path: str) -> dict[str, Kind]:
     with _damage_told(path):
-        kinds = {field.name: _arrow_kind(field.type) for field in _dataset(path).schema}
+        found = _dataset(path)
+        _check_header(path, found.schema.names)
+        kinds = {field.name: _arrow_kind(field.type) for field in found.schema}
+        rows = found.count_rows()
+        nested = [field.name for field in found.schema if import_arrow().types.is_nested(field.type)]
     if not kinds:
         raise InputError(f"{path} has no columns.")
+    if rows > MAX_ROWS:
+        raise InputError(f"{path} has {rows:,} rows, more than {MAX_ROWS:,}: give it in parts.")
+    if nested:
+        told = shortened(", ".join(nested))
+        raise InputError(f"{path}: {told} hold lists or structures, not values: write columns of numbers and texts.")
     return kinds
 
 
@@ -128,23 +146,47 @@ def _arrow_kind(kind: Any) -> Kind:
 
 def _read_parquet(table: TableFile, columns: Sequence[str], condition: Condition | None) -> Iterator[Batch]:
     with _damage_told(table.path):
+        # of texts, which are dictionaries, conditions are looked at here
+        here = condition is not None and "text" in {table.kinds[name] for name in columns_of(condition)}
+        needed = tuple(dict.fromkeys([*columns, *(columns_of(condition) if condition and here else ())]))
+        known = _of_numbers(condition, table.kinds) if condition else None
         scanner = _dataset(table.path).scanner(
-            columns=list(columns), filter=None if condition is None else _expression(condition),
+            columns=list(needed), filter=None if known is None else _expression(known),
             batch_size=BATCH_ROWS, batch_readahead=2, fragment_readahead=1, cache_metadata=False,
             # what was buffered of a row group would be held to the end
             fragment_scan_options=import_arrow(".dataset").ParquetFragmentScanOptions(pre_buffer=False),
         )  # fmt: skip
         for batch in scanner.to_batches():
-            if batch.num_rows:
-                yield {name: _from_arrow(batch.column(name), table.kinds[name]) for name in columns}
+            if not batch.num_rows:
+                continue
+            found = {name: _from_arrow(batch.column(name), table.kinds[name]) for name in needed}
+            keep = satisfied(condition, found) if condition and here else slice(None)
+            chosen = {name: found[name][keep] for name in columns}
+            if len(next(iter(chosen.values()))):
+                yield chosen
+
+
+def _of_numbers(condition: Condition, kinds: Mapping[str, Kind]) -> Condition | None:
+    """What a condition says of other columns than texts, as far as it must hold; None for nothing."""
+    if all(kinds[name] != "text" for name in columns_of(condition)):
+        return condition
+    if isinstance(condition, Comparison) or condition.how != "and":
+        return None
+    parts = tuple(part for each in condition.parts if (part := _of_numbers(each, kinds)))
+    return Combined("and", parts) if parts else None
 
 
 def _from_arrow(column: Any, kind: Kind) -> Array:
     arrow = import_arrow()
+    if arrow.types.is_dictionary(column.type):
+        known = [None if value is None else str(value) for value in column.dictionary.to_pylist()]
+        codes = column.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+        texts: Array = np.array([*known, None], dtype=object)[codes]
+        return texts
     if kind == "text" and column.type != arrow.string():
         try:
             column = column.cast(arrow.string())
-        except arrow.ArrowException:  # lists and the like
+        except arrow.ArrowException:  # what has no text of its own
             return np.array([None if value is None else str(value) for value in column.to_pylist()], dtype=object)
     if kind == "real":
         column = column.cast(arrow.float64())
@@ -159,8 +201,6 @@ def _expression(condition: Condition) -> Any:
     compute = import_arrow(".compute")
     if isinstance(condition, Comparison):
         field = compute.field(condition.column)
-        if condition.kind == "text":
-            field = compute.coalesce(field.cast("string"), compute.scalar(""))
         if condition.sign == "in":
             hits = compute.scalar(False)
             for value in condition.values:
@@ -185,27 +225,34 @@ def _expression(condition: Condition) -> Any:
 def _csv_pieces(path: str) -> Iterator[list[list[str]]]:
     """The header as a piece of one row, then the rows."""
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, skipinitialspace=True)
+        with open_file(path) as raw:
+            reader = csv.reader(lines_of(TextIOWrapper(raw, "utf-8-sig", newline="")), skipinitialspace=True)
             header = [cell.strip() for cell in next(filter(None, reader), [])]
             if not header:
                 raise InputError(f"{path} is empty.")
-            if twice := sorted({cell for cell in header if header.count(cell) > 1}):
-                raise InputError(f"{path}: the columns {', '.join(map(repr, twice))} appear more than once.")
+            _check_header(path, header)
             yield [header]
-            while piece := list(islice(filter(None, reader), BATCH_ROWS)):
+            rows = max(1, min(BATCH_ROWS, MAX_CELLS // len(header)))
+            while piece := list(islice(filter(None, reader), rows)):
                 if any(len(row) != len(header) for row in piece):
                     _refuse_ragged(path, len(header))
                 yield piece
     except UnicodeDecodeError:
         raise InputError(f"{path} is neither CSV nor Parquet: it is not text.") from None
-    except csv.Error as error:
+    except (csv.Error, ValueError) as error:
         raise InputError(f"{path} is not sound CSV: {error}.") from None
 
 
+def _check_header(path: str, header: Sequence[str]) -> None:
+    if len(header) > MAX_COLUMNS:
+        raise InputError(f"{path} has {len(header):,} columns, more than {MAX_COLUMNS:,}.")
+    if twice := sorted(name for name, count in Counter(header).items() if count > 1):
+        raise InputError(f"{path}: the columns {shortened(', '.join(map(repr, twice)))} appear more than once.")
+
+
 def _refuse_ragged(path: str, width: int) -> None:
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, skipinitialspace=True)
+    with open_file(path) as raw:
+        reader = csv.reader(lines_of(TextIOWrapper(raw, "utf-8-sig", newline="")), skipinitialspace=True)
         for row in reader:
             if row and len(row) != width:
                 raise InputError(f"{path}:{reader.line_num}: {len(row)} cells, but the header has {width}.")

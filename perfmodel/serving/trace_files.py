@@ -15,18 +15,19 @@ ascend. Without a column of times the trace has lengths only. May import: errors
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
 from perfmodel.errors import InputError, Problem, SpecError
+from perfmodel.outside_files import MAX_TRACE_BYTES, check_size, lines_of, open_file, parse_json
 from perfmodel.serving.workload import (
     MAX_REQUESTS,
     MAX_TOKENS,
@@ -78,12 +79,15 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
         SpecError: cells that are no times or lengths, with line and column.
     """
     try:
-        with Path(path).expanduser().open(encoding="utf-8-sig", newline="") as file:
-            columns, lines = _read_rows(str(path), file)
+        with open_file(path) as raw:
+            check_size(raw, MAX_TRACE_BYTES)
+            columns, lines = _read_rows(str(path), TextIOWrapper(raw, encoding="utf-8-sig", newline=""))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path} is no text: a trace is CSV, or one JSON object a line") from None
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; a trace has a request a line") from None
     return _trace(str(path), columns, lines)
 
 
@@ -110,7 +114,7 @@ def _read_rows(path: str, file: TextIO) -> tuple[dict[str, list[Any]], list[int]
 
 
 def _csv_rows(path: str, file: TextIO) -> Iterator[Any]:
-    reader = csv.reader(file)
+    reader = csv.reader(lines_of(file))
     try:
         header = next(reader, None)
         if not header:
@@ -128,13 +132,13 @@ def _csv_rows(path: str, file: TextIO) -> Iterator[Any]:
 
 def _json_rows(path: str, file: TextIO) -> Iterator[Any]:
     used: list[str] = []
-    for line, text in enumerate(file, 1):
+    for line, text in enumerate(lines_of(file), 1):
         if not text.strip():
             continue
         try:
-            row = json.loads(text)
-        except (json.JSONDecodeError, RecursionError):
-            raise InputError(f"{path}:{line}: is no JSON object; a trace has one a line") from None
+            row = parse_json(text)
+        except ValueError as error:
+            raise InputError(f"{path}:{line}: is no JSON object, and a trace has one a line: {error}") from None
         if not isinstance(row, dict):
             raise InputError(f"{path}:{line}: must be a JSON object, not {type(row).__name__}")
         if not used:
@@ -196,6 +200,7 @@ def _arrivals(cells: list[Any], names: list[str], lines: list[int], problems: li
     if np.isnan(values).all():
         values, scale = _dates(cells), 1.0
     wrong = ~np.isfinite(values)
+    values = np.where(wrong, np.nan, values)
     for place in np.flatnonzero(wrong):
         message = f"must be a time in seconds or a date, not '{str(cells[place])[:40]}'"
         problems.append(Problem(message=message, key=name, line=lines[place]))

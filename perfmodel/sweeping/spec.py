@@ -72,7 +72,7 @@ def _read(document: Document, specs: str | None) -> Sweep | None:
         elif key not in KEYS:
             document.report(unknown_key(key, KEYS), key)
     kind = data.get("kind", SERVING)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         known = ", ".join(KINDS)
         nearest = nearest_names(str(kind), KINDS, 1)
         hint = f"did you mean '{nearest[0]}'?" if nearest else f"known: {known}"

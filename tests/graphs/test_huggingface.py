@@ -353,10 +353,11 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "config.json"
     path.write_text("{}", encoding="utf-8")
 
-    def refuse(*_: object, **__: object) -> str:
+    def refuse(*_: object, **__: object) -> bytes:
         raise PermissionError
 
-    monkeypatch.setattr(Path, "read_text", refuse)  # a real one does not stop the superuser
+    # a real one does not stop the superuser
+    monkeypatch.setattr("perfmodel.graphs.huggingface.read_bytes", refuse)
     with pytest.raises(ModelError, match="no permission"):
         read_config_file(path)
 

@@ -113,7 +113,10 @@ def read_measurements(
     files = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     reports = [path for path in files if source != runs.NAME and not holds_runs(path) and holds_json(path)]
     if told and not reports:
-        raise InputError("hardware, model, engine and layout are told for reports of load tests only; drop them here.")
+        raise InputError(
+            f"{', '.join(os.fspath(path) for path in files)}: hardware, model, engine and layout are told "
+            "for reports of load tests only, and none is in JSON; drop them here."
+        )
     chip = load_hardware(told.hardware, specs=specs) if told.hardware else None
     for path in files:
         try:

@@ -9,18 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from perfmodel.calibration.measurements import Array
-from perfmodel.errors import InputError
+from perfmodel.errors import InputError, shortened
+from perfmodel.outside_files import MAX_CELLS, MAX_COLUMNS, MAX_TABLE_BYTES, in_megabytes, read_bytes
 
 _PARQUET_MAGIC = b"PAR1"
+_MAX_UNPACKED = 256 << 20  # bytes of a parquet file's columns
+_SPLIT = f"at most {MAX_CELLS:,} cells are read of a file: give it in parts"
 _NO_PYARROW = "reading parquet needs pyarrow: pip install 'perfmodel[parquet]', or save the table as CSV"
 
 
@@ -84,14 +87,14 @@ def read_columns(path: str | os.PathLike[str]) -> Columns:
     if os.path.isdir(name):
         raise InputError(f"{name} is a folder: give its files, e.g. {os.path.join(name, '*.csv')}.")
     try:
-        content = Path(name).expanduser().read_bytes()
+        content = read_bytes(path, MAX_TABLE_BYTES)
     except OSError as error:
         raise InputError(f"{name} cannot be read ({error.strerror or error}).") from None
     if not content.strip():
         raise InputError(f"{name} is empty.")
     table = _read_parquet(name, content) if content.startswith(_PARQUET_MAGIC) else _read_csv(name, content)
     if not len(table) and not table.skipped:
-        raise InputError(f"{name} has no rows below its header ({', '.join(table.raw)}).")
+        raise InputError(f"{name} has no rows below its header ({shortened(', '.join(table.raw))}).")
     return table
 
 
@@ -101,27 +104,70 @@ def _read_parquet(name: str, content: bytes) -> Columns:
     except ImportError:
         raise InputError(f"{name}: {_NO_PYARROW}.") from None
     try:
-        table = parquet.read_table(arrow.BufferReader(content))
-    except arrow.ArrowException as error:
-        raise InputError(f"{name} is not a sound parquet file ({error}).") from None
-    raw = dict(zip(table.column_names, table.columns, strict=True))
+        file = parquet.ParquetFile(arrow.BufferReader(content))
+        _check_parquet(name, file.metadata)
+        # as dictionaries: a long text that stands in every row would take the memory of a machine
+        texts = [field.name for field in file.schema_arrow if field.type in (arrow.string(), arrow.large_string())]
+        # lists and structures are no cells, and one may hold any number of values: they are left out
+        flat = [field.name for field in file.schema_arrow if not arrow.types.is_nested(field.type)]
+        _check_header(name, flat)
+        table = parquet.ParquetFile(arrow.BufferReader(content), read_dictionary=texts).read(columns=flat)
+        table.validate(full=True)
+        raw = {column: _plain(values, arrow) for column, values in zip(flat, table.columns, strict=True)}
+    except (arrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = (str(error).strip().splitlines() or ["damaged"])[0]
+        raise InputError(f"{name} is not a sound parquet file ({reason}).") from None
     return Columns(name, raw, np.arange(1, table.num_rows + 1))
 
 
+def _plain(values: Any, arrow: Any) -> Any:
+    """Dates and times as texts, some of which Python has no dates for; spans of time as whole numbers."""
+    if not arrow.types.is_temporal(values.type):
+        return values
+    return values.cast(arrow.int64() if arrow.types.is_duration(values.type) else arrow.string())
+
+
+def _check_parquet(name: str, held: Any) -> None:
+    """What a few kilobytes can claim to hold, refused before it is unpacked.
+
+    Raises:
+        InputError: more cells or bytes than are read.
+    """
+    if held.num_rows * held.num_columns > MAX_CELLS:
+        raise InputError(f"{name} has {held.num_rows:,} rows of {held.num_columns:,} columns; {_SPLIT}.")
+    # what is said of single columns is not looked at: pyarrow ends the process where that is damaged
+    unpacked = sum(held.row_group(place).total_byte_size for place in range(held.num_row_groups))
+    if unpacked > _MAX_UNPACKED:
+        raise InputError(f"{name} holds {in_megabytes(unpacked)} once it is unpacked; {_SPLIT}.")
+
+
+def _check_header(name: str, header: Sequence[str]) -> None:
+    """
+    Raises:
+        InputError: columns that are too many, or that come twice.
+    """
+    if len(header) > MAX_COLUMNS:
+        raise InputError(f"{name} has {len(header):,} columns, more than {MAX_COLUMNS:,}: it is no such table.")
+    if twice := sorted(column for column, count in Counter(header).items() if count > 1):
+        raise InputError(f"{name}: the columns {shortened(', '.join(map(repr, twice)))} appear more than once.")
+
+
 def _read_csv(name: str, content: bytes) -> Columns:
+    if (cells := content.count(b",") + content.count(b"\n")) > MAX_CELLS:
+        raise InputError(f"{name} has {cells:,} cells; {_SPLIT}.")
+    text = io.TextIOWrapper(io.BytesIO(content.removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")), "utf-8", newline="")
     try:
         if b"\0" in content:
             raise ValueError
-        text = content.decode("utf-8-sig")
-    except ValueError:  # of which UnicodeDecodeError is one
-        raise InputError(f"{name} is neither CSV nor parquet: it is not text.") from None
-    try:
-        lines = list(csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), skipinitialspace=True))
+        lines = list(csv.reader(text, skipinitialspace=True))
     except csv.Error as error:
         raise InputError(f"{name} is no sound CSV ({error}).") from None
+    except ValueError:  # of which UnicodeDecodeError is one
+        raise InputError(f"{name} is neither CSV nor parquet: it is not text.") from None
+    if not lines:
+        raise InputError(f"{name} is empty.")
     header = [cell.strip() for cell in lines[0]]
-    if twice := sorted({cell for cell in header if header.count(cell) > 1}):
-        raise InputError(f"{name}: the columns {', '.join(map(repr, twice))} appear more than once.")
+    _check_header(name, header)
     whole = [(place, line) for place, line in enumerate(lines[1:], start=1) if len(line) == len(header)]
     rows = np.array([place for place, _ in whole], dtype=np.int64)
     columns = _transposed([line for _, line in whole], len(header))
@@ -138,7 +184,15 @@ def _ragged(lines: Sequence[Sequence[str]], width: int) -> dict[str, int]:
     return {f"a row without exactly {width} cells, as the header has": wrong} if wrong else {}
 
 
+def _is_encoded(values: Any) -> bool:
+    """Whether a column is one of texts in parquet: codes of a dictionary."""
+    return not isinstance(values, list) and str(values.type).startswith("dictionary<values=string")
+
+
 def _numbers(values: Any) -> Array:
+    if _is_encoded(values):  # numbers saved as texts
+        texts = _texts(values)
+        return np.array([_number(text) for text in texts.values], dtype=float)[texts.codes]
     if not isinstance(values, list):
         try:
             return np.asarray(values.to_numpy(), dtype=float)
@@ -151,15 +205,16 @@ def _numbers(values: Any) -> Array:
 
 
 def _texts(values: Any) -> Texts:
-    if not isinstance(values, list) and str(values.type) in ("string", "large_string"):
-        encoded = values.fill_null("").combine_chunks().dictionary_encode()
-        codes = np.asarray(encoded.indices.to_numpy(zero_copy_only=False), dtype=np.int64)
-        return Texts(codes, tuple(str(value) for value in encoded.dictionary.to_pylist()))
+    if _is_encoded(values):
+        whole = values.unify_dictionaries().combine_chunks()
+        known = tuple(str(value) for value in whole.dictionary.to_pylist())
+        codes = whole.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+        return Texts(np.asarray(codes, dtype=np.int64), (*known, "") if whole.null_count else known)
     if not isinstance(values, list):
         values = ["" if value is None else str(value) for value in values.to_pylist()]
-    known: dict[str, int] = {}
-    codes = np.fromiter((known.setdefault(value.strip(), len(known)) for value in values), np.int64, len(values))
-    return Texts(codes, tuple(known))
+    places: dict[str, int] = {}
+    codes = np.fromiter((places.setdefault(value.strip(), len(places)) for value in values), np.int64, len(values))
+    return Texts(codes, tuple(places))
 
 
 def _number(text: str) -> float:

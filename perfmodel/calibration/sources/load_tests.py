@@ -8,14 +8,12 @@ layouts, types, serving_rows, measurements and model_names.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,6 +23,7 @@ from perfmodel.calibration.serving_rows import ServingRows
 from perfmodel.calibration.sources.model_names import FindModel
 from perfmodel.errors import InputError
 from perfmodel.layouts import Layout
+from perfmodel.outside_files import MAX_REPORT_BYTES, open_file, parse_json, read_bytes
 from perfmodel.types import Hardware
 
 Document: TypeAlias = Mapping[str, Any]
@@ -89,7 +88,7 @@ class Run:
 def holds_json(path: str | os.PathLike[str]) -> bool:
     """Whether a file begins like a JSON object or list; none that cannot be read does."""
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with open_file(path) as file:
             start = file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip()
     except OSError:
         return False
@@ -104,16 +103,16 @@ def read_documents(path: str | os.PathLike[str]) -> list[Document]:
     """
     name = os.fspath(path)
     try:
-        text = Path(name).expanduser().read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name} cannot be read ({error}).") from None
+        content = read_bytes(path, MAX_REPORT_BYTES)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read ({error.strerror or error}).") from None
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        lines = [line for line in text.splitlines() if line.strip()]
+        found = parse_json(content)
+    except ValueError as error:
+        lines = [line for line in content.splitlines() if line.strip()]
         try:
-            found = [json.loads(line) for line in lines] if len(lines) > 1 else None
-        except (ValueError, RecursionError):
+            found = [parse_json(line) for line in lines] if len(lines) > 1 else None
+        except ValueError:
             found = None
         if found is None or not all(isinstance(one, dict) for one in found):
             raise InputError(f"{name} is no sound JSON, or is cut ({error}).") from None

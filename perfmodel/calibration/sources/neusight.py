@@ -11,7 +11,6 @@ Whole models: the same rule, but the caching allocator is emptied before every r
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from perfmodel.calibration.sources.rows import (
     size_checks,
     time_checks,
 )
+from perfmodel.outside_files import is_file, parse_json
 
 NAME = "neusight"
 PRECISION = "fp32"  # TF32 is off
@@ -202,12 +202,30 @@ def _traced_op(mode: str, name: str, described: str, shapes: str) -> tuple[str, 
     sizes = found[1].split(", ")
     if op in ("linear", "bmm"):
         return op, dict(zip("BMNK", ["1", *sizes][-4:], strict=True))
-    elements = [math.prod(shape) for shape in json.loads(shapes)]
+    elements = _elements(shapes)
+    if not elements:
+        return f"{name} with shapes that cannot be read", {}
     if len(elements) == 2 and elements[1] == 1:
         op = f"{op}u"  # a tensor of one element is a scalar
     elif len(set(elements)) > 1:
         return f"{name} with a broadcast operand", {}
     return op, dict(zip("BH", sizes, strict=True))
+
+
+def _elements(shapes: str) -> list[int]:
+    """How many elements each tensor has, of a list of shapes; none for anything else.
+
+    >>> _elements("[[16, 512], [1]]"), _elements("[16"), _elements('[["a"]]')
+    ([8192, 1], [], [])
+    """
+    try:
+        found = parse_json(shapes)
+    except ValueError:
+        return []
+    sound = isinstance(found, list) and all(
+        isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape) for shape in found
+    )
+    return [math.prod(shape) for shape in found] if sound else []
 
 
 # ------------------------------------------------------------------------------------------------ whole models
@@ -259,4 +277,5 @@ def read_labels(table: Columns, find: FindDevice) -> Imported:
 def _model(path: str, name: str) -> str:
     """The config beside the labels, which is exactly what was measured, else a model of the catalog."""
     config = Path(path).expanduser().parent / "DLmodel_configs" / f"{name}.json"
-    return str(config) if config.is_file() else MODELS.get(name, "")
+    beside = config.name == f"{name}.json" and is_file(config)  # a cell may hold any text, also the way to another file
+    return str(config) if beside else MODELS.get(name, "")

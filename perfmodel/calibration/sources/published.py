@@ -92,7 +92,7 @@ _RELEASE = re.compile(r"\d+\.\d+(?:\.\d+)?")
 _COMMIT = re.compile(r"commit ([0-9a-f]{7,})")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d|\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]* \d{4}|\b20\d\d\b")
 _MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
-_DEGREE = re.compile(r"\b(TP|PP) ?(\d+)\b")
+_DEGREE = re.compile(r"\b(TP|PP) ?(\d{1,4})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def _of_era(engine: str, date: str, release: str) -> str:
     ('vllm-2023', 'trtllm-2023', 'trtllm')
     """
     early, until, first = ERAS.get(engine, (engine, "", (0,)))
-    numbers = tuple(int(part) for part in release.split(".")[:2]) if release else ()
+    numbers = tuple(int(part[:9]) for part in release.split(".")[:2]) if release else ()
     return early if (numbers < first if numbers else "" < date < until) else engine
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from perfmodel.calibration.measurements import Array
 from perfmodel.calibration.sources.columns import Texts
 from perfmodel.catalog import Specs, fold_name, is_path, load_hardware
-from perfmodel.errors import UnknownNameError
+from perfmodel.errors import UnknownNameError, shortened
 from perfmodel.types import Hardware
 
 Check: TypeAlias = tuple[Array, str]  # rows that fail, and the reason
@@ -86,7 +86,7 @@ def size_checks(columns: Mapping[str, Array], *, at_least: int = 1) -> list[Chec
 def known_checks(texts: Texts, known: Callable[[str], Any], reason: str) -> list[Check]:
     """Rows whose text is not known: one reason for each such text, which replaces {} in `reason`."""
     return [
-        (texts.codes == code, reason.format(value or "''"))
+        (texts.codes == code, reason.replace("{}", shortened(value) or "''"))
         for code, value in enumerate(texts.values)
         if not known(value)
     ]
