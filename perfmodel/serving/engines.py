@@ -84,7 +84,7 @@ def load_engine(name: str, *, specs: Specs = None) -> EnginePolicy:
         return _read_file(Path(name).expanduser())
     files = data_files(FOLDER, specs=specs)
     told = "Its release is an option of its own, --engine-version. " if "@" in name else ""
-    hint = f"{told}Known: {', '.join(sorted(files))}; {_HINT.removesuffix(' shows all')} tells of each"
+    hint = f"{told}Known: {', '.join(sorted(files))}; {_HINT}"
     return _read_file(files[resolve_name("engine", name, files, _aliases(tuple(files.items())), hint)])
 
 
