@@ -1,13 +1,17 @@
 """Speeds of perfmodel itself, as a table: what a person waits for, and what a sweep costs.
 
-    python benchmarks/run.py [NAME ...]
+    python benchmarks/run.py [NAME ...] [--json] [--write]
 
 Times are CPU seconds (user + system), the median of several runs, so that a busy machine distorts them little; commands
-run in processes of their own, and memory is the peak of such a process.
+run in processes of their own, and memory is the peak of such a process. Beside each figure stand that of the previous
+release (benchmarks/previous.yaml) and the limit that it has to keep. Before a release, on a machine with nothing else
+to do, `--write` puts the figures into that file, with version, date and processor: later ones are compared with them.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import resource
 import statistics
@@ -15,10 +19,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does: threads would add CPU seconds
+
+PREVIOUS = Path(__file__).parent / "previous.yaml"
+MIB = 2.0**20
 
 TRACE_FACTORY = """
 def build():
@@ -33,6 +43,16 @@ def build():
 """
 
 
+@dataclass(frozen=True)
+class Measured:
+    """A figure with the limit it has to keep: at most, or of a rate (a unit per second) at least."""
+
+    what: str
+    value: float
+    unit: str
+    limit: float
+
+
 def cpu_seconds(action: Callable[[], object], repeats: int) -> float:
     """Median CPU seconds of one call."""
     times = []
@@ -45,24 +65,33 @@ def cpu_seconds(action: Callable[[], object], repeats: int) -> float:
 
 
 def command(*arguments: str, repeats: int = 5) -> tuple[float, float]:
-    """(median CPU seconds, peak memory in bytes) of a perfmodel command."""
+    """(median CPU seconds, peak memory in bytes) of python with these arguments."""
     times = []
     for _ in range(repeats):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-m", "perfmodel", *arguments], check=True, capture_output=True)
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return statistics.median(times), resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024.0
 
 
-def warm_prediction() -> list[tuple[str, str, str]]:
+def warm_prediction() -> list[Measured]:
+    """A model that was prepared before, at lengths that nobody asked for yet."""
+    from itertools import count
+
     from perfmodel import predict
 
-    seconds = cpu_seconds(lambda: predict("llama-3.1-8b", "h100-sxm", input_tokens=2048, output_tokens=128), 100)
-    return [("warm prediction, Llama-3.1-8B prefill + decode", f"{seconds * 1e3:.3f} ms", "1 ms")]
+    lengths = count(100)
+
+    def unseen() -> object:
+        tokens = next(lengths)
+        return predict("llama-3.1-8b", "h100-sxm", input_tokens=tokens, output_tokens=1 + tokens // 2)
+
+    seconds = cpu_seconds(unseen, 100)
+    return [Measured("warm prediction, Llama-3.1-8B prefill + decode", seconds * 1e3, "ms", 0.3)]
 
 
-def array_path() -> list[tuple[str, str, str]]:
+def array_path() -> list[Measured]:
     import numpy as np
 
     from perfmodel.predict import predict_arrays
@@ -77,10 +106,10 @@ def array_path() -> list[tuple[str, str, str]]:
         "output_tokens": random.integers(1, 1025, count),
     }
     seconds = cpu_seconds(lambda: predict_arrays(prepared, **sizes), 1)
-    return [("100 000 random configurations of Llama-3.1-8B", f"{seconds:.2f} s", "1 s")]
+    return [Measured("100 000 random configurations of Llama-3.1-8B", seconds, "s", 0.1)]
 
 
-def steady_states() -> list[tuple[str, str, str]]:
+def steady_states() -> list[Measured]:
     """A server's closed form for many loads at once."""
     import numpy as np
 
@@ -98,16 +127,19 @@ def steady_states() -> list[tuple[str, str, str]]:
         "output_tokens": random.integers(1, 1025, count),
     }
     seconds = cpu_seconds(lambda: fixed_concurrency(server, **sizes), 1)
-    rate = f"{seconds:.2f} s, {count / seconds / 1e3:,.0f} k/s"
-    return [("200 000 random loads of a server, steady state", rate, "2 s")]
+    return [Measured("200 000 random loads of a server, steady state", seconds, "s", 2)]
 
 
-def command_line() -> list[tuple[str, str, str]]:
-    help_seconds, _ = command("--help")
-    predict_seconds, memory = command("predict", "llama-3.1-8b", "--hardware", "h100-sxm")
+def command_line() -> list[Measured]:
+    bare, _ = command("-c", "pass")
+    imported, _ = command("-c", "import perfmodel")
+    help_seconds, _ = command("-m", "perfmodel", "--help")
+    seconds, memory = command("-m", "perfmodel", "predict", "llama-3.1-8b", "--hardware", "h100-sxm")
     return [
-        ("perfmodel --help", f"{help_seconds:.3f} s", "0.15 s"),
-        ("perfmodel predict, catalog model", f"{predict_seconds:.3f} s, {memory / 2**20:.0f} MiB", "0.6 s"),
+        Measured("import perfmodel, beyond bare python", (imported - bare) * 1e3, "ms", 30),
+        Measured("perfmodel --help", help_seconds, "s", 0.1),
+        Measured("perfmodel predict, catalog model", seconds, "s", 0.35),
+        Measured("its memory", memory / MIB, "MiB", 150),
     ]
 
 
@@ -123,7 +155,7 @@ load = make_workload(Arrival(rate=8.0), *lengths)
 """
 
 
-def simulating() -> list[tuple[str, str, str]]:
+def simulating() -> list[Measured]:
     count = 200_000
     with tempfile.TemporaryDirectory() as folder:
         cache = {"XDG_CACHE_HOME": folder, "HOME": folder, "LOCALAPPDATA": folder}
@@ -135,20 +167,17 @@ def simulating() -> list[tuple[str, str, str]]:
             SIMULATION.format(requests=count, warm=warm), "simulate_deployment(server, load)", cache
         )
     return [
-        (
-            f"simulating {count:,} requests, about 70 at a time",
-            f"{count / seconds:,.0f} requests/s, {memory / 2**20:.0f} MiB",
-            "300,000 requests/s, 300 MiB",
-        ),
-        ("compiling the simulator, once on a machine", f"{first:.1f} s", "10 s"),
+        Measured(f"simulating {count:,} requests, about 70 at a time", count / seconds, "requests/s", 300_000),
+        Measured("its memory", memory / MIB, "MiB", 300),
+        Measured("compiling the simulator, once on a machine", first, "s", 10),
     ]
 
 
-def tracing() -> list[tuple[str, str, str]]:
+def tracing() -> list[Measured]:
     rows = []
-    for name, sizes, limit in (
-        ("8B", {"hidden": 4096, "ffn": 14336, "layers": 32, "heads": 32}, "3 s"),
-        ("405B", {"hidden": 16384, "ffn": 53248, "layers": 126, "heads": 128}, "20 s, 1 GiB"),
+    for name, sizes, seconds_limit, memory_limit in (
+        ("8B", {"hidden": 4096, "ffn": 14336, "layers": 32, "heads": 32}, 3, 1024),
+        ("405B", {"hidden": 16384, "ffn": 53248, "layers": 126, "heads": 128}, 20, 1024),
     ):
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "model.py"
@@ -158,7 +187,8 @@ def tracing() -> list[tuple[str, str, str]]:
                 "from perfmodel.graphs.torch_module import load_factory"
             )
             seconds, memory = child(imports, f"load_factory({str(file) + ':build'!r})")
-            rows.append((f"tracing Llama-3.1-{name} on meta", f"{seconds:.1f} s, {memory / 2**20:.0f} MiB", limit))
+            rows.append(Measured(f"tracing Llama-3.1-{name} on meta", seconds, "s", seconds_limit))
+            rows.append(Measured(f"its memory, {name}", memory / MIB, "MiB", memory_limit))
     return rows
 
 
@@ -188,13 +218,77 @@ BENCHMARKS = {
 }
 
 
+def processor() -> str:
+    """The name of this machine's processor, as far as the system tells."""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores"
+
+
+def read_previous() -> Mapping[str, Any]:
+    """Version, date, processor and figures (benchmark -> what -> value) of the previous release."""
+    import yaml
+
+    found: Mapping[str, Any] = yaml.safe_load(PREVIOUS.read_text(encoding="utf-8"))
+    return found
+
+
+def write_previous(measured: Mapping[str, Sequence[Measured]]) -> None:
+    """Keep figures; those of benchmarks that did not run now stay."""
+    import yaml
+
+    from perfmodel import __version__
+
+    figures = dict(read_previous()["figures"])
+    for name, rows in measured.items():
+        figures[name] = {row.what: float(f"{row.value:.4g}") for row in rows}
+    head = {"version": __version__, "date": date.today().isoformat(), "processor": processor()}
+    text = yaml.safe_dump(head | {"figures": figures}, sort_keys=False, width=120)
+    PREVIOUS.write_text(f"# what benchmarks/run.py --write keeps of a release\n{text}", encoding="utf-8")
+
+
+def told(value: float | None, unit: str) -> str:
+    return "-" if value is None else f"{value:,.{0 if value >= 1000 else 3}{'f' if value >= 1000 else 'g'}} {unit}"
+
+
+def print_table(measured: Mapping[str, Sequence[Measured]], previous: Mapping[str, Any]) -> None:
+    titles = ("what", "measured", str(previous["version"]), "limit")
+    rows = [titles]
+    for name, own in measured.items():
+        before = previous["figures"].get(name, {})
+        rows += [
+            (row.what, told(row.value, row.unit), told(before.get(row.what), row.unit), told(row.limit, row.unit))
+            for row in own
+        ]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(titles))]
+    for what, *figures in rows:
+        cells = (f"{figure:>{width}}" for figure, width in zip(figures, widths[1:], strict=True))
+        print(f"{what:{widths[0]}}  {'  '.join(cells)}")
+    print(f"{previous['version']}: {previous['date']}, {previous['processor']}; here: {processor()}")
+
+
 def main() -> None:
-    chosen = sys.argv[1:] or list(BENCHMARKS)
-    rows = [row for name in chosen for row in BENCHMARKS[name]()]
-    width = max(len(row[0]) for row in rows)
-    print(f"{'what':{width}}  {'measured':>20}  {'limit':>12}")
-    for what, measured, limit in rows:
-        print(f"{what:{width}}  {measured:>20}  {limit:>12}")
+    parser = argparse.ArgumentParser(description="Speeds of perfmodel itself.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--json", action="store_true", help="a list of figures")
+    parser.add_argument("--write", action="store_true", help="keep the figures as those of a release")
+    asked = parser.parse_args()
+    unknown = sorted(set(asked.names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"there is no benchmark {', '.join(unknown)}; known: {', '.join(BENCHMARKS)}")
+    previous = read_previous()
+    measured = {name: BENCHMARKS[name]() for name in asked.names or BENCHMARKS}
+    if asked.json:
+        rows = [
+            {"benchmark": name, **asdict(row), "previous": previous["figures"].get(name, {}).get(row.what)}
+            for name, own in measured.items()
+            for row in own
+        ]
+        print(json.dumps(rows, indent=2))
+    else:
+        print_table(measured, previous)
+    if asked.write:
+        write_previous(measured)
 
 
 if __name__ == "__main__":

@@ -11,19 +11,20 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.kernels.roofline import Array
 from perfmodel.layouts import Layout
 from perfmodel.power import dynamic_joules, half_width, idle_watts, power_level, power_watts
 from perfmodel.program import PhaseTimes, Program
 from perfmodel.types import Hardware, PhasePrediction
 
 
-def phase_joules(program: Program, times: PhaseTimes) -> float:
-    """Energy of the work of a phase on one device, at the first configuration, above what it draws anyway."""
-    total = 0.0
-    for group, cost in zip(program.groups, times.costs, strict=True):
-        joules = np.atleast_2d(np.asarray(dynamic_joules(cost, program.device.hardware), dtype=float))[:, 0]
-        total += float(group.repeats @ np.broadcast_to(joules, group.repeats.shape))
-    return total
+def phase_joules(program: Program, times: PhaseTimes) -> Array:
+    """Energy of the work of a phase on one device, at the first configuration, above what it draws anyway; of joined
+    phases (phases,)."""
+    joules = np.empty(times.bounds.shape)
+    for rows, cost in zip(program.rows, times.costs, strict=True):
+        joules[rows] = dynamic_joules(cost, program.device.hardware)
+    return np.asarray(program.repeats @ joules[:, 0])
 
 
 def energy_fields(

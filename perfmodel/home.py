@@ -57,11 +57,17 @@ def coefficient_paths(identifier: str, profile: str | os.PathLike[str], suffixes
 
 def home_state() -> str:
     """Text that changes when the home does: which one it is, and when files were last put into it or taken out."""
-    folders = (home_folder(HARDWARE), home_folder(COEFFICIENTS))
+    folders = _watched(os.environ.get(ENVIRONMENT), os.environ.get("HOME"))
     return "\n".join(f"{folder} {_changed(folder)}" for folder in folders)
 
 
-def _changed(folder: Path) -> int:
+@lru_cache(8)
+def _watched(_given: str | None, _person: str | None) -> tuple[str, ...]:
+    """The folders that are looked at before each prediction, by what decides where they are."""
+    return tuple(os.fspath(home_folder(part)) for part in (HARDWARE, COEFFICIENTS))
+
+
+def _changed(folder: str) -> int:
     try:
         return os.stat(folder).st_mtime_ns
     except OSError:

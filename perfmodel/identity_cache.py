@@ -11,6 +11,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+_BY_VALUE = (str, int, float, bool)
 
 
 def identity_cache(maxsize: int) -> Callable[[Callable[..., Result]], Callable[..., Result]]:
@@ -24,10 +25,10 @@ def identity_cache(maxsize: int) -> Callable[[Callable[..., Result]], Callable[.
 
         @wraps(function)
         def cached(*arguments: Any) -> Result:
-            key = tuple(
-                argument if argument is None or isinstance(argument, str | int | float | bool) else id(argument)
+            key = tuple([
+                argument if argument is None or isinstance(argument, _BY_VALUE) else id(argument)
                 for argument in arguments
-            )
+            ])  # fmt: skip
             found = entries.get(key)
             if found is not None:
                 entries.move_to_end(key)

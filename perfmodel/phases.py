@@ -5,6 +5,8 @@ May import: uncertainty, program and below.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,22 +19,27 @@ from perfmodel.types import OpCost, OpPrediction, OpTime, PhasePrediction
 from perfmodel.uncertainty import op_half_widths, phase_half_width
 
 
-def phase_prediction(
-    name: str, program: Program, times: PhaseTimes, share: float, *, with_ops: bool
-) -> PhasePrediction:
-    """The prediction of a phase at its first configuration.
+def phase_predictions(
+    names: Sequence[str], program: Program, times: PhaseTimes, share: float, *, with_ops: bool = False
+) -> list[PhasePrediction]:
+    """The predictions of phases at their first configuration.
 
     Args:
-        share: of unseen cases that the interval is meant to hold. with_ops: a row per op.
+        names: of the phase of a program, or of its joined phases.
+        share: of unseen cases that the interval is meant to hold. with_ops: a row per op, of a single phase.
     """
-    seconds, bound = float(times.seconds[0]), float(times.bound_seconds[0])
-    spread = float(np.exp(phase_half_width(program, times, share)[0]))
-    compute, memory, network = (
-        float(part[0]) for part in (times.compute_seconds, times.memory_seconds, times.network_seconds)
-    )
-    return PhasePrediction(
-        name=name,
-        time=OpTime(
+    half_widths = phase_half_width(program, times, share)
+    fields = (
+        times.seconds, times.bound_seconds, times.compute_seconds, times.memory_seconds, times.network_seconds,
+        times.host_seconds, half_widths,
+    )  # fmt: skip
+    cost, ops = (_phase_cost(program, times), _op_rows(program, times, share)) if with_ops else (OpCost(), ())
+    bandwidth = program.device.hardware.memory_bandwidth_bytes_per_second
+    found = []
+    for name, own in zip(names, np.array(fields)[..., 0].reshape(len(fields), -1).T.tolist(), strict=True):
+        seconds, bound, compute, memory, network, host, half_width = own
+        spread = math.exp(half_width)
+        time = OpTime(
             seconds=seconds,
             low=max(seconds / spread, min(bound, seconds)),
             high=seconds * spread,
@@ -40,37 +47,51 @@ def phase_prediction(
             memory_seconds=memory,
             network_seconds=network,
             overhead_seconds=seconds - compute - memory - network,
-        ),
-        cost=_phase_cost(program, times) if with_ops else OpCost(),
-        bound_seconds=bound,
-        host_seconds=float(times.host_seconds[0]),
-        bandwidth_bytes_per_second=program.device.hardware.memory_bandwidth_bytes_per_second,
-        ops=_op_rows(program, times, share) if with_ops else (),
-    )
+        )
+        found.append(
+            PhasePrediction(
+                name=name,
+                time=time,
+                cost=cost,
+                bound_seconds=bound,
+                host_seconds=host,
+                bandwidth_bytes_per_second=bandwidth,
+                ops=ops,
+            )
+        )
+    return found
+
+
+def phase_prediction(
+    name: str, program: Program, times: PhaseTimes, share: float, *, with_ops: bool
+) -> PhasePrediction:
+    """As `phase_predictions`, of one phase."""
+    return phase_predictions((name,), program, times, share, with_ops=with_ops)[0]
 
 
 def unmodelled_shares(program: Program, times: PhaseTimes) -> tuple[tuple[str, float], ...]:
-    """(op kind, share of the device time) of ops without a formula, at the first configuration."""
-    total = float(times.device_seconds[0])
-    shares: dict[str, float] = {}
-    for group, kernel in zip(program.groups, times.kernels, strict=True):
+    """(op kind, share of the device time) of ops without a formula, at the first configuration; of joined phases the
+    largest."""
+    shares: dict[str, Any] = {}
+    for group, rows in zip(program.groups, program.rows, strict=True):
         for position, kind in enumerate(group.kinds if group.rate is None else ()):
             if find_kind(kind):
                 continue
-            seconds = _cell(kernel.seconds, position) * float(group.repeats[position])
-            shares[kind] = shares.get(kind, 0.0) + seconds / total
-    return tuple(sorted(shares.items()))
+            seconds = group.repeats[..., position] * times.op_seconds[rows.start + position, 0]
+            shares[kind] = shares.get(kind, 0.0) + seconds / times.device_seconds[..., 0]
+    return tuple(sorted((kind, float(np.max(share))) for kind, share in shares.items()))
 
 
 def _op_rows(program: Program, times: PhaseTimes, share: float) -> tuple[OpPrediction, ...]:
     """One row per op, in the order of the graph."""
     total = float(times.device_seconds[0])
     rows: dict[int, OpPrediction] = {}
-    for group, kernel, cost, bound in zip(program.groups, times.kernels, times.costs, times.bounds, strict=True):
+    bounds = times.bounds[:, 0].tolist()
+    for group, place, kernel, cost in zip(program.groups, program.rows, times.kernels, times.costs, strict=True):
         half_widths = op_half_widths(kernel, group.scope, program.device, share)
-        for position, index in enumerate(group.indices):
+        for position, (index, bound) in enumerate(zip(group.indices, bounds[place], strict=True)):
             spread = float(np.exp(_cell(half_widths, position)))
-            rows[index] = _op_row(program, group, kernel, cost, _cell(bound, position), position, total, spread)
+            rows[index] = _op_row(program, group, kernel, cost, bound, position, total, spread)
     return tuple(rows[index] for index in sorted(rows))
 
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels.sustained import ENERGY_PER_FLOP_JOULES, NODE_ENERGY
 from perfmodel.types import Hardware, OpCost
 
@@ -78,14 +79,19 @@ def dynamic_joules(cost: OpCost, hardware: Hardware) -> Any:
     >>> round(dynamic_joules(cost, load_hardware("h100-sxm")), 3)  # 1.6 J + 8e9 bit · 11 pJ
     1.688
     """
+    matrix, vector, byte = _work_joules(hardware)
+    joules = cost.bytes * byte + cost.link_bytes * (8 * LINK_BIT_JOULES)
+    for (unit, dtype), value in cost.flops.items():
+        joules = joules + value * (matrix * _WIDTH.get(dtype, 1.0) if unit == "matrix" else vector)
+    return joules
+
+
+@identity_cache(256)
+def _work_joules(hardware: Hardware) -> tuple[float, float, float]:
+    """Joules of a FLOP of a matrix unit in 16 bits, of one of a vector unit, and of a byte."""
     node = _node_factor(hardware)
-    vector = ENERGY_PER_FLOP_JOULES.value * _NEWEST * node
-    flops = sum(
-        (value * (FLOP_JOULES * _WIDTH.get(dtype, 1.0) * node if unit == "matrix" else vector))
-        for (unit, dtype), value in cost.flops.items()
-    )
     bit = memory_bit_joules(hardware.memory_type) + PATH_BIT_JOULES * node
-    return flops + 8 * (cost.bytes * bit + cost.link_bytes * LINK_BIT_JOULES)
+    return FLOP_JOULES * node, ENERGY_PER_FLOP_JOULES.value * _NEWEST * node, 8 * bit
 
 
 def memory_bit_joules(memory_type: str) -> float:

@@ -9,18 +9,19 @@ a row per op. May import: everything below it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from perfmodel.allocation import keep_freed_memory
 from perfmodel.anchoring import LEVEL, Anchor, anchored_phase, anchoring_of
 from perfmodel.energy import energy_fields, phase_joules
 from perfmodel.errors import GraphError, InputError, UnmodelledError
 from perfmodel.fitted_scopes import FittedScope
 from perfmodel.layouts import Layout
 from perfmodel.memory import largest_count
-from perfmodel.phases import phase_prediction, unmodelled_shares
+from perfmodel.phases import phase_predictions, unmodelled_shares
 from perfmodel.preparing import Prepared, default_input_tokens, is_of_tables, prepare
 from perfmodel.program import PhaseTimes, Program, time_program
 from perfmodel.provenance import standing, weakest_levels
@@ -30,6 +31,7 @@ from perfmodel.uncertainty import phase_half_width, scope_share_rows, scope_shar
 
 DEFAULT_OUTPUT_TOKENS = 128
 Anchors: TypeAlias = str | os.PathLike[str] | Sequence[Anchor] | None
+CHUNK = 8192  # configurations whose arrays stay in a processor's caches
 LARGEST = 1 << 31  # a batch or length beyond this is a typing error
 LAUNCHING = "most of the time goes into starting kernels: few runs of so small batches were measured, hence the width"
 
@@ -162,20 +164,41 @@ def predict_arrays(
         if column.ndim != 1 or not np.all(np.isfinite(column)) or not np.all(column >= (name != "output_tokens")):
             raise InputError(f"{name} must be positive numbers along one dimension")
     _check_level(level)
+    count = len(columns[0])
+    if count <= CHUNK:
+        return _arrays(prepared, columns, level, with_levels=with_levels)
+    keep_freed_memory()
+    # batch by batch, so that the kernels of a chunk are alike: each distinct one is timed once (kernels.gemm)
+    order = np.argsort(columns[0] * (columns[1].max() + 1) + columns[1])
+    result: dict[str, np.ndarray[Any, Any]] = {}
+    for start in range(0, count, CHUNK):
+        chosen = order[start : start + CHUNK]
+        for name, own in _arrays(
+            prepared, [column.take(chosen) for column in columns], level, with_levels=with_levels
+        ).items():
+            result.setdefault(name, np.empty(count, own.dtype))[chosen] = own
+    return result
+
+
+def _arrays(
+    prepared: Prepared, columns: Sequence[np.ndarray[Any, Any]], level: float, *, with_levels: bool
+) -> dict[str, np.ndarray[Any, Any]]:
+    """`predict_arrays` of batches, input and output tokens that fit into the caches of a processor."""
     own_columns = (own_batch(columns[0], prepared.layout), *columns[1:])
     result: dict[str, np.ndarray[Any, Any]] = {}
     shares: dict[str, Any] = {}
-    for name, program in prepared.programs.items():
-        times = _timed(prepared, name, phase_sizes(name, *own_columns))
+    for names, program, times in _timed(prepared, _sizes_by_phase(prepared, *own_columns)):
         for scope, share in scope_share_rows(program, times).items() if with_levels else ():
             shares[scope] = np.maximum(shares.get(scope, 0.0), share)
-        seconds, spread = times.seconds, np.exp(phase_half_width(program, times, level))
-        result[f"{name}_seconds"] = seconds
-        result[f"{name}_low"] = np.maximum(seconds / spread, np.minimum(times.bound_seconds, seconds))
-        result[f"{name}_high"] = seconds * spread
+        spread = np.exp(phase_half_width(program, times, level))
+        low = np.maximum(times.seconds / spread, np.minimum(times.bound_seconds, times.seconds))
+        for place, name in enumerate(names):
+            at = ... if len(names) == 1 else place
+            result[f"{name}_seconds"], result[f"{name}_low"] = times.seconds[at], low[at]
+            result[f"{name}_high"] = (times.seconds * spread)[at]
     if with_levels:
-        place = weakest_levels(shares, prepared.fitted, prepared.device.hardware)
-        result["level"] = np.broadcast_to(place, columns[0].shape)
+        levels = weakest_levels(shares, prepared.fitted, prepared.device.hardware)
+        result["level"] = np.broadcast_to(levels, columns[0].shape)
     need = prepared.memory.evaluate(_peak_values(prepared, *columns))
     result["memory_bytes"] = np.asarray(need["total"], dtype=float)
     result["fits"] = result["memory_bytes"] <= prepared.hardware.memory_bytes
@@ -221,21 +244,20 @@ def _predict(
     shares: dict[str, float] = {}
     joules: dict[str, float] = {}
     launching = False
-    for name, program in prepared.programs.items():
-        sizes = phase_sizes(name, own_batch(batch, prepared.layout), tokens_in, tokens_out)
-        times = _timed(prepared, name, sizes)
-        for scope, share in scope_shares(program, times).items():
-            shares[scope] = max(share, shares.get(scope, 0.0))
+    sizes = _sizes_by_phase(prepared, own_batch(batch, prepared.layout), tokens_in, tokens_out)
+    for names, program, times in _timed(prepared, sizes, apart=with_ops or bool(anchors)):
+        own = scope_shares(program, times)
+        _keep_largest(shares, own)
+        _keep_largest(unmodelled, dict(unmodelled_shares(program, times)))
         launching = launching or _launches_decide(program, times, prepared.fitted)
-        phase = phase_prediction(name, program, times, level, with_ops=with_ops)
-        if anchors:
-            own = scope_shares(program, times)
-            half_width = float(phase_half_width(program, times, LEVEL)[0])
-            phase = anchored_phase(phase, prepared.device.hardware.id, prepared.model.name, own, half_width, anchors)
-        phases[name] = phase
-        joules[name] = phase_joules(program, times)
-        for kind, share in unmodelled_shares(program, times):
-            unmodelled[kind] = max(share, unmodelled.get(kind, 0.0))
+        joules |= zip(names, phase_joules(program, times).reshape(-1).tolist(), strict=True)
+        for phase in phase_predictions(names, program, times, level, with_ops=with_ops):
+            if anchors:
+                half_width = float(phase_half_width(program, times, LEVEL)[0])
+                phase = anchored_phase(
+                    phase, prepared.device.hardware.id, prepared.model.name, own, half_width, anchors
+                )
+            phases[phase.name] = phase
     if strict and unmodelled:
         raise UnmodelledError(
             f"{prepared.model.name} has ops without a formula: {', '.join(sorted(unmodelled))}. "
@@ -272,14 +294,40 @@ def _predict(
     )
 
 
-def _timed(prepared: Prepared, phase: str, sizes: dict[str, Any]) -> PhaseTimes:
-    times = time_program(prepared.programs[phase], prepared.example_sizes | sizes)
-    if not np.all(times.seconds > 0):
-        raise GraphError(
-            f"{prepared.model.name}: nothing in its phase {phase} takes time, since it only names tensors anew (view). "
-            "Give it an op that computes or moves something."
-        )
-    return times
+def _sizes_by_phase(prepared: Prepared, batch: Any, tokens_in: Any, tokens_out: Any) -> dict[str, dict[str, Any]]:
+    return {
+        name: prepared.example_sizes | phase_sizes(name, batch, tokens_in, tokens_out) for name in prepared.programs
+    }
+
+
+def _timed(
+    prepared: Prepared, sizes: Mapping[str, Mapping[str, Any]], *, apart: bool = False
+) -> Iterator[tuple[tuple[str, ...], Program, PhaseTimes]]:
+    """Names of phases, their program, its times: all at once where they can be joined.
+
+    Args:
+        apart: each phase by itself, as its ops and anchors need it.
+
+    Raises:
+        GraphError: nothing in a phase takes time.
+    """
+    if prepared.joined and not apart:
+        timed = [(tuple(sizes), prepared.joined, time_program(prepared.joined, sizes))]
+    else:
+        timed = [((name,), program, time_program(program, sizes[name])) for name, program in prepared.programs.items()]
+    for names, program, times in timed:
+        takes_time = (times.seconds > 0).reshape(len(names), -1).all(axis=1)
+        if not takes_time.all():
+            raise GraphError(
+                f"{prepared.model.name}: nothing in its phase {names[int(takes_time.argmin())]} takes time, since it "
+                "only names tensors anew (view). Give it an op that computes or moves something."
+            )
+        yield names, program, times
+
+
+def _keep_largest(largest: dict[str, float], found: Mapping[str, float]) -> None:
+    for key, share in found.items():
+        largest[key] = max(share, largest.get(key, 0.0))
 
 
 def _lengths(prepared: Prepared, input_tokens: int | None, output_tokens: int | None) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from perfmodel.catalog import search_state
 from perfmodel.catalog_entries import hardware_entry, layout_entry, model_entry
@@ -17,6 +18,7 @@ from perfmodel.fitted_scopes import FittedScope
 from perfmodel.graphs.fusion import fuse
 from perfmodel.graphs.rewrite import in_scheme, with_cache_format
 from perfmodel.identity_cache import identity_cache
+from perfmodel.joining import joined
 from perfmodel.kernels import Device, fitted_device, resolve_runtime
 from perfmodel.kernels.device import CHANNELS_LAST, FRAMEWORK, LAYOUT
 from perfmodel.layouts import ONE_DEVICE, Layout
@@ -54,6 +56,11 @@ class Prepared:
     notes: tuple[str, ...]
     layout: Layout = ONE_DEVICE
     in_flight: float = 1.0
+
+    @cached_property
+    def joined(self) -> Program | None:
+        """All phases as one program, which is timed faster; None where there is but one, or a framework runs them."""
+        return joined(self.programs)
 
     @property
     def generates(self) -> bool:

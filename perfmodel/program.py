@@ -44,8 +44,9 @@ class Group:
     """Ops of one kind with the same flags; everything that only streams memory is one group.
 
     Args:
-        kinds: one per op. indices: positions in the graph's ops. repeats: how often each op runs, (ops,).
-        fixed: sizes that are numbers, as (ops, 1) arrays.
+        kinds: one per op. indices: positions in the graph's ops.
+        repeats: how often each op runs, (ops,); in each of several joined phases, (phases, ops).
+        fixed: sizes that are numbers: one where all ops share it, else an (ops, 1) array.
         varying: sizes that hold symbols: for each op the row of the program's evaluated sizes.
         rate: peak of the dtype the ops compute in; None if they do not contract.
         asked: the compute dtype the graph names. scope: which fitted coefficients the ops go by.
@@ -56,7 +57,7 @@ class Group:
     indices: tuple[int, ...]
     repeats: Array
     cost: CostFunction
-    fixed: Mapping[str, Array]
+    fixed: Mapping[str, Array | float]
     varying: Mapping[str, np.ndarray[Any, Any]]
     flags: Mapping[str, Any]
     rate: Rate | None
@@ -85,6 +86,30 @@ class Program:
     touches: Touches | None = None
     network: str = ""
 
+    @cached_property
+    def rows(self) -> tuple[slice, ...]:
+        """Where the ops of each group are among all ops, group after group."""
+        ends = np.cumsum([len(group.kinds) for group in self.groups]).tolist()
+        return tuple(slice(end - len(group.kinds), end) for end, group in zip(ends, self.groups, strict=True))
+
+    @cached_property
+    def repeats(self) -> Array:
+        """How often each op runs, group after group."""
+        return np.concatenate([group.repeats for group in self.groups], axis=-1)
+
+    @cached_property
+    def scope_repeats(self) -> Mapping[str, Array]:
+        """By scope of kernels, how often each op runs that is of it, and 0 for others."""
+        found: dict[str, Array] = {}
+        for group, rows in zip(self.groups, self.rows, strict=True):
+            found.setdefault(group.scope, np.zeros(self.repeats.shape))[..., rows] = group.repeats
+        return found
+
+    @cached_property
+    def has_network(self) -> bool:
+        """Whether some ops move data between devices."""
+        return any(group.kinds[0] == COLLECTIVE for group in self.groups)
+
     @property
     def host_coefficient(self) -> Coefficient:
         """Seconds of the host for each launch: of the network's own fit, where one was made on the chip."""
@@ -99,13 +124,16 @@ class Program:
 
 @dataclass(frozen=True)
 class PhaseTimes:
-    """Times of a phase for each configuration, arrays of shape (configurations,).
+    """Times of a phase for each configuration, arrays of shape (configurations,); (phases, configurations) of several
+    joined phases.
 
     Args:
         device_seconds: sum of the kernels, split into compute, memory, network and overhead.
         host_seconds: what the host needs to launch them. seconds: both together.
         bound_seconds: sum of max(FLOPs/peak, bytes/bandwidth, traffic/links) over the ops.
-        kernels, costs, bounds: per group, for tables and intervals.
+        parts: compute, memory, overhead and network seconds of one run of each op, group after group, of shape
+            (3 or, where there are collectives, 4; ops, configurations). bounds: of each op, (ops, configurations).
+        kernels, costs: per group, for tables and intervals.
     """
 
     compute_seconds: Array
@@ -114,9 +142,10 @@ class PhaseTimes:
     overhead_seconds: Array
     host_seconds: Array
     bound_seconds: Array
+    parts: Array
+    bounds: Array
     kernels: tuple[KernelTime, ...]
     costs: tuple[OpCost, ...]
-    bounds: tuple[Array, ...]
     host_coefficient: Coefficient
 
     @cached_property
@@ -125,7 +154,12 @@ class PhaseTimes:
 
     @cached_property
     def seconds(self) -> Array:
-        return overlap(self.device_seconds, self.host_seconds)
+        return overlap(self.device_seconds, self.host_seconds) if self.host_seconds.any() else self.device_seconds
+
+    @cached_property
+    def op_seconds(self) -> Array:
+        """Of one run of each op, group after group, (ops, configurations)."""
+        return np.asarray(np.add.reduce(self.parts, axis=0))
 
 
 def compile_graph(graph: Graph, device: Device) -> Program:
@@ -184,7 +218,7 @@ def _group(
         indices=indices,
         repeats=np.array([graph.ops[index].repeat for index in indices], dtype=float),
         cost=members[0].cost,
-        fixed={name: as_array(column) for name, column in columns.items() if name not in varying},
+        fixed={name: _fixed(column) for name, column in columns.items() if name not in varying},
         varying={name: np.array([rows.setdefault(dim, len(rows)) for dim in columns[name]]) for name in varying},
         flags=flags,
         rate=rate,
@@ -192,6 +226,10 @@ def _group(
         scope=framework or scope_of(members[0].kind, flags, rate),
         classes=_classes(graph, members, indices) if framework else (),
     )
+
+
+def _fixed(column: Sequence[float]) -> Array | float:
+    return float(column[0]) if len(set(column)) == 1 else as_array(list(column))
 
 
 def _classes(graph: Graph, members: list[OpArguments], indices: tuple[int, ...]) -> tuple[OpClass, ...]:
@@ -220,51 +258,49 @@ def time_program(program: Program, values: Mapping[str, Number]) -> PhaseTimes:
     Raises:
         GraphError: a symbol without a value.
     """
-    device = program.device
-    kernels, costs, bounds, parts = [], [], [], []
     if not program.symbols <= values.keys():
         missing = ", ".join(sorted(program.symbols - values.keys()))
         raise GraphError(f"{program.graph.name} needs a value for {missing}")
-    for group, sizes, cost, cached in _costed(program, values):
+    hardware, repeats, coefficient = program.device.hardware, program.repeats, program.host_coefficient
+    evaluated = as_array(program.evaluate(values))
+    kernels, costs = [], []
+    parts = np.empty((3 + program.has_network, repeats.shape[-1], evaluated.shape[1]))
+    bounds = np.empty(parts.shape[1:])
+    launches = np.empty(parts.shape[1:] if program.has_host else 0)
+    for (group, sizes, cost, cached), rows in zip(_costed(program, evaluated), program.rows, strict=True):
         kernel = _kernel_times(program, group, sizes, cost, cached)
         kernels.append(kernel)
         costs.append(cost)
-        bounds.append(bound_seconds(group.kinds[0], sizes, group.flags, cost, device.hardware, group.rate, cached))
-        per_group = (
-            kernel.compute_seconds,
-            kernel.memory_seconds,
-            np.asarray(kernel.network_seconds),
-            kernel.overhead_seconds,
-            bounds[-1],
-            np.asarray(cost.launches, dtype=float),
-        )
-        parts.append([group.repeats @ _rows(part, len(group.kinds)) for part in per_group])
-    compute, memory, network, overhead, bound, launches = (sum(part) for part in zip(*parts, strict=True))
-    coefficient = program.host_coefficient
-    host = launches * (coefficient.value if program.has_host else 0.0)
+        parts[0, rows], parts[1, rows] = kernel.compute_seconds, kernel.memory_seconds
+        parts[2, rows] = kernel.overhead_seconds
+        if program.has_network:
+            parts[3, rows] = kernel.network_seconds
+        bounds[rows] = bound_seconds(group.kinds[0], sizes, group.flags, cost, hardware, group.rate, cached)
+        if program.has_host:
+            launches[rows] = cost.launches
+    compute, memory, overhead, *network = repeats @ parts
+    none = np.zeros(compute.shape)
     return PhaseTimes(
-        compute,
-        memory,
-        network,
-        overhead,
-        host + 0 * compute,
-        bound,
-        tuple(kernels),
-        tuple(costs),
-        tuple(bounds),
-        coefficient,
+        compute_seconds=compute,
+        memory_seconds=memory,
+        network_seconds=network[0] if network else none,
+        overhead_seconds=overhead,
+        host_seconds=(repeats @ launches) * coefficient.value if program.has_host else none,
+        bound_seconds=repeats @ bounds,
+        parts=parts,
+        bounds=bounds,
+        kernels=tuple(kernels),
+        costs=tuple(costs),
+        host_coefficient=coefficient,
     )
 
 
 Costed: TypeAlias = tuple[Group, dict[str, Any], OpCost, Sequence[Array]]
 
 
-def _costed(program: Program, values: Mapping[str, Number]) -> list[Costed]:
+def _costed(program: Program, evaluated: Array) -> list[Costed]:
     """Each group with its sizes, its cost, and the shares of its bytes that the chip's caches hold."""
-    evaluated = as_array(program.evaluate(values))
-    sizes = [
-        {**group.fixed, **{name: evaluated[rows] for name, rows in group.varying.items()}} for group in program.groups
-    ]
+    sizes = [_sizes(group, evaluated) for group in program.groups]
     costs = [group.cost(**own, **group.flags) for group, own in zip(program.groups, sizes, strict=True)]
     caches = cache_sizes(program.device.hardware) if program.touches else ()
     shares: list[Array] = []
@@ -279,12 +315,19 @@ def _costed(program: Program, values: Mapping[str, Number]) -> list[Costed]:
     ]
 
 
+def _sizes(group: Group, evaluated: Array) -> dict[str, Any]:
+    """The sizes of a group; plain numbers where there is one op and one configuration, for they are much faster."""
+    if len(group.kinds) == evaluated.shape[1] == 1 and not group.classes:
+        return {**group.fixed, **{name: float(evaluated[rows[0], 0]) for name, rows in group.varying.items()}}
+    return {**group.fixed, **{name: evaluated.take(rows, axis=0) for name, rows in group.varying.items()}}
+
+
 def _kernel_times(
     program: Program, group: Group, sizes: Mapping[str, Any], cost: OpCost, cached: Sequence[Array]
 ) -> KernelTime:
     device = program.device
     if not group.classes:
-        return time_group(group.kinds, sizes, group.flags, cost, device, group.rate)
+        return time_group(group.kinds, sizes, group.flags, cost, device, group.rate, group.scope)
     return time_parts(_parts(program, group, sizes, cost, cached), device.in_scope(group.scope))
 
 
@@ -302,14 +345,9 @@ def program_parts(program: Program, values: Mapping[str, Number]) -> list[tuple[
     arguments as `time_program`."""
     return [
         (group, _parts(program, group, sizes, cost, cached))
-        for group, sizes, cost, cached in _costed(program, values)
+        for group, sizes, cost, cached in _costed(program, as_array(program.evaluate(values)))
         if group.classes
     ]
-
-
-def _rows(values: Array, count: int) -> Array:
-    """One row per op: a value that all ops share may come as a scalar or a single row."""
-    return values if values.ndim == 2 and values.shape[0] == count else values + np.zeros((count, 1))
 
 
 def overlap(device_seconds: Array, host_seconds: Array) -> Array:

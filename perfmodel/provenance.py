@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from perfmodel.fitted_scopes import DEVICES_LEFT_OUT, LEVELS, Array, FittedScope
+from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device
 from perfmodel.types import Hardware
 
@@ -40,15 +41,21 @@ def standing(device: Device, fitted: Mapping[str, FittedScope], shares: Mapping[
         "widened": widened,
         "hardware": hardware.path or hardware.id,
         "hardware_sources": figures,
-        "coefficients": {
-            coefficient.name: {
-                "value": coefficient.value,
-                "log_sd": coefficient.log_sd,
-                "level": coefficient.level,
-                "provenance": coefficient.provenance,
-            }
-            for coefficient in device.used_coefficients
-        },
+        "coefficients": dict(_coefficients(device, device.coefficients_used)),
+    }
+
+
+@identity_cache(512)
+def _coefficients(device: Device, _used: int) -> dict[str, dict[str, Any]]:
+    """The coefficients read so far, by name."""
+    return {
+        coefficient.name: {
+            "value": coefficient.value,
+            "log_sd": coefficient.log_sd,
+            "level": coefficient.level,
+            "provenance": coefficient.provenance,
+        }
+        for coefficient in device.used_coefficients
     }
 
 

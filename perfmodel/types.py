@@ -6,7 +6,7 @@ works on all three. May import: errors, layouts, notebooks, sizes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
@@ -142,7 +142,7 @@ class Model:
 # ------------------------------------------------------------------------------------------------ costs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class OpCost:
     """What an op has to do, apart from any chip. A zero, `+` and `* n` make it a monoid.
 
@@ -166,7 +166,7 @@ class OpCost:
     @property
     def bytes(self) -> Number:
         """Memory traffic with every tensor read or written once per op (the naive bound)."""
-        return self.read_bytes + self.write_bytes + self.weight_bytes + self.cache_bytes
+        return self._kept("bytes", lambda: self.read_bytes + self.write_bytes + self.weight_bytes + self.cache_bytes)
 
     @property
     def fused_bytes(self) -> Number:
@@ -176,12 +176,23 @@ class OpCost:
     @property
     def matrix_flops(self) -> Number:
         """FLOPs of contractions, over all compute dtypes: what model papers call the FLOPs of a layer."""
-        return sum(value for (unit, _), value in self.flops.items() if unit == "matrix")
+        return self._kept("matrix_flops", lambda: self._flops("matrix"))
 
     @property
     def vector_flops(self) -> Number:
         """FLOPs of everything else."""
-        return sum(value for (unit, _), value in self.flops.items() if unit == "vector")
+        return self._kept("vector_flops", lambda: self._flops("vector"))
+
+    def _flops(self, unit: Unit) -> Number:
+        own = [value for (of, _), value in self.flops.items() if of == unit]
+        return own[0] if len(own) == 1 else sum(own)
+
+    def _kept(self, name: str, make: Callable[[], Number]) -> Number:
+        """A sum that is made once: of arrays it takes long. (functools.cached_property takes a lock, and longer.)"""
+        kept = self.__dict__
+        if name not in kept:
+            kept[name] = make()
+        return kept[name]
 
     def __add__(self, other: OpCost) -> OpCost:
         flops = dict(self.flops)

@@ -16,12 +16,13 @@ May import: kernels, program and below.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from perfmodel.fitted_scopes import REGIMES, half_normal_quantile
+from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels import Device, KernelTime
 from perfmodel.kernels.host import HOST_SECONDS
 from perfmodel.kernels.roofline import TINY, Array
@@ -62,33 +63,84 @@ def prior_spread(kernel: KernelTime) -> Array:
     return np.asarray(np.sqrt(variance) / np.maximum(kernel.seconds, TINY))  # a view takes no time
 
 
-def composed(parts: Iterable[tuple[Array, float]]) -> Array:
-    """H of the module's head, in seconds, for (a of the ops of a scope, correlation) of each scope.
+def composed(added: Array, squared: Array, correlation: Array) -> Array:
+    """H of the module's head, in seconds, (configurations,).
 
-    >>> ops = np.array([[3.0], [4.0]])
-    >>> composed([(ops, 0.0)]).tolist(), composed([(ops, 1.0)]).tolist()
-    ([5.0], [7.0])
+    Args:
+        added, squared: Σ a and Σ a² over the ops of each scope, (scopes, configurations). correlation: c, (scopes, 1).
+
+    >>> added, squared = np.array([[3.0 + 4.0]]), np.array([[9.0 + 16.0]])
+    >>> [composed(added, squared, np.array([[c]])).tolist() for c in (0.0, 1.0)]
+    [[5.0], [7.0]]
     """
-    added, squared = 0.0, 0.0
-    for ops, correlation in parts:
-        own = correlation * ops.sum(axis=0) ** 2 + (1 - correlation) * (ops**2).sum(axis=0)
-        added, squared = added + np.sqrt(own), squared + own
-    return np.asarray(np.sqrt(BETWEEN_SCOPES * added**2 + (1 - BETWEEN_SCOPES) * squared))
+    own = correlation * added**2 + (1 - correlation) * squared
+    together = np.add.reduce(np.sqrt(own), axis=0)
+    return np.asarray(np.sqrt(BETWEEN_SCOPES * together**2 + (1 - BETWEEN_SCOPES) * np.add.reduce(own, axis=0)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Widths:
+    """Half-widths of a program's ops, as far as measurements calibrated them, and how they add up.
+
+    Args:
+        by_regime: half-widths of each op by what it is bound by, m_s included, (regimes, ops, 1).
+        guessed: places of groups whose intervals come from the spread of their coefficients.
+        weights: how often each op of a scope runs, (scopes, ops), and their squares; where phases are joined, (scopes
+            · phases, ops). correlation: c, (scopes, 1), or (scopes, 1, 1).
+    """
+
+    by_regime: Array
+    guessed: tuple[int, ...]
+    weights: Array
+    squares: Array
+    correlation: Array
+
+
+@identity_cache(512)
+def _widths(program: Program, share: float) -> _Widths:
+    known = program.device.widths
+    by_regime = np.zeros((len(REGIMES), program.repeats.shape[-1], 1))
+    for group, rows in zip(program.groups, program.rows, strict=True):
+        if group.scope in known:
+            own = known[group.scope]
+            by_regime[:, rows] = (own.at(share) * own.scale(share))[:, None, None]
+    scopes = program.scope_repeats
+    correlation = [known[scope].correlation if scope in known else PRIOR_CORRELATION for scope in scopes]
+    weights = np.array(list(scopes.values())).reshape(-1, program.repeats.shape[-1])
+    return _Widths(
+        by_regime=by_regime,
+        guessed=tuple(place for place, group in enumerate(program.groups) if group.scope not in known),
+        weights=weights,
+        squares=weights**2,
+        correlation=np.array(correlation).reshape(-1, *[1] * program.repeats.ndim),
+    )
+
+
+def _of_ops(program: Program, times: PhaseTimes, widths: _Widths, share: float) -> Array:
+    """Half-widths in log time of all ops, group after group, (ops, configurations)."""
+    compute, memory, overhead, *network = times.parts
+    if network:
+        memory = memory + network[0]
+    by_compute, by_memory, by_overhead = widths.by_regime
+    in_compute = (compute >= memory) & (compute >= overhead)
+    found = np.where(in_compute, by_compute, np.where(memory >= overhead, by_memory, by_overhead))
+    for place in widths.guessed:
+        group, kernel = program.groups[place], times.kernels[place]
+        found[program.rows[place]] = op_half_widths(kernel, group.scope, program.device, share)
+    return np.asarray(found)
 
 
 def phase_half_width(program: Program, times: PhaseTimes, share: float) -> Array:
-    """Half-width of a phase in log time, (configurations,)."""
-    device = program.device
-    by_scope: dict[str, list[Array]] = {}
-    for group, kernel in zip(program.groups, times.kernels, strict=True):
-        widths = device.widths.get(group.scope)
-        scale = 1.0 if widths is None else widths.scale(share)
-        seconds = kernel.seconds * op_half_widths(kernel, group.scope, device, share) * scale
-        rows = seconds if seconds.shape[0] == len(group.kinds) else seconds + np.zeros((len(group.kinds), 1))
-        by_scope.setdefault(group.scope, []).append(rows * group.repeats[:, None])
-    parts = [(np.concatenate(_aligned(ops)), _correlation(device, scope)) for scope, ops in by_scope.items()]
+    """Half-width of a phase in log time, (configurations,); of joined phases (phases, configurations)."""
+    device, widths = program.device, _widths(program, share)
+    spread = times.op_seconds * _of_ops(program, times, widths, share)
+    shape = (len(widths.correlation), *times.device_seconds.shape)
+    added, squared = widths.weights @ spread, widths.squares @ (spread * spread)
+    in_all = composed(added.reshape(shape), squared.reshape(shape), widths.correlation)
     # views alone take no time, and miss by nothing
-    on_device = composed(parts) / np.maximum(times.device_seconds, TINY)
+    on_device = np.asarray(in_all / np.maximum(times.device_seconds, TINY))
+    if not program.has_host:
+        return on_device
     # the slower one of host and device sets the pace, and so the error
     device_weight = (times.device_seconds / np.maximum(times.seconds, TINY)) ** HOST_OVERLAP
     if program.network in device.widths and f"{program.network}:{HOST_SECONDS.name}" in device.overrides:
@@ -100,26 +152,12 @@ def phase_half_width(program: Program, times: PhaseTimes, share: float) -> Array
 
 
 def scope_share_rows(program: Program, times: PhaseTimes) -> dict[str, Array]:
-    """Share of the device time that the kernels of each scope take, (configurations,)."""
-    shares: dict[str, Array] = {}
-    for group, kernel in zip(program.groups, times.kernels, strict=True):
-        rows = kernel.seconds if kernel.seconds.shape[0] == len(group.kinds) else kernel.seconds[:1]
-        own = (group.repeats[:, None] * rows).sum(axis=0) / np.maximum(times.device_seconds, TINY)
-        shares[group.scope] = shares.get(group.scope, 0.0) + own
-    return shares
+    """Share of the device time that the kernels of each scope take, (configurations,), of joined phases the largest."""
+    seconds = np.array(list(program.scope_repeats.values())) @ times.op_seconds
+    shares = seconds / np.maximum(times.device_seconds, TINY)
+    return dict(zip(program.scope_repeats, shares if shares.ndim == 2 else shares.max(axis=1), strict=True))
 
 
 def scope_shares(program: Program, times: PhaseTimes) -> dict[str, float]:
     """As `scope_share_rows`, at the first configuration."""
     return {scope: float(own[0]) for scope, own in scope_share_rows(program, times).items()}
-
-
-def _correlation(device: Device, scope: str) -> float:
-    widths = device.widths.get(scope)
-    return PRIOR_CORRELATION if widths is None else widths.correlation
-
-
-def _aligned(ops: list[Array]) -> list[Array]:
-    """Arrays (ops, configurations) with as many configurations each."""
-    length = max(part.shape[1] for part in ops)
-    return [np.broadcast_to(part, (part.shape[0], length)) for part in ops]

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "perfmodel"
 
 # from the ground up; rooms of one row do not know each other
 ROWS = (
-    {"errors", "arithmetic", "identity_cache", "home", "collector", "notebooks", "outside_files"},
+    {"errors", "allocation", "arithmetic", "identity_cache", "home", "collector", "notebooks", "outside_files"},
     {"file_locks"},
     {"units", "sizes", "yaml_strict", "whole_files", "own_folders", "layouts"},
     {"precisions"},
@@ -27,6 +27,7 @@ ROWS = (
     {"reuse"},
     {"kernels", "memory"},
     {"program", "power"},
+    {"joining"},
     {"uncertainty", "economics", "prices"},
     {"phases", "energy", "provenance", "spreading"},
     {"anchoring", "preparing"},

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from perfmodel.errors import InputError, PerfmodelError, UnknownNameError, UnmodelledError
-from perfmodel.predict import explain, max_batch, max_context, predict, predict_arrays
+from perfmodel.predict import CHUNK, explain, max_batch, max_context, predict, predict_arrays
 from perfmodel.preparing import prepare
 from perfmodel.types import Graph, Model, Op, Tensor
 
@@ -84,9 +84,9 @@ def test_arrays_equal_single_predictions(sizes: list[tuple[int, int, int]]) -> N
 def test_a_long_sweep_equals_a_short_one() -> None:
     prepared = prepare("llama-3.1-8b", "h100-sxm")
     random = np.random.default_rng(1)
-    batch, tokens = random.integers(1, 64, 3000), random.integers(1, 4096, 3000)
-    long = predict_arrays(prepared, batch=batch, input_tokens=tokens)
-    short = predict_arrays(prepared, batch=batch[:7], input_tokens=tokens[:7])
+    batch, tokens = random.integers(1, 64, 2 * CHUNK + 3), random.integers(1, 4096, 2 * CHUNK + 3)
+    long = predict_arrays(prepared, batch=batch, input_tokens=tokens, with_levels=True)
+    short = predict_arrays(prepared, batch=batch[:7], input_tokens=tokens[:7], with_levels=True)
     for name, values in short.items():
         np.testing.assert_allclose(long[name][:7], values, rtol=1e-12)
 

@@ -23,9 +23,10 @@ ops = st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=8)
 
 @given(st.lists(st.tuples(ops, st.floats(0.0, 1.0)), min_size=1, max_size=5))
 def test_composition_lies_between_independent_and_equal_errors(scopes: list[tuple[list[float], float]]) -> None:
-    parts = [(np.array(own)[:, None], correlation) for own, correlation in scopes]
-    found = float(composed(parts)[0])
-    everything = np.concatenate([own for own, _ in parts])
+    parts = [np.array(own) for own, _ in scopes]
+    added, squared = np.array([[own.sum()] for own in parts]), np.array([[(own**2).sum()] for own in parts])
+    found = float(composed(added, squared, np.array([[correlation] for _, correlation in scopes]))[0])
+    everything = np.concatenate(parts)
     assert np.sqrt((everything**2).sum()) * (1 - 1e-9) <= found <= everything.sum() * (1 + 1e-9)
 
 

@@ -126,7 +126,7 @@ def _with_event_floor(kernel: KernelTime, device: Device, work: Array) -> Kernel
         kernel.compute_seconds * visible,
         kernel.memory_seconds * visible,
         overhead,
-        (
+        lambda: (
             *((coefficient, part * visible) for coefficient, part in kernel.sensitivities),
             (floor, floor.value * work - hidden + waiting),
             (share, hidden * visible),
@@ -142,7 +142,7 @@ def _with_host_pace(kernel: KernelTime, device: Device) -> KernelTime:
     return replace(
         kernel,
         overhead_seconds=kernel.overhead_seconds + seconds - alone,
-        sensitivities=(
+        derive=lambda: (
             *((coefficient, part * share) for coefficient, part in kernel.sensitivities),
             (host, seconds - share * alone),
         ),

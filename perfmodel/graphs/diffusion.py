@@ -14,11 +14,6 @@ from perfmodel.graphs.image_pipeline import PIPELINES, pipeline_model
 from perfmodel.types import Model
 
 
-def is_diffusion(config: Mapping[str, Any]) -> bool:
-    """Whether a config is one of diffusers': it names its class."""
-    return isinstance(config.get("_class_name"), str)
-
-
 def diffusion_model(config: Mapping[str, Any], *, name: str, source: str, image_size: int = 0) -> Model:
     """The model of a pipeline or of one component.
 

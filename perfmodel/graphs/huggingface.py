@@ -20,7 +20,6 @@ from perfmodel.graphs.config_fields import Fields
 from perfmodel.graphs.decoder import Logits, decoder_model
 from perfmodel.graphs.decoder_configs import read_decoder
 from perfmodel.graphs.decoder_dialects import DIALECTS, llama
-from perfmodel.graphs.diffusion import diffusion_model, is_diffusion
 from perfmodel.graphs.encoder import ENCODERS, encoder_model, with_image_size
 from perfmodel.graphs.encoder_decoder import encoder_decoder_model
 from perfmodel.graphs.encoder_decoder_configs import ENCODER_DECODERS, EncoderDecoder
@@ -53,6 +52,11 @@ _MORE_TOKENS = ("num_nextn_predict_layers", "mtp_num_hidden_layers", "num_mtp_mo
                 "mtp_transformer_layers", "use_mtp", "mtp_use_dedicated_embeddings")  # fmt: skip
 
 
+def is_diffusers(config: Mapping[str, Any]) -> bool:
+    """Whether a config is one of diffusers': it names its class."""
+    return isinstance(config.get("_class_name"), str)
+
+
 def load_config(
     config: Mapping[str, Any],
     *,
@@ -81,7 +85,9 @@ def load_config(
     >>> load_config({"model_type": "llama"} | sizes, name="llama-3.1-8b", source="example").parameters
     8030261248
     """
-    if is_diffusion(config):
+    if is_diffusers(config):
+        from perfmodel.graphs.diffusion import diffusion_model  # a large part of all graphs, and few models are of it
+
         return diffusion_model(config, name=name, source=source, image_size=image_size)
     text, notes = _language_part(config)
     model_type = _model_type(text, source)

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from perfmodel.arithmetic import maximum
 from perfmodel.costs.collective import ACROSS_NODES, COLLECTIVE, HOST
 from perfmodel.kernels.attention import time_attention
 from perfmodel.kernels.collective import time_collective
@@ -73,6 +74,7 @@ def time_group(
     cost: OpCost,
     device: Device,
     rate: Rate | None,
+    scope: str = "",
 ) -> KernelTime:
     """Times of a group of ops.
 
@@ -80,8 +82,9 @@ def time_group(
         kinds: one per op; all the same unless they only stream memory.
         sizes: the arguments of their cost formula as arrays (ops, configurations). cost: their cost, likewise.
         rate: peak of the dtype they compute in; None for ops that do not contract.
+        scope: what `scope_of` says of them, where that is known.
     """
-    device = device.in_scope(scope_of(kinds[0], flags, rate))
+    device = device.in_scope(scope or scope_of(kinds[0], flags, rate))
     if kinds[0] == COLLECTIVE:
         timed = time_host_collective if flags.get("fabric") == HOST else time_collective
         return timed(sizes, flags, cost, device)
@@ -114,14 +117,17 @@ def bound_seconds(
     Args:
         cached: shares of the bytes that come from caches, and not from memory.
     """
-    bound = np.asarray(cost.bytes, dtype=float) / hardware.memory_bandwidth_bytes_per_second * (1 - sum(cached))
+    bound: Array = cost.bytes / hardware.memory_bandwidth_bytes_per_second
+    if cached:
+        bound = bound * (1 - sum(cached))
     if kind == COLLECTIVE:
         return np.maximum(
             bound, link_bound_seconds(hardware, sizes, str(flags["operation"]), cost, str(flags.get("fabric", "")))
         )
     if rate is None:
         return bound
-    flops = np.asarray(cost.matrix_flops, dtype=float)
+    flops = cost.matrix_flops
     if kind == "convolution" and works_with_winograd(hardware, rate):
         flops = np.where(winograd_applies(sizes, flags), flops / WINOGRAD_SHORTCUT, flops)
-    return np.maximum(bound, flops / rate.flops_per_second)
+    larger: Array = maximum(bound, flops / rate.flops_per_second)
+    return larger

@@ -17,17 +17,19 @@ attention operator tables of A100, H100, B200 and L40S.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from perfmodel.arithmetic import maximum, minimum
-from perfmodel.coefficients import prior
+from perfmodel.coefficients import Coefficient, prior
 from perfmodel.costs.attention import visible_keys, visible_pairs
+from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.residency import memory_seconds
-from perfmodel.kernels.roofline import KernelTime, split_p_norm
-from perfmodel.kernels.sustained import sustained_rate
+from perfmodel.kernels.roofline import KernelTime, Sensitivities, split_p_norm
+from perfmodel.kernels.sustained import Sustained, sustained_rate
 from perfmodel.precisions import element_bytes, quantized_format
 from perfmodel.types import OpCost
 
@@ -83,58 +85,104 @@ def time_attention(
     sizes: Mapping[str, Any], flags: Mapping[str, Any], cost: OpCost, device: Device, rate: Rate
 ) -> KernelTime:
     """Times of a group of attention ops; sizes as `costs.attention.cost_attention` names them, as arrays."""
-    memory, launch = device[MEMORY_EFFICIENCY], device[LAUNCH_SECONDS]
-    narrow, exposed, short = device[NARROW_EFFICIENCY], device[EXPOSED_EXPONENTIALS], device[SHORT_PROMPT_TOKENS]
-    waves, block, latency = device[WAVE_SHARE], device[BLOCK_CYCLES], device[KEY_CYCLES]
-    b, h, k, s, t, c, v = (np.asarray(sizes[name], dtype=float) for name in ("b", "h", "k", "s", "t", "c", "v"))
-    causal, windowed = flags["causal"], flags["windowed"]
-    window = np.asarray(sizes["window"], dtype=float)
+    setting = _setting(device, rate)
+    b, h, k, s, t, c, v = (sizes[name] for name in ("b", "h", "k", "s", "t", "c", "v"))
+    causal, windowed, window = flags["causal"], flags["windowed"], sizes["window"]
+    pairs = visible_pairs(s, t, window, causal=causal, windowed=windowed)
+    if windowed:
+        pairs = maximum(pairs, 0.0)
     keys = visible_keys(s, t, window, causal=causal, windowed=windowed)
-    pairs = maximum(visible_pairs(s, t, window, causal=causal, windowed=windowed), 0.0)
     rows = s * h / k
     padding = np.ceil(rows / MINIMUM_ROWS) * MINIMUM_ROWS / rows
-    is_narrow = element_bytes(quantized_format(rate.dtype)) < 2
-    sustained = sustained_rate(device, rate, device[COMPUTE_EFFICIENCY], narrow.value if is_narrow else 1.0)
-    cores, hertz = busy_cores(device)
-    edge = half = s * (short.value / 2)
+    edge = half = s * setting.half_block
     if windowed:  # at the first key too, where there is one before the window
         edge = half + minimum(half, visible_pairs(s, t, window, causal=causal, windowed=False) - pairs)
     heads = b * h
     edge_pairs = heads * edge
-    wait_pairs = (pairs / keys) * (cores * BLOCK_ROWS * waves.value)
+    blocks_per_key = pairs / keys
+    wait_pairs = blocks_per_key * setting.waiting_rows
     unseen_pairs = edge_pairs + wait_pairs
     computed_pairs = heads * pairs + unseen_pairs
     # the matrix work of visible pairs is the cost's, which may hold more than attention
-    matrix_seconds = (padding / sustained.flops_per_second) * (
-        np.asarray(cost.matrix_flops, dtype=float) + unseen_pairs * (2 * (c + v))
-    )
-    exponential_seconds = (padding * (exposed.value / exponentials_per_second(device))) * computed_pairs
-    block_seconds = b * k * np.ceil(rows / BLOCK_ROWS) * (block.value / (cores * hertz) if cores else 0.0)
-    chain_seconds = (pairs / keys + keys / MOST_SPLITS) * (latency.value / hertz if cores else 0.0)
+    flops = cost.matrix_flops + unseen_pairs * (2 * (c + v))
+    matrix_seconds = (padding / setting.sustained.flops_per_second) * flops
+    exponential_seconds = (padding * setting.pair_seconds) * computed_pairs
+    block_seconds = b * k * np.ceil(rows / BLOCK_ROWS) * setting.block_seconds
+    chain_seconds = (blocks_per_key + keys / MOST_SPLITS) * setting.key_seconds
     compute_seconds = matrix_seconds + exponential_seconds + block_seconds + chain_seconds
-    moved = np.asarray(cost.bytes, dtype=float)
     compute_part, memory_part = split_p_norm(
-        compute_seconds, memory_seconds(moved, sizes, device, memory.value), OVERLAP
+        compute_seconds, memory_seconds(cost.bytes, sizes, device, setting.memory.value), OVERLAP
     )
-    launches = launch.value * device.launch_scale + np.zeros_like(compute_part)
-    share = compute_part / compute_seconds
-    pair_part = share * (matrix_seconds + exponential_seconds) / computed_pairs
-    return KernelTime(
-        compute_part,
-        memory_part,
-        launches,
-        (
-            *sustained.sensitivities(compute_part),
-            *([(narrow, compute_part)] if is_narrow else []),
-            (memory, memory_part),
-            (launch, launches),
-            (exposed, share * exponential_seconds),
-            (short, pair_part * edge_pairs),
-            (waves, pair_part * wait_pairs),
-            (block, share * block_seconds),
-            (latency, share * chain_seconds),
-            (device[FORM], compute_part + memory_part),
-        ),
+    launches = setting.launch.value * device.launch_scale
+
+    def derive() -> Sensitivities:
+        share = compute_part / compute_seconds
+        pair_part = share * (matrix_seconds + exponential_seconds) / computed_pairs
+        return (
+            *setting.sustained.sensitivities(compute_part),
+            *([(setting.narrow, compute_part)] if setting.narrow else []),
+            (setting.memory, memory_part),
+            (setting.launch, launches + 0 * compute_part),
+            (setting.exposed, share * exponential_seconds),
+            (setting.short, pair_part * edge_pairs),
+            (setting.waves, pair_part * wait_pairs),
+            (setting.block, share * block_seconds),
+            (setting.latency, share * chain_seconds),
+            (setting.form, compute_part + memory_part),
+        )
+
+    return KernelTime(compute_part, memory_part, launches + 0 * compute_part, derive)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What does not depend on sizes: coefficients, and what they make of the chip.
+
+    Args:
+        half_block: keys. waiting_rows: rows that the cores wait for. pair_seconds: exposed exponentials of a pair.
+        block_seconds: of starting and draining a block on one of the cores. key_seconds: latency of a block per key.
+    """
+
+    sustained: Sustained
+    narrow: Coefficient | None
+    memory: Coefficient
+    launch: Coefficient
+    exposed: Coefficient
+    short: Coefficient
+    waves: Coefficient
+    block: Coefficient
+    latency: Coefficient
+    form: Coefficient
+    half_block: float
+    waiting_rows: float
+    pair_seconds: float
+    block_seconds: float
+    key_seconds: float
+
+
+@identity_cache(256)
+def _setting(device: Device, rate: Rate) -> _Setting:
+    narrow = device[NARROW_EFFICIENCY]
+    is_narrow = element_bytes(quantized_format(rate.dtype)) < 2
+    exposed, short, waves = device[EXPOSED_EXPONENTIALS], device[SHORT_PROMPT_TOKENS], device[WAVE_SHARE]
+    block, latency = device[BLOCK_CYCLES], device[KEY_CYCLES]
+    cores, hertz = busy_cores(device)
+    return _Setting(
+        sustained=sustained_rate(device, rate, device[COMPUTE_EFFICIENCY], narrow.value if is_narrow else 1.0),
+        narrow=narrow if is_narrow else None,
+        memory=device[MEMORY_EFFICIENCY],
+        launch=device[LAUNCH_SECONDS],
+        exposed=exposed,
+        short=short,
+        waves=waves,
+        block=block,
+        latency=latency,
+        form=device[FORM],
+        half_block=short.value / 2,
+        waiting_rows=cores * BLOCK_ROWS * waves.value,
+        pair_seconds=exposed.value / exponentials_per_second(device),
+        block_seconds=block.value / (cores * hertz) if cores else 0.0,
+        key_seconds=latency.value / hertz if cores else 0.0,
     )
 
 

@@ -127,7 +127,7 @@ def time_collective(sizes: Mapping[str, Any], flags: Mapping[str, Any], cost: Op
         0 * transfer,
         0 * transfer,
         way.overhead * several,
-        tuple((coefficient, part * several) for coefficient, part in parts),
+        lambda: tuple((coefficient, part * several) for coefficient, part in parts),
         network_seconds=transfer * several,
     )
 

@@ -118,7 +118,7 @@ def _transformed(
         gemm,
         memory_seconds=gemm.memory_seconds + transforms,
         overhead_seconds=gemm.overhead_seconds * (1 + TRANSFORM_KERNELS),
-        sensitivities=(*gemm.sensitivities, (efficiency, gemm.compute_seconds), (share, transforms)),
+        derive=lambda: (*gemm.sensitivities, (efficiency, gemm.compute_seconds), (share, transforms)),
     )
 
 
@@ -135,7 +135,7 @@ def _tiled(
     """`time_gemm` with some tiles, at a share of the rate."""
     model = with_tiles(tile_model(device, rate, {}), tiles, RESIDENT_TILES)
     kernel = time_gemm(kind, sizes, flags, cost, device, _scaled(rate, efficiency), model)
-    return replace(kernel, sensitivities=(*kernel.sensitivities, (efficiency, kernel.compute_seconds)))
+    return replace(kernel, derive=lambda: (*kernel.sensitivities, (efficiency, kernel.compute_seconds)))
 
 
 def _scaled(rate: Rate, efficiency: Coefficient) -> Rate:
@@ -149,7 +149,7 @@ def _least(first: KernelTime, second: KernelTime, usable: Array) -> KernelTime:
         np.where(take, second.compute_seconds, first.compute_seconds),
         np.where(take, second.memory_seconds, first.memory_seconds),
         np.where(take, second.overhead_seconds, first.overhead_seconds),
-        (
+        lambda: (
             *((coefficient, np.where(take, 0.0, part)) for coefficient, part in first.sensitivities),
             *((coefficient, np.where(take, part, 0.0)) for coefficient, part in second.sensitivities),
         ),

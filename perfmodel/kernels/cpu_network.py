@@ -33,7 +33,7 @@ import numpy as np
 from perfmodel.coefficients import Coefficient, Prior, prior
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.framework_classes import COMPUTING, STREAMING, OpClass
-from perfmodel.kernels.roofline import Array, KernelTime
+from perfmodel.kernels.roofline import Array, KernelTime, Sensitivities
 from perfmodel.reuse import held_shares
 from perfmodel.types import Hardware, Op, OpCost
 
@@ -264,27 +264,31 @@ def time_cpu(parts: CpuParts, device: Device) -> KernelTime:
     total = np.maximum(compute_power + memory_power, _TINY)
     scale = larger * total ** (1 / p - 1)
     compute_part, memory_part = compute_power * scale, memory_power * scale
-    logs = sum(power * np.log(np.maximum(power, _TINY)) for power in (compute_power, memory_power))
-    bend = larger * total ** (1 / p) / p**2 * (logs / total - np.log(total)) * overlap.value
-    bend = np.where(total > _TINY, bend, 0.0)  # ∂t/∂log(p - 1)
-    from_memory = memory_part * (1 + far.value) / np.maximum(moved, _TINY)
-    sensitivities: list[tuple[Coefficient, Array]] = [
-        (overlap, bend),
-        (far, memory_part * far.value / (1 + far.value)),
-        (last, from_memory * last.value * parts.last_seconds),
-        (inner, from_memory * inner.value * parts.inner_seconds),
-    ]
     fresh = device[FRESH]
     faults = fresh.value * parts.fresh_seconds
-    sensitivities.append((fresh, faults))
     packing = of_class(PACKED) * parts.packed_seconds
     starts = start * parts.kernels
-    for place, name in names.items():
-        own = (parts.classes == place)[:, None]
-        sensitivities.append((device[START[name]], starts * own))
-        if name in PACKED:
-            sensitivities.append((device[PACKED[name]], packing * own))
-        if name != VIEW:
-            sensitivities.append((device[SLOWDOWN[name]], compute_part * own * ratio / (1 + ratio)))
-            sensitivities.append((device[EXCESS[name]], memory_part * own * excess / (1 + excess)))
-    return KernelTime(compute_part, memory_part + faults + packing, starts, tuple(sensitivities))
+
+    def derive() -> Sensitivities:
+        logs = sum(power * np.log(np.maximum(power, _TINY)) for power in (compute_power, memory_power))
+        bend = larger * total ** (1 / p) / p**2 * (logs / total - np.log(total)) * overlap.value
+        bend = np.where(total > _TINY, bend, 0.0)  # ∂t/∂log(p - 1)
+        from_memory = memory_part * (1 + far.value) / np.maximum(moved, _TINY)
+        found: list[tuple[Coefficient, Array]] = [
+            (overlap, bend),
+            (far, memory_part * far.value / (1 + far.value)),
+            (last, from_memory * last.value * parts.last_seconds),
+            (inner, from_memory * inner.value * parts.inner_seconds),
+            (fresh, faults),
+        ]
+        for place, name in names.items():
+            own = (parts.classes == place)[:, None]
+            found.append((device[START[name]], starts * own))
+            if name in PACKED:
+                found.append((device[PACKED[name]], packing * own))
+            if name != VIEW:
+                found.append((device[SLOWDOWN[name]], compute_part * own * ratio / (1 + ratio)))
+                found.append((device[EXCESS[name]], memory_part * own * excess / (1 + excess)))
+        return tuple(found)
+
+    return KernelTime(compute_part, memory_part + faults + packing, starts, derive)

@@ -76,6 +76,11 @@ class Device:
         return REFERENCE_HERTZ / self.hardware.clock_hertz if known else 1.0
 
     @property
+    def coefficients_used(self) -> int:
+        """How many `used_coefficients` there are, by which one may see that others were read."""
+        return len(self._resolved) + sum([len(device._resolved) for device in self._scopes.values()])
+
+    @property
     def used_coefficients(self) -> tuple[Coefficient, ...]:
         """The coefficients read so far, for provenance."""
         found = {coefficient.name: coefficient for coefficient in self._resolved.values()}

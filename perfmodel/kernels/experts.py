@@ -98,7 +98,7 @@ def time_experts(
         compute_seconds,
         streaming_seconds + routing,
         launches,
-        (
+        lambda: (
             *sustained.sensitivities(compute_seconds),
             *((coefficient, compute_seconds) for coefficient in (narrow, cap) if coefficient),
             (memory, streaming_seconds + routing),

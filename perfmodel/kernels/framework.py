@@ -29,7 +29,7 @@ from perfmodel.coefficients import Prior, prior
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.framework_classes import COMPUTING, MOVING, SMOOTH_RESIZES, STREAMING, UNFOLDS, OpClass
 from perfmodel.kernels.memory_bound import ecc_efficiency
-from perfmodel.kernels.roofline import Array, KernelTime
+from perfmodel.kernels.roofline import Array, KernelTime, Sensitivities
 from perfmodel.kernels.sustained import clock_share
 from perfmodel.types import Hardware, Op, OpCost
 
@@ -168,23 +168,27 @@ def time_framework(parts: Parts, device: Device) -> KernelTime:
     total = compute_power + np.maximum(memory_power, _TINY)
     scale = larger * total ** (1 / p - 1)
     compute_part, memory_part = compute_power * scale, memory_power * scale
-    # d log t / d log p, for the spread of the overlap
-    logs = sum(power * np.log(np.maximum(power, _TINY)) for power in (compute_power, memory_power))
-    moved = np.maximum(compute, memory)
-    bend = moved * total ** (1 / p) / p**2 * (logs / total - np.log(total)) * overlap.value
     scores, resize, unfold, launch = (device[own] for own in (SCORES, RESIZE_SECONDS, UNFOLD_SECONDS, LAUNCH_SECONDS))
     passes = scores.value * parts.scores_seconds
     overheads = ((launch, parts.kernels), (resize, parts.planes), (unfold, parts.samples))
-    sensitivities = [(coefficient, coefficient.value * units) for coefficient, units in overheads]
-    sensitivities += [(scores, passes), (overlap, bend)]
-    for place in dict.fromkeys(parts.moving.tolist()):
-        own = (parts.moving == place)[:, None]
-        sensitivities.append((device[EXCESS[_CLASSES[place]]], memory_part * own * excess / (1 + excess)))
-    for place in dict.fromkeys(parts.computing[parts.computing >= 0].tolist()):
-        own = (parts.computing == place)[:, None]
-        sensitivities.append((device[SLOWDOWN[COMPUTING[place]]], compute_part * own * share[place]))
+
+    def derive() -> Sensitivities:
+        # d log t / d log p, for the spread of the overlap
+        logs = sum(power * np.log(np.maximum(power, _TINY)) for power in (compute_power, memory_power))
+        moved = np.maximum(compute, memory)
+        bend = moved * total ** (1 / p) / p**2 * (logs / total - np.log(total)) * overlap.value
+        found = [(coefficient, coefficient.value * units) for coefficient, units in overheads]
+        found += [(scores, passes), (overlap, bend)]
+        for place in dict.fromkeys(parts.moving.tolist()):
+            own = (parts.moving == place)[:, None]
+            found.append((device[EXCESS[_CLASSES[place]]], memory_part * own * excess / (1 + excess)))
+        for place in dict.fromkeys(parts.computing[parts.computing >= 0].tolist()):
+            own = (parts.computing == place)[:, None]
+            found.append((device[SLOWDOWN[COMPUTING[place]]], compute_part * own * share[place]))
+        return tuple(found)
+
     overhead = sum(coefficient.value * units for coefficient, units in overheads)
-    return KernelTime(compute_part, memory_part + passes, np.asarray(overhead), tuple(sensitivities))
+    return KernelTime(compute_part, memory_part + passes, np.asarray(overhead), derive)
 
 
 def _slowdowns(device: Device) -> tuple[Array, Array]:

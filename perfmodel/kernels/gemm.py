@@ -15,17 +15,19 @@ Letters: M rows, N columns, K summed, G independent products.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from perfmodel.coefficients import Coefficient, prior
+from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels.device import Device, Rate
 from perfmodel.kernels.quantize import quantize_seconds, quantized_bytes
 from perfmodel.kernels.residency import memory_seconds
-from perfmodel.kernels.roofline import Array, KernelTime, split_p_norm
-from perfmodel.kernels.sustained import sustained_rate
+from perfmodel.kernels.roofline import Array, KernelTime, Sensitivities, split_p_norm
+from perfmodel.kernels.sustained import Sustained, sustained_rate
 from perfmodel.kernels.tiles import TileModel, full_width, tile_model
 from perfmodel.kernels.unpacking import unpacking_rate
 from perfmodel.types import Hardware, OpCost
@@ -76,9 +78,12 @@ SPLIT_SECONDS = prior(
 )  # fmt: skip
 _LANES_WITH_SLOTS = 100
 _NARROW = {"fp8": NARROW_EFFICIENCY, "int8": NARROW_EFFICIENCY, "fp4": FP4_EFFICIENCY, "int4": FP4_EFFICIENCY}
-Shapes: TypeAlias = tuple[Array, Array, Array, Array, Array]  # G, M, N, K, memory seconds: (ops, configurations or 1)
-_CHUNK = 512  # configurations at a time, so that temporaries stay in cache
-_ONE = np.ones((1, 1))
+Shapes: TypeAlias = tuple[
+    Array, Array, Array, Array, Array
+]  # G, M, N, K, memory seconds: (ops or 1, configurations or 1)
+FEW = 64  # configurations that are not worth more than being computed
+ROUNDING = 1e-9  # more than times of one tile differ by rounding
+PIECE = 256  # configurations that choose among the same tiles
 
 
 def gemm_sizes(kind: str, sizes: Mapping[str, Any]) -> tuple[Array, Array, Array, Array]:
@@ -86,7 +91,7 @@ def gemm_sizes(kind: str, sizes: Mapping[str, Any]) -> tuple[Array, Array, Array
     if kind == "convolution":
         groups = sizes["g"]
         return groups, sizes["b"] * sizes["p"], sizes["o"] / groups, sizes["i"] * sizes["r"] / groups
-    return sizes.get("g", _ONE), sizes["m"], sizes["n"], sizes["k"]
+    return sizes.get("g", 1.0), sizes["m"], sizes["n"], sizes["k"]
 
 
 def time_gemm(
@@ -105,47 +110,71 @@ def time_gemm(
         cost: their OpCost, arrays of the same shape. rate: what the compute dtype runs at on the chip.
         own_tiles: those of kernels that are no plain GEMMs.
     """
+    setting = _setting(device, rate, flags, own_tiles)
+    memory, chip = setting.memory, setting.chip
+    quantized = quantized_bytes(sizes, flags)
+    moved = cost.bytes - quantized
+    g, m, n, k = (as_rows(size) for size in gemm_sizes(kind, sizes))
+    if flags.get("sparse_2_4"):
+        k = k / 2  # of which sparse matrix units skip half
+    shapes = (g, m, n, k, as_rows(memory_seconds(moved, sizes, device, memory.value)))
+    only_rows_vary = kind == "linear" and n.shape[1] == k.shape[1] == 1
+    compute_part, memory_part, overhead = _fastest(shapes, chip, only_rows_vary=only_rows_vary)
+    launches = setting.launch.value * device.launch_scale
+    quantize_launch, quantize_memory, derive_quantize = quantize_seconds(quantized, sizes, flags, device)
+
+    def derive() -> Sensitivities:
+        uncapped = compute_part * (1 - setting.sustained.cap_share)
+        return (
+            *setting.sustained.sensitivities(compute_part),
+            *((own, uncapped) for own in (setting.narrow, setting.cap) if own),
+            (memory, memory_part + np.maximum(overhead - chip.split_seconds, 0.0)),
+            (setting.split, np.minimum(overhead, chip.split_seconds)),  # partial sums go to memory too
+            (setting.launch, launches + 0 * compute_part),
+            *derive_quantize(),
+            (setting.form, compute_part + memory_part),
+        )
+
+    return KernelTime(compute_part, memory_part + quantize_memory, overhead + (launches + quantize_launch), derive)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What does not depend on sizes.
+
+    Args:
+        narrow, cap: factors on the efficiency, and the coefficient of unpacked weights, where there are any.
+    """
+
+    chip: _Chip
+    sustained: Sustained
+    memory: Coefficient
+    split: Coefficient
+    launch: Coefficient
+    form: Coefficient
+    narrow: Coefficient | None
+    cap: Coefficient | None
+
+
+@identity_cache(512)
+def _setting(device: Device, rate: Rate, flags: Mapping[str, Any], own_tiles: TileModel | None) -> _Setting:
     memory, split = device[MEMORY_EFFICIENCY], device[SPLIT_SECONDS]
     tiles = own_tiles or tile_model(device, rate, flags)
     efficiency, narrow = compute_efficiency(device, rate)
     rate, cap = unpacking_rate(device, rate, str(flags.get("weight", "")), UNPACKING_RATE)
     sustained = sustained_rate(device, rate, efficiency, narrow.value if narrow else 1.0)
+    cores = (device.hardware.cores or 1) * tiles.resident if tiles.dealt else 1
     chip = _Chip(
-        flops_per_second=sustained.flops_per_second,
         bytes_per_second=device.hardware.memory_bandwidth_bytes_per_second * memory.value,
-        cores=(device.hardware.cores or 1) * tiles.resident if tiles.dealt else 1,
         tiles=tiles,
+        cores=cores,
+        work_seconds=tiles.work_flops * (cores / sustained.flops_per_second),
         fill=device[tiles.fill].value * tiles.fill_scale,
         overlap=device[tiles.overlap].value,
         wave_strength=device[WAVE_STRENGTH].value,
         split_seconds=split.value * device.launch_scale,
     )
-    quantized = quantized_bytes(sizes, flags)
-    moved = np.asarray(cost.bytes, dtype=float) - quantized
-    g, m, n, k = gemm_sizes(kind, sizes)
-    if flags.get("sparse_2_4"):
-        k = k / 2  # of which sparse matrix units skip half
-    shapes = (g, m, n, k, memory_seconds(moved, sizes, device, memory.value))
-    only_rows_vary = kind == "linear" and sizes["n"].shape[1] == sizes["k"].shape[1] == 1
-    compute_part, memory_part, overhead = _fastest(shapes, chip, only_rows_vary=only_rows_vary)
-    launch = device[LAUNCH_SECONDS]
-    launches = launch.value * device.launch_scale + 0 * compute_part
-    quantize_launch, quantize_memory, quantize_parts = quantize_seconds(quantized, sizes, flags, device)
-    return KernelTime(
-        compute_part,
-        memory_part + quantize_memory,
-        overhead + launches + quantize_launch,
-        (
-            *sustained.sensitivities(compute_part),
-            *(((narrow, compute_part * (1 - sustained.cap_share)),) if narrow else ()),
-            *(((cap, compute_part * (1 - sustained.cap_share)),) if cap else ()),
-            (memory, memory_part + np.maximum(overhead - split.value * device.launch_scale, 0.0)),
-            (split, np.minimum(overhead, split.value * device.launch_scale)),  # partial sums go to memory too
-            (launch, launches),
-            *quantize_parts,
-            (device[FORM], compute_part + memory_part),
-        ),
-    )
+    return _Setting(chip, sustained, memory, split, device[LAUNCH_SECONDS], device[FORM], narrow, cap)
 
 
 def _issue_bound(hardware: Hardware) -> bool:
@@ -167,70 +196,154 @@ def compute_efficiency(device: Device, rate: Rate) -> tuple[Coefficient, Coeffic
 
 @dataclass(frozen=True, slots=True)
 class _Chip:
-    """What the choice of a tile needs to know: sustained rates, cores, tiles."""
+    """What the choice of a tile needs to know.
 
-    flops_per_second: float
+    Args:
+        work_seconds: of a tile per K element, at the sustained rate of a core, (1, tiles, 1, 1).
+    """
+
     bytes_per_second: float
-    cores: int
     tiles: TileModel
+    cores: int
+    work_seconds: Array
     fill: float
     overlap: float
     wave_strength: float
     split_seconds: float
 
 
+def as_rows(size: Any) -> Array:
+    """A size as (ops or 1, configurations or 1)."""
+    return size if isinstance(size, np.ndarray) and size.ndim == 2 else np.array(size, dtype=float, ndmin=2)
+
+
 def _fastest(shapes: Shapes, chip: _Chip, *, only_rows_vary: bool) -> tuple[Array, Array, Array]:
     """Compute, memory and split-K seconds of the fastest tile for (G, M, N, K, memory seconds).
 
-    Long sweeps go in chunks that stay in cache; a linear layer's time depends on its rows alone, so that each distinct
-    number of rows is computed once.
+    A linear layer's time depends on its rows alone, so that in a sweep each distinct number of rows is computed once.
     """
-    configurations = max(array.shape[1] for array in shapes)
-    if configurations <= _CHUNK:
-        return _fastest_tile(shapes, chip)
-    if only_rows_vary:
-        return _each_row_once(shapes, chip)
-    chunks = [slice(start, start + _CHUNK) for start in range(0, configurations, _CHUNK)]
-    found_chunks = [_fastest_tile(_columns(shapes, chunk), chip) for chunk in chunks]
-    return tuple(np.concatenate(parts, axis=1) for parts in zip(*found_chunks, strict=True))  # type: ignore[return-value]
-
-
-def _each_row_once(shapes: Shapes, chip: _Chip) -> tuple[Array, Array, Array]:
-    """`_fastest` for every distinct number of rows M of each op, spread over the configurations again."""
+    if not only_rows_vary or _configurations(shapes) <= FEW:
+        return _fastest_likely(shapes, chip)
+    m = np.broadcast_to(shapes[1], (shapes[1].shape[0], _configurations(shapes)))
+    ops = max(array.shape[0] for array in shapes)
+    changes = [op for op in range(1, m.shape[0]) if not np.array_equal(m[op], m[op - 1])]
     found = []
-    m = np.broadcast_to(shapes[1], (shapes[1].shape[0], max(array.shape[1] for array in shapes)))
-    for op, rows in enumerate(m):
-        if op == 0 or not np.array_equal(rows, m[op - 1]):
-            _, first, inverse = np.unique(rows, return_index=True, return_inverse=True)
-        parts = _fastest(_columns(_row(shapes, op), first), chip, only_rows_vary=False)
-        found.append([part[:, inverse] for part in parts])
+    for first, end in pairwise([0, *changes, ops]):
+        distinct, place = _distinct(m[first])
+        own: Shapes = tuple(array if array.shape[0] == 1 else array[first:end] for array in shapes)  # type: ignore[assignment]
+        parts = _fastest_likely(_columns(own, distinct), chip)
+        found.append([part.take(place, axis=1) for part in parts])
     compute, memory, extra = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return compute, memory, extra
 
 
-def _row(shapes: Shapes, op: int) -> Shapes:
-    """The shapes of one op."""
-    return tuple(array if array.shape[0] == 1 else array[op : op + 1] for array in shapes)  # type: ignore[return-value]
+def _configurations(shapes: Shapes) -> int:
+    return max(len(array.T) for array in shapes)
+
+
+def _distinct(values: Array) -> tuple[Any, Any]:
+    """(where each distinct value is first, which of them each value is)."""
+    new = np.concatenate([[True], values[1:] != values[:-1]])
+    if np.all(values[1:] >= values[:-1]):  # as sweeps put them
+        return np.flatnonzero(new), np.cumsum(new) - 1
+    _, first, place = np.unique(values, return_index=True, return_inverse=True)
+    return first, place
 
 
 def _columns(shapes: Shapes, chosen: Any) -> Shapes:
     """Some configurations of the shapes; what does not vary stays as it is."""
-    return tuple(array if array.shape[1] == 1 else array[:, chosen] for array in shapes)  # type: ignore[return-value]
+    if isinstance(chosen, slice):
+        return tuple(array if array.shape[1] == 1 else array[:, chosen] for array in shapes)  # type: ignore[return-value]
+    return tuple(array if array.shape[1] == 1 else array.take(chosen, axis=1) for array in shapes)  # type: ignore[return-value]
+
+
+def _fastest_likely(shapes: Shapes, chip: _Chip) -> tuple[Array, Array, Array]:
+    """As `_fastest`, piece by piece, each only with the tiles and splits that can be the fastest of some.
+
+    A kernel takes no less time for larger sizes. So a tile is out that takes longer for the smallest sizes of a piece
+    than another for the largest; where pieces go from small to large few are left.
+    """
+    count = _configurations(shapes)
+    if count <= FEW:
+        return _fastest_tile(shapes, chip)
+    starts = np.arange(0, count, PIECE)
+    least, most = (_ends(shapes, reduce, starts) for reduce in (np.minimum, np.maximum))
+    fastest = np.minimum.reduce(_seconds(most, chip), axis=(0, 1)) * (1 + ROUNDING)
+    likely = (_seconds(least, chip) <= fastest).any(axis=2)  # (splits, tiles, pieces)
+    changes = np.flatnonzero((likely[..., 1:] != likely[..., :-1]).any(axis=(0, 1))) + 1
+    found = []
+    for first, end in pairwise([0, *changes.tolist(), len(starts)]):
+        own = _columns(shapes, slice(first * PIECE, end * PIECE))
+        found.append(_fastest_tile(own, _with(chip, likely[..., first].any(axis=1), likely[..., first].any(axis=0))))
+    compute, memory, extra = (np.concatenate(parts, axis=1) for parts in zip(*found, strict=True))
+    return compute, memory, extra
+
+
+def _ends(shapes: Shapes, reduce: Any, starts: Any) -> Shapes:
+    """The smallest or largest sizes of each piece."""
+    return tuple(array if array.shape[1] == 1 else reduce.reduceat(array, starts, axis=1) for array in shapes)  # type: ignore[return-value]
+
+
+def _with(chip: _Chip, splits: Any, tiles: Any) -> _Chip:
+    """With some splits and tiles only."""
+    model = chip.tiles
+    kept = replace(model, rows=model.rows[:, tiles], columns=model.columns[:, tiles],
+                   work_flops=model.work_flops[:, tiles], splits=model.splits[splits])  # fmt: skip
+    return replace(chip, tiles=kept, work_seconds=chip.work_seconds[:, tiles])
+
+
+def _waves(shapes: Shapes, chip: _Chip) -> Array:
+    """Waves of each tile and split, (splits, tiles, ops, configurations)."""
+    g, m, n, _, _ = shapes
+    tiles, strength = chip.tiles, chip.wave_strength
+    waves = (g * np.ceil(m / tiles.rows)) * (np.ceil(n / tiles.columns) / chip.cores * tiles.splits)
+    whole = np.ceil(waves)
+    whole *= strength
+    waves *= 1 - strength
+    waves += whole
+    # below one wave the first term is at most 1: a tile takes its time even if others idle
+    return np.maximum(waves, 1.0, out=waves)
+
+
+def _extra(shapes: Shapes, chip: _Chip, splits: Array) -> Array:
+    """Seconds that a split costs, its partial sums included; 0 for none."""
+    g, m, n, _, _ = shapes
+    return np.where(splits == 1, 0.0, chip.split_seconds + (2 / chip.bytes_per_second) * splits * (g * m * n))
+
+
+def _seconds(shapes: Shapes, chip: _Chip) -> Array:
+    """Seconds of every tile and split, without launches, (splits, tiles, ops, configurations)."""
+    *_, k, memory = shapes
+    splits, p = chip.tiles.splits, chip.overlap
+    compute = _waves(shapes, chip) * chip.work_seconds * (k / splits + chip.fill)
+    return np.asarray((compute**p + memory**p) ** (1 / p) + _extra(shapes, chip, splits))
 
 
 def _fastest_tile(shapes: Shapes, chip: _Chip) -> tuple[Array, Array, Array]:
     """As `_fastest`. For one split the fastest tile has the least compute time, since bytes do not depend on tiles."""
-    g, m, n, k, memory = shapes
-    tiles, splits, strength = chip.tiles, chip.tiles.splits, chip.wave_strength
-    w = (g * np.ceil(m / tiles.rows)) * (np.ceil(n / tiles.columns) / chip.cores) * splits
-    # below one wave the first term is at most 1: a tile takes its time even if others idle
-    waves = np.maximum(strength * np.ceil(w) + (1 - strength) * w, 1.0)
-    per_k = (waves * (tiles.work_flops * (chip.cores / chip.flops_per_second))).min(axis=1)
-    splits = splits[:, 0]
-    compute = per_k * (k / splits + chip.fill)
-    p = chip.overlap
+    *_, k, memory = shapes
+    splits, p = chip.tiles.splits[:, 0], chip.overlap
+    work = _waves(shapes, chip)
+    work *= chip.work_seconds
+    compute = np.minimum.reduce(work, axis=1) * (k / splits + chip.fill)
+    extra = _extra(shapes, chip, splits)
     if len(splits) == 1:
-        return *split_p_norm(compute[0], memory, p), np.zeros_like(compute[0])
-    extra = np.where(splits > 1, chip.split_seconds + 2 * splits * (g * m * n) / chip.bytes_per_second, 0.0)
-    best = np.argmin((compute**p + memory**p) ** (1 / p) + extra, axis=0)
-    return *split_p_norm(np.choose(best, compute), memory, p), np.choose(best, extra)
+        return *split_p_norm(compute[0], memory, p), extra[0] + 0 * compute[0]
+    own_compute, own_extra = _of_least((compute**p + memory**p) ** (1 / p) + extra, compute, extra)
+    return *split_p_norm(own_compute, memory, p), own_extra
+
+
+def _of_least(seconds: Array, compute: Array, extra: Array) -> tuple[Array, Array]:
+    """Compute and extra seconds of the split that takes least, each (splits, ops, configurations)."""
+    if seconds.shape[2] <= FEW:
+        best = np.argmin(seconds, axis=0)
+        return best.choose(compute), best.choose(extra)
+    least, own_compute, own_extra = seconds[0], compute[0], extra[0]
+    for place in range(1, len(seconds)):  # many times faster, of many configurations
+        better = seconds[place] < least
+        least = np.where(better, seconds[place], least)
+        own_compute, own_extra = (
+            np.where(better, compute[place], own_compute),
+            np.where(better, extra[place], own_extra),
+        )
+    return own_compute, own_extra

@@ -107,7 +107,7 @@ def time_host_collective(
         0 * transfer,
         0 * transfer,
         starting + stepping,
-        (
+        lambda: (
             (start, starting),
             (step, stepping),
             (copied, -moving),

@@ -14,14 +14,16 @@ Letters: none; sizes are bytes and FLOPs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from perfmodel.coefficients import Coefficient, Prior, prior
+from perfmodel.identity_cache import identity_cache
 from perfmodel.kernels.device import Device
 from perfmodel.kernels.residency import memory_seconds, reread_bytes
-from perfmodel.kernels.roofline import KernelTime, split_p_norm
+from perfmodel.kernels.roofline import Array, KernelTime, Sensitivities, split_p_norm
 from perfmodel.kernels.row_reductions import ROWS_IN_FLIGHT, row_work
 from perfmodel.types import OpCost
 
@@ -94,31 +96,77 @@ def time_memory_bound(kinds: tuple[str, ...], sizes: Mapping[str, Any], cost: Op
     Args:
         sizes: `elements` and `columns` of ops that reduce rows are read, and what residency.py reads.
     """
-    efficiencies = [device[EFFICIENCIES[family(kind)]] for kind in kinds]
-    vector, launch, ecc = device[VECTOR_EFFICIENCY], device[LAUNCH_SECONDS], ecc_efficiency(device)
+    setting = _setting(kinds, device)
     work = row_work(kinds, sizes, cost, device)
-    moved = np.asarray(cost.bytes, dtype=float) + reread_bytes(sizes, device) + work.second_read_bytes
-    shares = np.array([used.value for used in efficiencies])[:, None] * (ecc.value if ecc else 1.0)
-    pointwise = np.asarray(cost.vector_flops, dtype=float) / (device.vector_flops_per_second * vector.value)
-    vector_seconds = np.maximum(pointwise, work.seconds)
-    compute_part, memory_part = split_p_norm(vector_seconds, memory_seconds(moved, sizes, device, shares), OVERLAP)
+    moved = np.asarray(cost.bytes + reread_bytes(sizes, device), dtype=float)
+    pointwise = np.asarray(cost.vector_flops, dtype=float) / setting.flops_per_second
+    vector_seconds = pointwise
+    if work:
+        moved = moved + work.spread(work.second_read_bytes, len(kinds))
+        vector_seconds = np.maximum(pointwise, work.spread(work.seconds, len(kinds)))
+    compute_part, memory_part = split_p_norm(
+        vector_seconds, memory_seconds(moved, sizes, device, setting.memory_shares), OVERLAP
+    )
     # eager runs some functions as several kernels; compiled and captured code runs each as one
     kernels = cost.launches if device.runtime == "eager" else np.minimum(cost.launches, 1)
-    launches = launch.value * device.launch_scale * np.asarray(kernels, dtype=float)
-    by_family = tuple(
-        (shared, memory_part * np.array([used is shared for used in efficiencies])[:, None])
-        for shared in dict.fromkeys(efficiencies)
+    launches = setting.launch.value * device.launch_scale * np.asarray(kernels, dtype=float)
+
+    def derive() -> Sensitivities:
+        scale = compute_part / np.maximum(vector_seconds, _TINY)
+        own_seconds: Array | float = 0.0
+        own = []
+        if work:
+            own_seconds = work.spread(work.seconds, len(kinds))
+            own = [(coefficient, work.spread(part, len(kinds)) * scale) for coefficient, part in work.parts]
+            again = memory_part * work.spread(work.second_read_slope, len(kinds)) / np.maximum(moved, 1.0)
+            own.append((device[ROWS_IN_FLIGHT], again))
+        by_family = [
+            (shared, memory_part * np.array([[float(used is shared)] for used in setting.efficiencies]))
+            for shared in dict.fromkeys(setting.efficiencies)
+        ]
+        return (
+            *by_family,
+            *own,
+            (setting.vector, compute_part * (pointwise >= own_seconds)),
+            *(((setting.ecc, memory_part),) if setting.ecc else ()),
+            (setting.launch, launches),
+            (setting.form, compute_part + memory_part),
+        )
+
+    return KernelTime(compute_part, memory_part, launches, derive)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What does not depend on sizes.
+
+    Args:
+        efficiencies: one per op. memory_shares: of the bandwidth that each op reaches, (ops, 1).
+        flops_per_second: of the vector unit.
+    """
+
+    efficiencies: tuple[Coefficient, ...]
+    vector: Coefficient
+    launch: Coefficient
+    ecc: Coefficient | None
+    form: Coefficient
+    memory_shares: Array
+    flops_per_second: float
+
+
+@identity_cache(1024)
+def _setting(kinds: tuple[str, ...], device: Device) -> _Setting:
+    efficiencies = tuple(device[EFFICIENCIES[family(kind)]] for kind in kinds)
+    vector, ecc = device[VECTOR_EFFICIENCY], ecc_efficiency(device)
+    return _Setting(
+        efficiencies=efficiencies,
+        vector=vector,
+        launch=device[LAUNCH_SECONDS],
+        ecc=ecc,
+        form=device[FORM],
+        memory_shares=np.array([[used.value] for used in efficiencies]) * (ecc.value if ecc else 1.0),
+        flops_per_second=device.vector_flops_per_second * vector.value,
     )
-    scale = compute_part / np.maximum(vector_seconds, _TINY)
-    own = (
-        *((coefficient, part * scale) for coefficient, part in work.parts),
-        (device[ROWS_IN_FLIGHT], memory_part * work.second_read_slope / np.maximum(moved, 1.0)),
-        (vector, compute_part * (pointwise >= work.seconds)),
-        *(((ecc, memory_part),) if ecc else ()),
-        (launch, launches),
-        (device[FORM], compute_part + memory_part),
-    )
-    return KernelTime(compute_part, memory_part, launches, (*by_family, *own))
 
 
 def ecc_efficiency(device: Device) -> Coefficient | None:

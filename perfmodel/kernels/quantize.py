@@ -16,15 +16,15 @@ May import: coefficients, device, residency, roofline, precisions.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from perfmodel.coefficients import Coefficient, prior
+from perfmodel.coefficients import prior
 from perfmodel.kernels.device import Device
 from perfmodel.kernels.residency import CACHE_SHARE
-from perfmodel.kernels.roofline import Array
+from perfmodel.kernels.roofline import Array, Sensitivities
 from perfmodel.precisions import element_bytes, quantized_format
 
 QUANTIZE_PREFIX = "quantize."  # of the coefficients below, and of no others
@@ -59,14 +59,14 @@ def quantized_bytes(sizes: Mapping[str, Any], flags: Mapping[str, Any]) -> Any:
 
 def quantize_seconds(
     moved: Array, sizes: Mapping[str, Any], flags: Mapping[str, Any], device: Device
-) -> tuple[Any, Any, tuple[tuple[Coefficient, Array], ...]]:
-    """(launch seconds, memory seconds, sensitivities) of the kernels in front of a GEMM.
+) -> tuple[Any, Any, Callable[[], Sensitivities]]:
+    """(launch seconds, memory seconds, what gives the sensitivities) of the kernels in front of a GEMM.
 
     Args:
         moved: what `quantized_bytes` says. sizes: m rows, as arrays. flags: `input_scale` says how many kernels run.
     """
-    if not np.any(moved):
-        return 0.0, 0.0, ()
+    if not flags.get("quantize_input", False):
+        return 0.0, 0.0, tuple
     hardware = device.hardware
     launch, memory = device[LAUNCH_SECONDS], device[MEMORY_EFFICIENCY]
     kernels = KERNELS[str(flags.get("input_scale", "static"))]
@@ -74,7 +74,7 @@ def quantize_seconds(
     by_memory = moved / (hardware.memory_bandwidth_bytes_per_second * memory.value)
     core_hertz = hardware.cores * hardware.clock_hertz
     if hardware.kind != "gpu" or not core_hertz:
-        return launches, by_memory, ((launch, launches), (memory, by_memory))
+        return launches, by_memory, lambda: ((launch, launches), (memory, by_memory))
     row, per_cycle = device[ROW_CYCLES], device[BYTES_PER_CYCLE]
     if "resident_bytes" in sizes and hardware.l2_bytes:
         filled = moved * (1 / (device[CACHE_SHARE].value * hardware.l2_bytes))
@@ -87,9 +87,12 @@ def quantize_seconds(
     ]
     total = fourths[0] + fourths[1] + fourths[2]
     seconds = np.sqrt(np.sqrt(total))
-    scale = seconds / total
-    parts = (scale * part for part in fourths)
-    return launches, seconds, ((launch, launches), *zip((row, per_cycle, memory), parts, strict=True))
+
+    def derive() -> Sensitivities:
+        parts = (part * (seconds / total) for part in fourths)
+        return (launch, launches), *zip((row, per_cycle, memory), parts, strict=True)
+
+    return launches, seconds, derive
 
 
 def _fourth(seconds: Array) -> Array:

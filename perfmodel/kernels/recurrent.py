@@ -48,7 +48,7 @@ def time_recurrent(sizes: Mapping[str, Any], cost: OpCost, device: Device, rate:
         compute_seconds,
         memory_seconds,
         step_seconds + launches,
-        (
+        lambda: (
             *sustained.sensitivities(compute_seconds),
             (memory, memory_seconds),
             (step, step_seconds),

@@ -51,8 +51,10 @@ def resident_share(touched_bytes: Array, device: Device) -> Array:
     return np.asarray(1 / (1 + (touched_bytes / usable) ** SHARPNESS))
 
 
-def reread_bytes(sizes: Mapping[str, Any], device: Device) -> Array:
+def reread_bytes(sizes: Mapping[str, Any], device: Device) -> Array | float:
     """Bytes of broadcast operands that come from memory again (see `costs.streaming`)."""
-    again = np.asarray(sizes.get("reread_bytes", 0.0), dtype=float)
+    again = sizes.get("reread_bytes", 0.0)
+    if isinstance(again, float) and not again:  # of all ops, as for most groups
+        return 0.0
     touched = np.asarray(sizes.get("reuse_bytes", 0.0), dtype=float)
     return np.asarray(again * (1 - resident_share(touched, device)))

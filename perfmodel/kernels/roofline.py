@@ -11,6 +11,7 @@ May import: coefficients, arithmetic.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -19,7 +20,10 @@ import numpy as np
 from perfmodel.coefficients import Coefficient
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Sensitivities: TypeAlias = tuple[tuple[Coefficient, Array], ...]
+PLAIN_POWER = 8  # up to which powers of seconds stay within the range of numbers
 TINY = 1e-30  # seconds; in place of 0 where something is divided by them
+_TINY_POWER = 1e-300
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +32,19 @@ class KernelTime:
 
     Args:
         compute_seconds, memory_seconds, overhead_seconds, network_seconds: they add up to the time.
-        sensitivities: coefficient -> ∂t/∂log(coefficient), in seconds; below 0 where more of it makes the op faster.
+        derive: gives `sensitivities`, which take as long as the times, and which calibrated intervals do not need.
     """
 
     compute_seconds: Array
     memory_seconds: Array
     overhead_seconds: Array
-    sensitivities: tuple[tuple[Coefficient, Array], ...]
+    derive: Callable[[], Sensitivities]
     network_seconds: Array | float = 0.0  # only collectives use the links
+
+    @property
+    def sensitivities(self) -> Sensitivities:
+        """Coefficient -> ∂t/∂log(coefficient), in seconds; below 0 where more of it makes the op faster."""
+        return self.derive()
 
     @property
     def seconds(self) -> Array:
@@ -48,8 +57,15 @@ def split_p_norm(compute_seconds: Array, memory_seconds: Array, p: float) -> tup
     >>> [float(part) for part in split_p_norm(np.array(3.0), np.array(4.0), 2.0)]  # 5 = 1.8 + 3.2
     [1.8, 3.2]
     """
-    larger = np.maximum(np.maximum(compute_seconds, memory_seconds), TINY)
-    compute_power, memory_power = (compute_seconds / larger) ** p, (memory_seconds / larger) ** p
-    total = np.maximum(compute_power + memory_power, TINY)
-    scale = larger * total ** (1 / p - 1)
+    if p > PLAIN_POWER:
+        larger = np.maximum(np.maximum(compute_seconds, memory_seconds), TINY)
+        parts = _split(compute_seconds / larger, memory_seconds / larger, p)
+        return parts[0] * larger, parts[1] * larger
+    return _split(compute_seconds, memory_seconds, p)
+
+
+def _split(compute_seconds: Array, memory_seconds: Array, p: float) -> tuple[Array, Array]:
+    compute_power, memory_power = compute_seconds**p, memory_seconds**p
+    total = np.maximum(compute_power + memory_power, _TINY_POWER)
+    scale = total ** (1 / p) / total
     return compute_power * scale, memory_power * scale

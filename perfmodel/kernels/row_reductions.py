@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from perfmodel.coefficients import Coefficient, prior
+from perfmodel.coefficients import Coefficient, Prior, prior
 from perfmodel.kernels.device import Device
 from perfmodel.kernels.roofline import Array
 from perfmodel.types import OpCost
@@ -48,61 +49,88 @@ ROWS_IN_FLIGHT = prior(
     "normalization.rows_in_flight", 16.0, 0.3, meaning="rows per core between the two reads of a row", source=_SOURCE
 )
 WARP_COLUMNS = 1024
+Places: TypeAlias = np.ndarray[Any, np.dtype[np.intp]]
 SHARPNESS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class RowWork:
-    """The work of row reductions in a group of ops, arrays (ops, configurations); zero for other ops.
+    """The work of the row reductions among a group of ops, arrays (reductions, configurations).
 
     Args:
+        ops: which ones of the group they are.
         seconds: of arithmetic. parts: what of it each coefficient stands for.
         second_read_bytes: rows read again from memory. second_read_slope: its derivative by log(rows in flight).
     """
 
+    ops: Places
     seconds: Array
     parts: tuple[tuple[Coefficient, Array], ...]
     second_read_bytes: Array
     second_read_slope: Array
 
+    def spread(self, values: Array, count: int) -> Array:
+        """Values of the reductions among those of all ops, which have 0; (count, configurations)."""
+        found = np.zeros((count, values.shape[1]))
+        found[self.ops] = values
+        return found
 
-def row_work(kinds: tuple[str, ...], sizes: Mapping[str, Any], cost: OpCost, device: Device) -> RowWork:
-    """The work of those ops that are softmaxes or normalizations over rows (`columns` above 0).
+
+def row_work(kinds: tuple[str, ...], sizes: Mapping[str, Any], cost: OpCost, device: Device) -> RowWork | None:
+    """The work of those ops that are softmaxes or normalizations over rows (`columns` above 0); None if none is.
 
     Args:
         kinds: one per op. sizes: `elements` and `columns` are read.
     """
+    ops, is_softmax, is_norm = _reductions(kinds)
+    if not len(ops):
+        return None
     hardware = device.hardware
-    columns = np.asarray(sizes["columns"], dtype=float)
-    elements = np.asarray(sizes["elements"], dtype=float)
-    of_softmax = _of_kind(kinds, "softmax") * (columns > 0)
-    of_norm = _of_kind(kinds, "normalization") * (columns > 0)
+    columns, elements, read = (_of(ops, values) for values in (sizes["columns"], sizes["elements"], cost.read_bytes))
     rows = elements / np.maximum(columns, 1.0)
-    in_warp = columns <= WARP_COLUMNS
-    per_flop = elements / device.vector_flops_per_second
+    works_by_row = columns > 0
+    per_flop = works_by_row * elements / device.vector_flops_per_second
     cores_hertz = hardware.cores * hardware.clock_hertz
-    amounts = (
-        (SOFTMAX_FLOPS, of_softmax * in_warp * per_flop),
-        (SOFTMAX_BLOCK_FLOPS, of_softmax * ~in_warp * per_flop),
-        (NORMALIZATION_FLOPS, of_norm * per_flop),
-        (NORMALIZATION_CYCLES, of_norm * rows / cores_hertz if cores_hertz else 0 * rows),
-    )
+    amounts: list[tuple[Prior, Array]] = []
+    second_read = slope = 0 * per_flop
+    if is_softmax is not None:
+        in_warp = columns <= WARP_COLUMNS
+        amounts.append((SOFTMAX_FLOPS, is_softmax * in_warp * per_flop))
+        amounts.append((SOFTMAX_BLOCK_FLOPS, is_softmax * ~in_warp * per_flop))
+    if is_norm is not None:
+        of_norm = works_by_row * is_norm
+        amounts.append((NORMALIZATION_FLOPS, is_norm * per_flop))
+        amounts.append((NORMALIZATION_CYCLES, of_norm * rows * (1 / cores_hertz if cores_hertz else 0.0)))
+        second_read, slope = (of_norm * own for own in _second_read(rows, read, device))
     parts = tuple((device[own], device[own].value * amount) for own, amount in amounts)
-    seconds = sum((part for _, part in parts), np.zeros((1, 1)))
-    second_read, slope = _second_read(rows, cost, device)
-    return RowWork(seconds, parts, of_norm * second_read, of_norm * slope)
+    seconds = np.add.reduce([part for _, part in parts])
+    return RowWork(ops, seconds, parts, second_read, slope)
 
 
-def _second_read(rows: Array, cost: OpCost, device: Device) -> tuple[Array, Array]:
+@lru_cache(maxsize=1024)
+def _reductions(kinds: tuple[str, ...]) -> tuple[Places, Array | None, Array | None]:
+    """(places of softmaxes and normalizations; whether each is the one; the other), (reductions, 1) or None if none."""
+    places = [place for place, kind in enumerate(kinds) if kind in ("softmax", "normalization")]
+    softmax, norm = (
+        np.array([[float(kinds[place] == kind)] for place in places]) for kind in ("softmax", "normalization")
+    )
+    return np.array(places, dtype=np.intp), softmax if softmax.any() else None, norm if norm.any() else None
+
+
+def _of(ops: Places, values: Any) -> Array:
+    """The rows of some ops; a value that all ops share is one row."""
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        return values.take(ops, axis=0) if len(values) > 1 else values
+    return np.array(values, dtype=float, ndmin=2)
+
+
+def _second_read(rows: Array, read: Array, device: Device) -> tuple[Array, Array]:
     """Bytes of rows that are no longer in the cache when they are read again, and the derivative by log(R)."""
     hardware = device.hardware
-    read = np.asarray(cost.read_bytes, dtype=float) + 0 * rows
     if not hardware.l2_bytes or not hardware.cores:
         return 0 * read, 0 * read
     in_flight = device[ROWS_IN_FLIGHT].value * hardware.cores * read / np.maximum(rows, 1.0)
-    kept = 1 / (1 + (in_flight / hardware.l2_bytes) ** SHARPNESS)
-    return np.asarray(read * (1 - kept)), np.asarray(read * (1 - kept) * kept * SHARPNESS)
-
-
-def _of_kind(kinds: tuple[str, ...], kind: str) -> Array:
-    return np.array([own == kind for own in kinds], dtype=float)[:, None]
+    cube = (in_flight / hardware.l2_bytes) ** 2 * (in_flight / hardware.l2_bytes)
+    kept = 1 / (1 + cube * cube)  # SHARPNESS, without a power, which takes many times longer
+    again = read * (1 - kept)
+    return again, again * kept * SHARPNESS

@@ -62,7 +62,7 @@ def time_state_space(
         compute_seconds,
         memory_seconds,
         launches,
-        ((compute, compute_seconds), (memory, memory_seconds), (launch, launches)),
+        lambda: ((compute, compute_seconds), (memory, memory_seconds), (launch, launches)),
     )
 
 

@@ -38,7 +38,8 @@ class TileModel:
     """The tiles a kind of unit works with.
 
     Args:
-        rows, columns: of a tile, arrays (1, tiles, 1, 1). splits: ways to split K, array (splits, 1, 1, 1).
+        rows, columns: of a tile, arrays (1, tiles, 1, 1). splits: ways to split K, not at all first, array
+            (splits, 1, 1, 1).
         work_flops: FLOPs of a tile per K element, divided by the tile's efficiency eta, (1, tiles, 1, 1).
         fill: K elements of pipeline fill, times `fill_scale`. overlap: the exponent p of compute and memory.
         dealt: tiles are dealt out to the chip's cores in waves. resident: tiles that share a core, each at its part of
