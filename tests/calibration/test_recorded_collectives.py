@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from perfmodel.calibration.fit import fit_scope
+from calibration.fitted import fit_scope
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.scopes import parameters_of
 from perfmodel.calibration.scoring import metrics_of, score_ops

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from perfmodel.calibration.fit import fit_scope
+from calibration.fitted import fit_scope
 from perfmodel.calibration.measurements import OpRows
 from perfmodel.calibration.row_times import EVENT_FLOOR_SECONDS, row_seconds, time_rows
 from perfmodel.calibration.shapes import op_arguments, x
