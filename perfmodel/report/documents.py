@@ -76,10 +76,11 @@ def explanation_document(answer: Answer, why: Explanation) -> dict[str, Any]:
 
 
 def phase_document(phase: PhasePrediction) -> dict[str, Any]:
-    """A phase: its time, what it is spent on, what it has to do."""
-    return _time_document(phase.time) | {
-        "bound_seconds": phase.bound_seconds,
-        "host_seconds": phase.host_seconds,
+    """A phase: its time, what it is spent on and, where its ops were explained, what it has to do."""
+    times = _time_document(phase.time) | {"bound_seconds": phase.bound_seconds, "host_seconds": phase.host_seconds}
+    if not phase.ops:
+        return times
+    return times | {
         "flops": phase.cost.matrix_flops + phase.cost.vector_flops,
         "matrix_flops": phase.cost.matrix_flops,
         "bytes": phase.cost.bytes,

@@ -9,7 +9,8 @@ import json
 import jsonschema
 import pytest
 
-from perfmodel.report.documents import answer_document, csv_text, dump_json
+from perfmodel.predict import explain, predict
+from perfmodel.report.documents import answer_document, csv_text, dump_json, phase_document
 from perfmodel.report.schema_files import read_schema
 from report.answering import answer, phase, refused, time
 
@@ -42,6 +43,15 @@ def test_csv_has_the_columns_of_all_rows() -> None:
     assert [row["forward_seconds"] for row in rows] == ["0.1", "", ""]
     assert [row["decode_seconds"] for row in rows] == ["", "0.3", ""]
     assert [row["error"] for row in rows] == ["", "", "no, fp4"]
+
+
+def test_what_a_phase_has_to_do_is_told_where_it_was_counted() -> None:
+    counted = phase_document(explain("gpt2-small", "h100-sxm").phases["decode"])
+    assert counted["flops"] >= counted["matrix_flops"] > 0
+    assert counted["bytes"] >= counted["fused_bytes"] > 0
+    timed = phase_document(predict("gpt2-small", "h100-sxm").phases["decode"])
+    assert counted.keys() - timed.keys() == {"flops", "matrix_flops", "bytes", "fused_bytes"}
+    assert all(counted[name] == pytest.approx(value) for name, value in timed.items())
 
 
 def test_document_survives_json() -> None:
