@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NAMES = {"cpu": "local", "cuda": "local-gpu"}  # of the profile, unless told
 RUNTIMES = ("eager", "compiled")
+PREVIOUS, UNFITTED = ".previous.jsonl", ".unfitted.jsonl"  # runs that were put aside: of a calibration, or of none
 _MODELS = "models"
 _TURNS = 4  # in which the programs of a dtype and number of threads are measured, with models between them
 
@@ -117,13 +118,16 @@ def brought_runs(files: Sequence[str], device: str | None, asked: Asked) -> Sour
 
 @contextmanager
 def measured_anew(source: Source) -> Iterator[None]:
-    """Runs that nothing can be fitted to are put aside: the same command measures anew, instead of going on."""
+    """Runs that nothing can be fitted to are put aside: the same command measures anew, instead of going on.
+
+    They do not take the place of those that the last calibration was made of.
+    """
     try:
         yield
     except PerfmodelError:
         for path in source.paths if source.measured else ():
             if path.exists():
-                _put_aside(path)
+                _put_aside(path, UNFITTED)
         raise
 
 
@@ -292,15 +296,15 @@ def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key], told: s
         except PerfmodelError:
             goes_on = False
         if not goes_on:
-            _put_aside(path)
+            _put_aside(path, PREVIOUS)
 
 
-def _put_aside(path: Path) -> None:
+def _put_aside(path: Path, suffix: str) -> None:
     """
     Raises:
         InputError: it cannot be moved.
     """
     try:
-        os.replace(path, path.with_suffix(".previous.jsonl"))
+        os.replace(path, path.with_suffix(suffix))
     except OSError as error:
         raise InputError(f"{path} cannot be put aside: {error.strerror or error}.") from None

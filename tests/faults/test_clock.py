@@ -24,7 +24,7 @@ PACKAGE = Path(__file__).parents[2] / "perfmodel"
 # files that tell people the day or the time of day, and count nothing with it
 DATED = {
     "measuring/suite_runner.py", "cli/html_reports.py", "cli/hardware.py", "calibration/fitting.py",
-    "calibration/serving_fitting.py", "prices.py", "calibration/static_batch_fitting.py",
+    "calibration/serving_fitting.py", "prices.py", "calibration/static_batch_fitting.py", "web/bodies.py",
 }  # fmt: skip
 CLOCKS = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today", "Date.today"}
 
@@ -83,15 +83,15 @@ def test_simulations_are_remembered_whatever_the_clock_does(monkeypatch: pytest.
 
     async def remembered() -> tuple[str, str]:
         jobs = Jobs(Lane(), Limits(job_seconds=60.0))  # type: ignore[arg-type]
-        job = jobs.start(b"", 1.0)
+        job = jobs.start("simulation", b"", 1.0)
         assert job.work is not None
         await job.work
         monkeypatch.setattr(time, "time", lambda: 1e12)
-        late = jobs.find(job.id).state
+        late = jobs.find("simulation", job.id).state
         now = time.monotonic()
         monkeypatch.setattr(time, "monotonic", lambda: now + 61.0)
         try:
-            gone = jobs.find(job.id).state
+            gone = jobs.find("simulation", job.id).state
         except Exception as error:
             gone = str(error)
         await asyncio.sleep(0)

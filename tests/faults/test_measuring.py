@@ -62,7 +62,7 @@ def test_runs_that_cannot_be_fitted_are_measured_anew(runs: Path) -> None:
     from perfmodel.cli.calibration_runs import Source
 
     nothing = read_runs(runs)
-    for measured, left in ((False, "mine-quick.jsonl"), (True, "mine-quick.previous.jsonl")):
+    for measured, left in ((False, "mine-quick.jsonl"), (True, "mine-quick.unfitted.jsonl")):
         source = Source(nothing, nothing, (runs,), lambda: None, measured=measured)  # type: ignore[arg-type,return-value]
         with pytest.raises(InputError, match="too few"), measured_anew(source):
             raise InputError("too few")

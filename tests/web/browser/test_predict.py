@@ -106,7 +106,7 @@ def test_mistakes_stand_at_their_fields(opened: Opened) -> None:
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Remove h1000").click()
     plots(page, "predict")
-    assert page.locator("#view-predict [aria-invalid]").count() == 0
+    until(page, "document.querySelectorAll('#view-predict [aria-invalid]').length === 0")
     page.get_by_role("button", name="Remove l4").click()  # the last one
     chips.wait_for()
     assert chips.inner_text() == "is needed: give one"
