@@ -61,9 +61,9 @@ def test_half_the_price_is_half_the_cost(command, prices, tmp_path):
 
 
 def test_unknown_prices_are_said(prices):
-    text = succeed("predict", "llama-3.1-8b", "--hardware", "l40s", columns=200)
-    assert "Cost: no price of l40s is known" in text
-    (entry,) = succeed_json("predict", "llama-3.1-8b", "--hardware", "l40s")
+    text = succeed("predict", "llama-3.1-8b", "--hardware", "l40", columns=200)
+    assert "Cost: no price of l40 is known" in text
+    (entry,) = succeed_json("predict", "llama-3.1-8b", "--hardware", "l40")
     assert entry["economics"]["usd_per_hour"] is None
     assert entry["economics"]["price"] is None
     assert "with electricity" in succeed(
@@ -77,7 +77,7 @@ def test_tables_and_rows(prices):
     assert "price of 2026-10-01" in text
     assert "tokens/J" in text
     assert "Assumed: PUE 1.2, host 30 % of TDP, busy all hours, 0.1 USD/kWh." in text
-    many = succeed("predict", "llama-3.1-8b", "--hardware", "h100-sxm,l40s", *SERVER[4:], columns=200)
+    many = succeed("predict", "llama-3.1-8b", "--hardware", "h100-sxm,l40", *SERVER[4:], columns=200)
     assert "USD/M" in many
     assert "?" in many
     for command in (BATCH, SERVER):

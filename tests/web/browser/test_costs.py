@@ -19,11 +19,11 @@ def costs(page: Page, view: str) -> list[str]:
 
 
 def test_a_server_at_an_own_price(opened: Opened) -> None:
-    page = opened("#serve?hardware=l40s&concurrency=16")
+    page = opened("#serve?hardware=l40&concurrency=16")
     plots(page, "serve")
     panel = "document.querySelector('#view-serve .answer').textContent"
-    until(page, f"{panel}.includes('no price of l40s') || {panel}.includes('No price of l40s')")
-    price = shown(page).get_by_label("l40s", exact=True)
+    until(page, f"{panel}.includes('no price of l40') || {panel}.includes('No price of l40')")
+    price = shown(page).get_by_label("l40", exact=True)
     assert price.is_hidden()
     page.locator("#view-serve .group > summary", has_text="Costs").click()
     price.fill("0.8")
@@ -31,14 +31,14 @@ def test_a_server_at_an_own_price(opened: Opened) -> None:
     shown(page).get_by_label("Busy share of the hours, exactly").fill("0.5")
     shown(page).get_by_label("Electricity (USD per kWh)").fill("0.25")
     until(page, f"{panel}.includes('$0.25 per kWh, busy 50 % of the hours')")
-    until(page, "location.hash.includes('prices=l40s:0.8') && location.hash.includes('utilisation=0.5')")
+    until(page, "location.hash.includes('prices=l40:0.8') && location.hash.includes('utilisation=0.5')")
     per_hour, per_output = costs(page, "serve")[1:3]
     assert per_hour == "$0.800"
     # what it says in a terminal gives the same; the shell makes a file of the prices
     command = page.locator("#view-serve .command code").first.inner_text()
     given = re.search(r"--prices <\(echo '(.*)'\)", command)
     assert given
-    assert json.loads(given[1])["prices"] == {"l40s": {"usd_per_hour": 0.8}}
+    assert json.loads(given[1])["prices"] == {"l40": {"usd_per_hour": 0.8}}
     asked = shlex.split(command.replace(given[0], ""))[1:]
     (found,) = succeed_json(*asked)
     cost = 0.8 / 3600 / (found["throughput"]["output_tokens"] * 0.5) * 1e6
@@ -49,7 +49,7 @@ def test_a_server_at_an_own_price(opened: Opened) -> None:
     assert "number" in error.inner_text()
     price.fill("")
     error.wait_for(state="hidden")
-    until(page, f"{panel}.includes('No price of l40s')")
+    until(page, f"{panel}.includes('No price of l40')")
 
 
 def test_a_link_holds_costs_and_a_plan_ranks_by_them(opened: Opened) -> None:
