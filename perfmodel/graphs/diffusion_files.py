@@ -13,6 +13,7 @@ from perfmodel.errors import ModelError, PerfmodelError
 from perfmodel.graphs.diffusion import diffusion_model
 from perfmodel.graphs.huggingface import read_json_object
 from perfmodel.graphs.image_pipeline import OPTIONAL, PIPELINES
+from perfmodel.outside_files import is_file
 from perfmodel.types import Model
 
 INDEX = "model_index.json"
@@ -20,10 +21,7 @@ INDEX = "model_index.json"
 
 def is_pipeline(path: Path) -> bool:
     """Whether a path is a pipeline's folder, or the index in it."""
-    try:
-        return path.name == INDEX or (path / INDEX).is_file()
-    except OSError:
-        return False
+    return path.name == INDEX or is_file(path / INDEX)
 
 
 def read_pipeline(path: Path, *, image_size: int = 0) -> Model:

@@ -25,6 +25,7 @@ from perfmodel.graphs.gguf_names import stored_parts
 from perfmodel.graphs.gguf_types import FILE_TYPES
 from perfmodel.graphs.huggingface import load_config
 from perfmodel.graphs.stored_weights import StoredTensor, StoredWeights
+from perfmodel.outside_files import is_file
 from perfmodel.precisions import FILE_PREFIX, find_format
 from perfmodel.types import Model
 
@@ -70,7 +71,7 @@ def read_gguf(path: str | Path, *, logits: Logits = "last") -> Model:
 
 def _headers(file: Path) -> tuple[GgufHeader, ...]:
     """The header of the file and those of its other parts."""
-    if not file.is_file():
+    if not is_file(file):
         raise ModelError(f"{file}: no such file")
     first = read_gguf_header(file)
     count, place = first.metadata.get("split.count", 1), first.metadata.get("split.no", 0)

@@ -33,7 +33,7 @@ from perfmodel.graphs.state_space_configs import STATE_SPACE_DECODERS
 from perfmodel.graphs.stored_weights import StoredWeights
 from perfmodel.graphs.transformer_block import Precision
 from perfmodel.graphs.transformer_settings import Attention, Decoder, Encoder, VisionEncoder
-from perfmodel.outside_files import parse_json, read_bytes
+from perfmodel.outside_files import is_file, is_folder, parse_json, read_bytes
 from perfmodel.types import Model
 
 Settings: TypeAlias = Decoder | Encoder | VisionEncoder | EncoderDecoder | ResidualNetwork
@@ -130,11 +130,11 @@ def read_config_file(
         SpecError: a file that is no JSON object, with the line.
     """
     file = Path(path)
-    if file.is_dir():
+    if is_folder(file):
         file = file / "config.json"
     config = read_json_object(file)
     beside = file.parent / "hf_quant_config.json"
-    quantization = read_json_object(beside) if _exists(beside) else None
+    quantization = read_json_object(beside) if is_file(beside) else None
     name = (file.parent.name if file.name == "config.json" else file.stem) or file.stem
     if changes:
         name = changed_name(name, changes)
@@ -261,13 +261,6 @@ def _quantization(fields: Fields, hf_quant_config: Mapping[str, Any] | None, sou
         return read_quantization(fields.get("quantization_config"), hf_quant_config)
     except ModelError as error:
         raise ModelError(f"{source}: {error}") from None
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:
-        return False
 
 
 def _precision(fields: Fields, quantization: Quantization | None) -> Precision:

@@ -19,6 +19,7 @@ from perfmodel.graphs.decoder import Logits
 from perfmodel.graphs.huggingface import load_config, read_json_object
 from perfmodel.graphs.safetensors_header import FileTensor, read_tensors
 from perfmodel.graphs.safetensors_layouts import config_of
+from perfmodel.outside_files import is_file, is_folder
 from perfmodel.precisions import storage_bytes
 from perfmodel.types import Model
 
@@ -45,14 +46,14 @@ def read_safetensors(path: str | Path, *, image_size: int = 0, logits: Logits = 
         SpecError: a config.json that is no JSON object.
     """
     file = Path(path)
-    if not file.exists():
+    if not is_file(file) and not is_folder(file):
         raise ModelError(f"{file}: no such file")
-    folder = file if file.is_dir() else file.parent
+    folder = file if is_folder(file) else file.parent
     tensors = read_tensors(file)
     config, notes = _config(folder, file, tensors)
-    own_name = "" if file.is_dir() or file.name.startswith("model") else file.stem
+    own_name = "" if is_folder(file) or file.name.startswith("model") else file.stem
     beside = folder / "hf_quant_config.json"
-    quantization = read_json_object(beside) if beside.is_file() else None
+    quantization = read_json_object(beside) if is_file(beside) else None
     if quantization is None:
         config, more = _as_stored(config, tensors, str(file))
         notes += more

@@ -531,7 +531,7 @@ def _read_overrides(path: Path) -> object:
 def _read_model_name(path: Path) -> object:
     from perfmodel.graphs import load_model
 
-    return load_model(_text_of(path))
+    return load_model(_text_of(path).lstrip("/"))  # a whole path that someone names is theirs to read, and is read
 
 
 def _read_condition(path: Path) -> object:

@@ -201,7 +201,8 @@ def _traced_op(mode: str, name: str, described: str, shapes: str) -> tuple[str, 
         return name, {}
     sizes = found[1].split(", ")
     if op in ("linear", "bmm"):
-        return op, dict(zip("BMNK", ["1", *sizes][-4:], strict=True))
+        product = ["1", *sizes][-4:]
+        return (op, dict(zip("BMNK", product, strict=True))) if len(product) == 4 else (f"{name} without its sizes", {})
     elements = _elements(shapes)
     if not elements:
         return f"{name} with shapes that cannot be read", {}
@@ -209,7 +210,7 @@ def _traced_op(mode: str, name: str, described: str, shapes: str) -> tuple[str, 
         op = f"{op}u"  # a tensor of one element is a scalar
     elif len(set(elements)) > 1:
         return f"{name} with a broadcast operand", {}
-    return op, dict(zip("BH", sizes, strict=True))
+    return (op, dict(zip("BH", sizes, strict=True))) if len(sizes) == 2 else (f"{name} without its sizes", {})
 
 
 def _elements(shapes: str) -> list[int]:

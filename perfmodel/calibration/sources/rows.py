@@ -20,6 +20,7 @@ Check: TypeAlias = tuple[Array, str]  # rows that fail, and the reason
 FindDevice: TypeAlias = Callable[[str], Hardware | None]
 
 
+SHORTEST_SECONDS = 1e-12  # no clock ticks faster: a slip of units, or damage
 LARGEST_SIZE = 1e13  # of anything that is counted; more is no size of a tensor
 
 
@@ -69,6 +70,7 @@ def time_checks(seconds: Array) -> list[Check]:
         (np.isinf(seconds), "time is infinite"),
         (seconds == 0, "time is zero"),
         (seconds < 0, "time is negative"),
+        ((seconds > 0) & (seconds < SHORTEST_SECONDS), "time is shorter than a picosecond"),
     ]
 
 
