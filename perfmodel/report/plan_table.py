@@ -202,7 +202,9 @@ def _print_rejected(console: Console, answer: PlanAnswer, every: bool) -> None:
     if not answer.rejected:
         return
     kinds = Counter(own.reason.partition(":")[0] for own in answer.rejected)
-    words = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
+    words = ", ".join(
+        f"{count:,} {kind if count == 1 else kind.replace('does not', 'do not')}" for kind, count in kinds.most_common()
+    )
     console.print(f"Left out: {words}{'.' if every or not answer.feasible else ' (--rejected shows each).'}")
     for metric, limit in answer.demand.limits.items() if not answer.feasible else ():
         if least := _least_bound(answer, metric, limit):
