@@ -31,7 +31,7 @@ from perfmodel.uncertainty import phase_half_width, scope_share_rows, scope_shar
 
 DEFAULT_OUTPUT_TOKENS = 128
 Anchors: TypeAlias = str | os.PathLike[str] | Sequence[Anchor] | None
-CHUNK = 8192  # configurations whose arrays stay in a processor's caches
+CHUNK = 14 << 10  # configurations whose arrays stay in a processor's caches, and below what the process keeps
 LARGEST = 1 << 31  # a batch or length beyond this is a typing error
 LAUNCHING = "most of the time goes into starting kernels: few runs of so small batches were measured, hence the width"
 
