@@ -179,6 +179,7 @@ def _of_numbers(condition: Condition, kinds: Mapping[str, Kind]) -> Condition | 
 def _from_arrow(column: Any, kind: Kind) -> Array:
     arrow = import_arrow()
     if arrow.types.is_dictionary(column.type):
+        column.validate(full=True)  # a damaged file may name texts that it does not have
         known = [None if value is None else str(value) for value in column.dictionary.to_pylist()]
         codes = column.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
         texts: Array = np.array([*known, None], dtype=object)[codes]
