@@ -69,12 +69,24 @@ def _pool_parts(
                     break
             if not running:
                 return
+            _leave_results_to_workers(pool, workers)
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 yield running.pop(future), future.result()
     finally:
+        _leave_results_to_workers(pool, 0)
         alive.close()  # the workers end, whatever they are at
         ends.close()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_results_to_workers(pool: ProcessPoolExecutor, workers: int) -> None:
+    """Close this process's own end for writing results once so many workers have theirs.
+
+    A worker that is killed in the midst of a result would else leave its reader here waiting for the rest for ever: the
+    pipe only ends when nobody can write to it.
+    """
+    if len(pool._processes or ()) >= workers and pool._result_queue is not None:
+        pool._result_queue._writer.close()  # type: ignore[attr-defined]  # there is no public way
 
 
 def _begin(ends: Connection) -> None:
