@@ -287,7 +287,9 @@ def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key], told: s
 
     if not path.exists():
         return
-    with locked_runs(path):
+    with locked_runs(path) as descriptor:
+        if not os.fstat(descriptor).st_size:
+            return  # killed before its first line: nothing that could take the place of runs before
         try:
             runs = read_runs(path)
             (entry,) = run_file_entries([path])

@@ -58,6 +58,15 @@ def test_runs_are_gone_on_with_until_a_report_tells_of_them(runs: Path) -> None:
     assert runs.with_suffix(".previous.jsonl").read_bytes() == before
 
 
+def test_a_file_that_was_killed_before_its_first_line_is_begun_again(runs: Path) -> None:
+    runs.write_bytes(b"")
+    _begin(runs, HEADER, WANTED, "")
+    assert listing(runs.parent) == {"mine-quick.jsonl"}
+    with open_runs(runs, HEADER) as file:
+        file.append(point("first"))
+    assert [found["program"] for found in read_runs(runs).points] == [point("first")["program"]]
+
+
 def test_runs_that_cannot_be_fitted_are_measured_anew(runs: Path) -> None:
     from perfmodel.cli.calibration_runs import Source
 
