@@ -287,8 +287,8 @@ def _begin(path: Path, header: Mapping[str, Any], wanted: Sequence[Key], told: s
 
     if not path.exists():
         return
-    with locked_runs(path) as descriptor:
-        if not os.fstat(descriptor).st_size:
+    with locked_runs(path):
+        if b"\n" not in path.read_bytes():
             return  # killed before its first line: nothing that could take the place of runs before
         try:
             runs = read_runs(path)

@@ -58,8 +58,9 @@ def test_runs_are_gone_on_with_until_a_report_tells_of_them(runs: Path) -> None:
     assert runs.with_suffix(".previous.jsonl").read_bytes() == before
 
 
-def test_a_file_that_was_killed_before_its_first_line_is_begun_again(runs: Path) -> None:
-    runs.write_bytes(b"")
+@pytest.mark.parametrize("kept", [0, 20])
+def test_a_file_that_was_killed_before_its_first_line_is_begun_again(runs: Path, kept: int) -> None:
+    runs.write_bytes(runs.read_bytes()[:kept])
     _begin(runs, HEADER, WANTED, "")
     assert listing(runs.parent) == {"mine-quick.jsonl"}
     with open_runs(runs, HEADER) as file:

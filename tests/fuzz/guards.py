@@ -111,7 +111,7 @@ class Fence:
             name = os.path.abspath(os.fsdecode(path)) if "\0" not in os.fsdecode(path) else ""
             if writes and not name.startswith(self._inside):
                 self.crossed.append(f"wrote {name}")
-            if name.startswith(("/etc/", "/root/.")) and name.endswith(("passwd", "shadow", "id_rsa")):
+            if name.endswith(("/etc/passwd", "/etc/shadow", "/.ssh/id_rsa")):
                 self.crossed.append(f"read {name}")
         elif event in _CHANGES and not self._within(details):
             self.crossed.append(f"{event} {details[:2]}")
